@@ -1,0 +1,338 @@
+"""The configuration as typed models: every key with its type, range and meaning. Free of torch.
+
+`load_config` takes the merged dictionary that Snakemake read and gives a `Config` in which every data
+set carries its own complete set of stage settings: `defaults`, overlaid with the entry it inherits
+from, overlaid with its own keys.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from cellcascade.errors import InputError
+
+Positive = Annotated[float, Field(gt=0)]
+Count = Annotated[int, Field(ge=1)]
+Fraction = Annotated[float, Field(ge=0, le=1)]
+
+
+class Settings(BaseModel):
+    """Base of all configuration blocks: unknown keys are errors, values do not change."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Training(Settings):
+    """How a diffusion model is trained."""
+
+    steps: Count = Field(20000, description="optimiser steps")
+    batch_size: Count = Field(32, description="examples a step")
+    learning_rate: Positive = Field(1e-4, description="peak learning rate of AdamW (one cycle: warm-up, cosine decay)")
+    warmup: Fraction = Field(0.05, description="share of the steps in which the learning rate rises")
+    ema_decay: Fraction = Field(0.9995, description="decay of the weights' moving average, which is what is saved")
+    checkpoint_every: Count = Field(500, description="steps between checkpoints; a killed job loses at most these")
+
+
+class Crops(Settings):
+    """Single cells cut from annotated frames (paper, section 3, data sets)."""
+
+    size: Count = Field(128, description="edge of the square crop, pixels")
+    min_area: Count = Field(50, description="smaller cells are left out, pixels")
+    margin: Annotated[int, Field(ge=0)] = Field(2, description="free pixels wanted between a cell and the crop's edge")
+    slices_per_cell: Count = Field(
+        1, description="3D: slices taken of each densely annotated cell, spread over its height; the widest is one of them"
+    )
+    window_percentiles: tuple[float, float] = Field(
+        (0.1, 99.9), description="percentiles of the counts that become black and white, one window a data set"
+    )
+
+
+class MaskDDPM(Settings):
+    """The unconditional mask model (paper, section 2, mask synthesis in 2D)."""
+
+    representation: Literal["sdf", "binary"] = Field(
+        "sdf", description="sdf: signed distance on a coarse grid; binary: the mask itself at full resolution (paper)"
+    )
+    grid: Count = Field(32, description="edge of the signed distance grid, cells; must divide crops.size")
+    truncation: Positive = Field(0.125, description="distance that becomes 1 in model space, as a share of crops.size")
+    channels: tuple[Count, ...] = Field((64, 128, 128), description="channels of the UNet's levels, each 2x coarser")
+    layers: Count = Field(2, description="residual blocks a level")
+    timesteps: Count = Field(1000, description="diffusion time steps T")
+    sampling_steps: Count = Field(50, description="denoising steps when sampling")
+    eta: Fraction = Field(1.0, description="DDIM stochasticity when sampling: 0 deterministic, 1 as DDPM")
+    sampling_batch: Count = Field(32, description="masks sampled at once")
+    max_redraws: Count = Field(20, description="tries for one mask before the cell is marked invalid")
+    train: Training = Training()
+
+    @model_validator(mode="after")
+    def _levels(self) -> "MaskDDPM":
+        if self.grid % 2 ** (len(self.channels) - 1):
+            raise ValueError(f"grid {self.grid} cannot be halved {len(self.channels) - 1} times: use fewer channels entries")
+        return self
+
+
+class Shapes(Settings):
+    """Random spherical-harmonic cells that train the multiview model (paper, section 2, multiview masks)."""
+
+    count: Count = Field(5000, description="number of shapes")
+    degree: Annotated[int, Field(ge=2)] = Field(12, description="highest spherical-harmonic degree")
+    power: Annotated[float, Field(gt=1)] = Field(4.0, description="power of degree l falls as l^-power; larger is smoother")
+    roughness: tuple[Positive, Positive] = Field(
+        (0.04, 0.16), description="range of the radius' standard deviation relative to its mean"
+    )
+    elongation: tuple[Positive, Positive] = Field((0.65, 1.35), description="range of each half axis' stretch, relative")
+    fill: tuple[Fraction, Fraction] = Field((0.4, 0.8), description="range of the silhouette's width as a share of the crop")
+    resolution: Count = Field(32, description="edge of the surface images, pixels")
+
+
+class Multiview(Settings):
+    """The SyncDreamer-type multiview model (paper, section 2, Eq. 1)."""
+
+    weights: str = Field("bundled", description="bundled: the package's own; train: on shapes; or a folder with weights")
+    views: Count = Field(8, description="number N of views predicted jointly")
+    channels: Count = Field(32, description="channels of the per-view network at full resolution")
+    volume_channels: Count = Field(32, description="channels of the common feature volume")
+    timesteps: Count = Field(1000, description="diffusion time steps T")
+    sampling_steps: Count = Field(25, description="denoising steps when sampling")
+    guidance: Annotated[float, Field(ge=0)] = Field(1.0, description="classifier-free guidance scale on the mask; 1 is none")
+    sampling_batch: Count = Field(8, description="cells sampled at once")
+    train: Training = Training(batch_size=8)
+
+
+class Reconstruction(Settings):
+    """Views to volume (paper, section 2, multiview image to volume generation)."""
+
+    method: Literal["neus", "visual_hull", "spharm"] = Field(
+        "neus", description="neus (paper); visual_hull; spharm: random shapes instead (ablation w/o SyncDreamer)"
+    )
+    field: Literal["mlp", "grid"] = Field("grid", description="signed distance field of NeuS: multi-layer perceptron or dense grid")
+    resolution: Count = Field(64, description="edge of the volume, voxels; the crop's width is its width")
+    steps: Count = Field(300, description="optimiser steps of NeuS")
+    rays: Count = Field(1024, description="rays a cell and step")
+    samples: Count = Field(64, description="samples a ray")
+    learning_rate: Positive = Field(0.02, description="Adam's learning rate for the grid; the perceptron uses a twentieth")
+    mask_weight: Positive = Field(1.0, description="weight of the silhouette loss")
+    eikonal_weight: Positive = Field(0.1, description="weight of the eikonal loss (|grad SDF| = 1)")
+    section_weight: Annotated[float, Field(ge=0)] = Field(
+        1.0, description="weight of agreement between the central slice and the input mask"
+    )
+    cells_at_once: Count = Field(32, description="cells fitted side by side")
+    min_iou: Fraction = Field(0.8, description="a cell whose reprojection agrees less with its mask is marked invalid")
+
+
+class Slicing(Settings):
+    """Volume to slices (paper, section 2, slicing the synthetic masks)."""
+
+    spacing_um: Positive | None = Field(None, description="distance of slices, micrometres; null: the data set's z spacing")
+
+
+class Texture(Settings):
+    """Mask-conditioned texture model (paper, section 2, cell texture generation)."""
+
+    base: str = Field("scratch", description="Stable Diffusion 1.x/2.x folder or hub id; scratch: without pretraining")
+    space: Literal["latent", "pixel"] = Field("pixel", description="latent: the base's VAE; pixel: space-to-depth, lossless")
+    trainable: Literal["controlnet", "controlnet+decoder", "all"] = Field(
+        "all", description="what is fine-tuned: ControlNet only, + UNet decoder (paper's code), everything (paper's text)"
+    )
+    block: Literal[1, 2, 4, 8] = Field(4, description="pixel space: edge of the pixel block that becomes channels")
+    channels: tuple[Count, ...] = Field((128, 256, 256), description="scratch: channels of the UNet's levels")
+    layers: Count = Field(2, description="scratch: residual blocks a level")
+    timesteps: Count = Field(1000, description="scratch: diffusion time steps T")
+    sampling_steps: Count = Field(50, description="DDIM steps (eta = 0)")
+    sampling_batch: Count = Field(16, description="slices sampled at once")
+    rho: Annotated[float, Field(ge=0)] = Field(1.0, description="strength of texture consistency between slices (Eq. 2)")
+    train: Training = Training(batch_size=16, learning_rate=1e-4)
+
+
+class Population(Settings):
+    """Single cells to full images (paper, section 2, cell population synthesis)."""
+
+    clustering: Fraction = Field(0.5, description="probability p that a cell is put near earlier ones")
+    reach: Count = Field(10, description="how near, pixels")
+    gap: Annotated[int, Field(ge=0)] = Field(1, description="least background between two cells, pixels")
+    rim: Count = Field(6, description="background of the crop pasted around a cell, pixels; hides the seam")
+    cells_per_image: tuple[Annotated[int, Field(ge=0)], Count] | None = Field(
+        None, description="range of the number of cells; null: numbers drawn from the annotated frames"
+    )
+    frame_shape: tuple[Count, ...] | None = Field(
+        None, description="(z, y, x) or (y, x) of the images, pixels; null: as the real frames"
+    )
+    tries: Count = Field(3000, description="random positions tried for a cell before it is reported as not placed")
+
+
+class Export(Settings):
+    """How the synthetic images are written."""
+
+    ngff_version: Literal["0.5", "0.4"] = Field("0.5", description="OME-Zarr version")
+    levels: Count = Field(3, description="resolution levels, each 2x coarser in y and x")
+
+
+class Stages(Settings):
+    """The settings of every stage of one data set, and how much it makes."""
+
+    cells: Count = Field(1000, description="synthetic cells")
+    images: Count = Field(1000, description="synthetic images")
+    annotations: Literal["ST", "GT"] = Field("ST", description="annotation folder: ST silver truth, GT gold truth")
+    crops: Crops = Crops()
+    mask_ddpm: MaskDDPM = MaskDDPM()
+    reconstruction: Reconstruction = Reconstruction()
+    slicing: Slicing = Slicing()
+    texture: Texture = Texture()
+    population: Population = Population()
+    export: Export = Export()
+
+
+class Dataset(Stages):
+    """A data set: where its frames are, its physical scale, and its stage settings."""
+
+    folder: str = Field(description="CTC folder below data_root, e.g. Fluo-N2DH-GOWT1")
+    train_sequence: str = Field("01", description="sequence the models learn from")
+    test_sequence: str = Field("02", description="sequence kept for tests")
+    voxel_size_um: tuple[Positive, ...] = Field(
+        min_length=2, max_length=3, description="(y, x) or (z, y, x) size of a pixel, micrometres"
+    )
+    models_from: str | None = Field(None, description="reuse crops and trained models of this data set")
+
+    @property
+    def ndim(self) -> int:
+        """2 or 3."""
+        return len(self.voxel_size_um)
+
+    @model_validator(mode="after")
+    def _sizes_fit(self) -> "Dataset":
+        crop = self.crops.size
+        if self.mask_ddpm.representation == "sdf" and crop % self.mask_ddpm.grid:
+            raise ValueError(f"mask_ddpm.grid {self.mask_ddpm.grid} must divide crops.size {crop}")
+        if self.texture.space == "pixel":
+            step = self.texture.block * 2 ** (len(self.texture.channels) - 1)
+            if crop % step:
+                raise ValueError(f"texture.block and texture.channels need crops.size to be a multiple of {step}, it is {crop}")
+        shape = self.population.frame_shape
+        if shape and len(shape) != self.ndim:
+            raise ValueError(f"population.frame_shape {shape} must have as many axes as voxel_size_um {self.voxel_size_um}")
+        if self.train_sequence == self.test_sequence:
+            raise ValueError(f"train_sequence and test_sequence are both {self.test_sequence!r}: the test would know its answers")
+        if abs(self.voxel_size_um[-1] - self.voxel_size_um[-2]) > 1e-6 * self.voxel_size_um[-1]:
+            raise ValueError(f"y and x pixel sizes differ: {self.voxel_size_um}; resample the frames to square pixels")
+        return self
+
+
+class Shards(Settings):
+    """How many items one job makes."""
+
+    cells: Count = Field(25, description="cells a job")
+    images: Count = Field(50, description="images a job")
+    shapes: Count = Field(500, description="spherical-harmonic shapes a job")
+
+
+class Config(Settings):
+    """The whole configuration."""
+
+    data_root: str = Field("data", description="folder that holds the CTC folders")
+    seed: Annotated[int, Field(ge=0)] = Field(0, description="seed of the whole run")
+    device: Literal["auto", "cpu", "cuda"] = Field("auto", description="auto: a GPU if the job sees one, else the CPU")
+    run: list[str] | None = Field(None, description="data sets that `all` makes; null: every one")
+    max_invalid_fraction: Fraction = Field(0.2, description="a job fails when more of its cells than this are invalid")
+    shards: Shards = Shards()
+    shapes: Shapes = Shapes()
+    multiview: Multiview = Multiview()
+    defaults: Stages = Stages()
+    datasets: dict[Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$")], Dataset] = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def _names_exist(self) -> "Config":
+        for name in self.run or []:
+            if name not in self.datasets:
+                raise ValueError(f"run names {name!r}, but datasets holds {sorted(self.datasets)}")
+        for name, dataset in self.datasets.items():
+            source = dataset.models_from
+            if source and (source not in self.datasets or self.datasets[source].models_from or source == name):
+                raise ValueError(f"datasets.{name}.models_from {source!r} must name another data set that trains its own models")
+        return self
+
+    @property
+    def selected(self) -> list[str]:
+        """Names of the data sets that `all` makes."""
+        return list(self.run or self.datasets)
+
+    def models_of(self, dataset: str) -> str:
+        """Name of the data set whose crops and models `dataset` uses."""
+        return self.datasets[dataset].models_from or dataset
+
+
+def overlay(base: Mapping[str, Any], top: Mapping[str, Any]) -> dict[str, Any]:
+    """Merge two nested dictionaries; values of `top` win, blocks are merged key by key."""
+    merged = dict(base)
+    for key, value in top.items():
+        both_blocks = isinstance(value, Mapping) and isinstance(merged.get(key), Mapping)
+        merged[key] = overlay(merged[key], value) if both_blocks else value
+    return merged
+
+
+def load_config(raw: Mapping[str, Any], where: str = "config.yaml") -> Config:
+    """Check a raw configuration and complete every data set.
+
+    Args:
+        raw: The merged configuration as Snakemake read it.
+        where: Name of the file(s), for messages.
+
+    Raises:
+        InputError: With every problem at once, each with its dotted path.
+    """
+    datasets = raw.get("datasets") or {}
+    complete = {name: _inherit(name, datasets, where, ()) for name in datasets if datasets[name] is not None}
+    defaults = raw.get("defaults") or {}
+    whole = {**raw, "datasets": {name: overlay(defaults, entry) for name, entry in complete.items()}}
+    try:
+        return Config.model_validate(whole)
+    except ValidationError as error:
+        problems = list(dict.fromkeys(_describe(item, datasets) for item in error.errors()))
+        raise InputError(
+            f"The configuration has {len(problems)} problem{'s' * (len(problems) > 1)}",
+            where=where,
+            found="\n      - " + "\n      - ".join(problems),
+            expected="the keys, types and ranges of workflow/schemas/config.schema.json",
+            mend="edit the keys above; docs/configuration.md explains each",
+        ) from error
+
+
+def _inherit(name: str, datasets: Mapping[str, Any], where: str, seen: tuple[str, ...]) -> dict[str, Any]:
+    entry = datasets.get(name)
+    if not isinstance(entry, Mapping) or name in seen:
+        raise InputError(
+            "A data set inherits from one that cannot serve" if seen else "A data set entry is not a block of keys",
+            where=f"{where}: datasets.{(*seen, name)[0]}{'.inherits' if seen else ''}",
+            found=" -> ".join((*seen, name)),
+            expected=f"one of {sorted(datasets)}, without a circle" if seen else "keys such as folder, voxel_size_um",
+            mend="correct the name or the entry",
+        )
+    own = {key: value for key, value in entry.items() if key != "inherits"}
+    parent = entry.get("inherits")
+    return overlay(_inherit(parent, datasets, where, (*seen, name)), own) if parent else own
+
+
+def _describe(item: Mapping[str, Any], datasets: Mapping[str, Any]) -> str:
+    """One validation error as a line; what a data set took from `defaults` is blamed on `defaults`."""
+    parts = [str(part) for part in item["loc"]]
+    if parts[:1] == ["datasets"] and len(parts) > 2:
+        entry: Any = datasets.get(parts[1])
+        for part in parts[2:]:
+            entry = entry.get(part) if isinstance(entry, Mapping) else None
+        if entry is None and item["type"] != "missing":
+            parts = ["defaults", *parts[2:]]
+    message = {"extra_forbidden": "unknown key", "missing": "required key is missing"}.get(item["type"], item["msg"])
+    message = message.removeprefix("Value error, ")
+    found = "" if item["type"] in ("missing", "value_error") else f" (found {item['input']!r})"
+    return f"{'.'.join(parts) or 'top level'}: {message}{found}"
+
+
+def read_config(*paths: str | Path) -> Config:
+    """Read YAML files, later ones laid over earlier ones, and check the result."""
+    import yaml
+
+    raw: dict[str, Any] = {}
+    for path in paths:
+        raw = overlay(raw, yaml.safe_load(Path(path).read_text()) or {})
+    return load_config(raw, ", ".join(str(path) for path in paths))
