@@ -42,7 +42,8 @@ class Crops(Settings):
     min_area: Count = Field(50, description="smaller cells are left out, pixels")
     margin: Annotated[int, Field(ge=0)] = Field(2, description="free pixels wanted between a cell and the crop's edge")
     slices_per_cell: Count = Field(
-        1, description="3D: slices taken of each densely annotated cell, spread over its height; the widest is one of them"
+        1,
+        description="3D: slices taken of each densely annotated cell, spread over its height, the widest among them",
     )
     window_percentiles: tuple[float, float] = Field(
         (0.1, 99.9), description="percentiles of the counts that become black and white, one window a data set"
@@ -69,7 +70,9 @@ class MaskDDPM(Settings):
     @model_validator(mode="after")
     def _levels(self) -> "MaskDDPM":
         if self.grid % 2 ** (len(self.channels) - 1):
-            raise ValueError(f"grid {self.grid} cannot be halved {len(self.channels) - 1} times: use fewer channels entries")
+            raise ValueError(
+                f"grid {self.grid} cannot be halved {len(self.channels) - 1} times: use fewer channels entries"
+            )
         return self
 
 
@@ -78,25 +81,35 @@ class Shapes(Settings):
 
     count: Count = Field(5000, description="number of shapes")
     degree: Annotated[int, Field(ge=2)] = Field(12, description="highest spherical-harmonic degree")
-    power: Annotated[float, Field(gt=1)] = Field(4.0, description="power of degree l falls as l^-power; larger is smoother")
+    power: Annotated[float, Field(gt=1)] = Field(
+        4.0, description="power of degree l falls as l^-power; larger is smoother"
+    )
     roughness: tuple[Positive, Positive] = Field(
         (0.04, 0.16), description="range of the radius' standard deviation relative to its mean"
     )
-    elongation: tuple[Positive, Positive] = Field((0.65, 1.35), description="range of each half axis' stretch, relative")
-    fill: tuple[Fraction, Fraction] = Field((0.4, 0.8), description="range of the silhouette's width as a share of the crop")
+    elongation: tuple[Positive, Positive] = Field(
+        (0.65, 1.35), description="range of each half axis' stretch, relative"
+    )
+    fill: tuple[Fraction, Fraction] = Field(
+        (0.4, 0.8), description="range of the silhouette's width as a share of the crop"
+    )
     resolution: Count = Field(32, description="edge of the surface images, pixels")
 
 
 class Multiview(Settings):
     """The SyncDreamer-type multiview model (paper, section 2, Eq. 1)."""
 
-    weights: str = Field("bundled", description="bundled: the package's own; train: on shapes; or a folder with weights")
+    weights: str = Field(
+        "bundled", description="bundled: the package's own; train: on shapes; or a folder with weights"
+    )
     views: Count = Field(8, description="number N of views predicted jointly")
     channels: Count = Field(32, description="channels of the per-view network at full resolution")
     volume_channels: Count = Field(32, description="channels of the common feature volume")
     timesteps: Count = Field(1000, description="diffusion time steps T")
     sampling_steps: Count = Field(25, description="denoising steps when sampling")
-    guidance: Annotated[float, Field(ge=0)] = Field(1.0, description="classifier-free guidance scale on the mask; 1 is none")
+    guidance: Annotated[float, Field(ge=0)] = Field(
+        1.0, description="classifier-free guidance scale on the mask; 1 is none"
+    )
     sampling_batch: Count = Field(8, description="cells sampled at once")
     train: Training = Training(batch_size=8)
 
@@ -107,12 +120,16 @@ class Reconstruction(Settings):
     method: Literal["neus", "visual_hull", "spharm"] = Field(
         "neus", description="neus (paper); visual_hull; spharm: random shapes instead (ablation w/o SyncDreamer)"
     )
-    field: Literal["mlp", "grid"] = Field("grid", description="signed distance field of NeuS: multi-layer perceptron or dense grid")
+    field: Literal["mlp", "grid"] = Field(
+        "grid", description="signed distance field of NeuS: multi-layer perceptron or dense grid"
+    )
     resolution: Count = Field(64, description="edge of the volume, voxels; the crop's width is its width")
     steps: Count = Field(300, description="optimiser steps of NeuS")
     rays: Count = Field(1024, description="rays a cell and step")
     samples: Count = Field(64, description="samples a ray")
-    learning_rate: Positive = Field(0.02, description="Adam's learning rate for the grid; the perceptron uses a twentieth")
+    learning_rate: Positive = Field(
+        0.02, description="Adam's learning rate for the grid; the perceptron uses a quarter"
+    )
     mask_weight: Positive = Field(1.0, description="weight of the silhouette loss")
     eikonal_weight: Positive = Field(0.1, description="weight of the eikonal loss (|grad SDF| = 1)")
     section_weight: Annotated[float, Field(ge=0)] = Field(
@@ -125,16 +142,21 @@ class Reconstruction(Settings):
 class Slicing(Settings):
     """Volume to slices (paper, section 2, slicing the synthetic masks)."""
 
-    spacing_um: Positive | None = Field(None, description="distance of slices, micrometres; null: the data set's z spacing")
+    spacing_um: Positive | None = Field(
+        None, description="distance of slices, micrometres; null: the data set's z spacing"
+    )
 
 
 class Texture(Settings):
     """Mask-conditioned texture model (paper, section 2, cell texture generation)."""
 
     base: str = Field("scratch", description="Stable Diffusion 1.x/2.x folder or hub id; scratch: without pretraining")
-    space: Literal["latent", "pixel"] = Field("pixel", description="latent: the base's VAE; pixel: space-to-depth, lossless")
+    space: Literal["latent", "pixel"] = Field(
+        "pixel", description="latent: the base's VAE; pixel: space-to-depth, lossless"
+    )
     trainable: Literal["controlnet", "controlnet+decoder", "all"] = Field(
-        "all", description="what is fine-tuned: ControlNet only, + UNet decoder (paper's code), everything (paper's text)"
+        "all",
+        description="what is fine-tuned: ControlNet only, + UNet decoder (paper's code), everything (paper's text)",
     )
     block: Literal[1, 2, 4, 8] = Field(4, description="pixel space: edge of the pixel block that becomes channels")
     channels: tuple[Count, ...] = Field((128, 256, 256), description="scratch: channels of the UNet's levels")
@@ -142,7 +164,9 @@ class Texture(Settings):
     timesteps: Count = Field(1000, description="scratch: diffusion time steps T")
     sampling_steps: Count = Field(50, description="DDIM steps (eta = 0)")
     sampling_batch: Count = Field(16, description="slices sampled at once")
-    rho: Annotated[float, Field(ge=0)] = Field(1.0, description="strength of texture consistency between slices (Eq. 2)")
+    rho: Annotated[float, Field(ge=0)] = Field(
+        1.0, description="strength of texture consistency between slices (Eq. 2)"
+    )
     train: Training = Training(batch_size=16, learning_rate=1e-4)
 
 
@@ -208,12 +232,18 @@ class Dataset(Stages):
         if self.texture.space == "pixel":
             step = self.texture.block * 2 ** (len(self.texture.channels) - 1)
             if crop % step:
-                raise ValueError(f"texture.block and texture.channels need crops.size to be a multiple of {step}, it is {crop}")
+                raise ValueError(
+                    f"texture.block and texture.channels need crops.size to be a multiple of {step}, it is {crop}"
+                )
         shape = self.population.frame_shape
         if shape and len(shape) != self.ndim:
-            raise ValueError(f"population.frame_shape {shape} must have as many axes as voxel_size_um {self.voxel_size_um}")
+            raise ValueError(
+                f"population.frame_shape {shape} must have as many axes as voxel_size_um {self.voxel_size_um}"
+            )
         if self.train_sequence == self.test_sequence:
-            raise ValueError(f"train_sequence and test_sequence are both {self.test_sequence!r}: the test would know its answers")
+            raise ValueError(
+                f"train_sequence and test_sequence are both {self.test_sequence!r}: the test would know its answers"
+            )
         if abs(self.voxel_size_um[-1] - self.voxel_size_um[-2]) > 1e-6 * self.voxel_size_um[-1]:
             raise ValueError(f"y and x pixel sizes differ: {self.voxel_size_um}; resample the frames to square pixels")
         return self
@@ -249,7 +279,9 @@ class Config(Settings):
         for name, dataset in self.datasets.items():
             source = dataset.models_from
             if source and (source not in self.datasets or self.datasets[source].models_from or source == name):
-                raise ValueError(f"datasets.{name}.models_from {source!r} must name another data set that trains its own models")
+                raise ValueError(
+                    f"datasets.{name}.models_from {source!r} must name another data set that trains its own models"
+                )
         return self
 
     @property
@@ -281,51 +313,81 @@ def load_config(raw: Mapping[str, Any], where: str = "config.yaml") -> Config:
     Raises:
         InputError: With every problem at once, each with its dotted path.
     """
-    datasets = raw.get("datasets") or {}
-    complete = {name: _inherit(name, datasets, where, ()) for name in datasets if datasets[name] is not None}
-    defaults = raw.get("defaults") or {}
-    whole = {**raw, "datasets": {name: overlay(defaults, entry) for name, entry in complete.items()}}
+    problems: list[str] = []
+    datasets = raw.get("datasets")
+    defaults = _complete(Stages(), raw.get("defaults"))
+    entries = datasets
+    if isinstance(datasets, Mapping):
+        found = {name: _inherit(name, datasets, problems) for name, entry in datasets.items() if entry is not None}
+        base = defaults if isinstance(defaults, Mapping) else {}
+        entries = {name: overlay(base, entry) for name, entry in found.items() if entry is not None}
+    multiview = _complete(Multiview(), raw.get("multiview"))
     try:
-        return Config.model_validate(whole)
+        config = Config.model_validate({**raw, "defaults": defaults, "multiview": multiview, "datasets": entries})
     except ValidationError as error:
-        problems = list(dict.fromkeys(_describe(item, datasets) for item in error.errors()))
+        follow_on = ((), ("datasets",)) if problems else ()
+        problems += [_describe(item, datasets) for item in error.errors() if item["loc"] not in follow_on]
+    if problems:
+        problems = list(dict.fromkeys(problems))
         raise InputError(
             f"The configuration has {len(problems)} problem{'s' * (len(problems) > 1)}",
             where=where,
             found="\n      - " + "\n      - ".join(problems),
             expected="the keys, types and ranges of workflow/schemas/config.schema.json",
             mend="edit the keys above; docs/configuration.md explains each",
-        ) from error
-
-
-def _inherit(name: str, datasets: Mapping[str, Any], where: str, seen: tuple[str, ...]) -> dict[str, Any]:
-    entry = datasets.get(name)
-    if not isinstance(entry, Mapping) or name in seen:
-        raise InputError(
-            "A data set inherits from one that cannot serve" if seen else "A data set entry is not a block of keys",
-            where=f"{where}: datasets.{(*seen, name)[0]}{'.inherits' if seen else ''}",
-            found=" -> ".join((*seen, name)),
-            expected=f"one of {sorted(datasets)}, without a circle" if seen else "keys such as folder, voxel_size_um",
-            mend="correct the name or the entry",
         )
+    return config
+
+
+def _complete(block: Settings, given: Any) -> Any:
+    """A block with the keys that were given laid over its defaults, at any depth."""
+    return overlay(block.model_dump(), given or {}) if isinstance(given, Mapping | None) else given
+
+
+def _inherit(
+    name: str, datasets: Mapping[str, Any], problems: list[str], seen: tuple[str, ...] = ()
+) -> dict[str, Any] | None:
+    """A data set's entry laid over those it inherits from; `None`, and a problem, where that cannot be."""
+    entry = datasets.get(name) if isinstance(name, str) else None
+    if name in seen or (seen and entry is None):
+        what = "the data sets inherit from each other in a circle" if name in seen else "there is no such data set"
+        problems.append(f"datasets.{seen[-1]}.inherits: {what} (found {name!r}, of {sorted(datasets)})")
+        return None
+    if not isinstance(entry, Mapping):
+        problems.append(f"datasets.{name}: must be a block of keys such as folder and voxel_size_um (found {entry!r})")
+        return None
     own = {key: value for key, value in entry.items() if key != "inherits"}
-    parent = entry.get("inherits")
-    return overlay(_inherit(parent, datasets, where, (*seen, name)), own) if parent else own
+    if entry.get("inherits") is None:
+        return own
+    parent = _inherit(entry["inherits"], datasets, problems, (*seen, name))
+    return None if parent is None else overlay(parent, own)
 
 
-def _describe(item: Mapping[str, Any], datasets: Mapping[str, Any]) -> str:
-    """One validation error as a line; what a data set took from `defaults` is blamed on `defaults`."""
+def _describe(item: Mapping[str, Any], datasets: Any) -> str:
+    """One validation error as a line that names the block in which the value stands."""
     parts = [str(part) for part in item["loc"]]
-    if parts[:1] == ["datasets"] and len(parts) > 2:
-        entry: Any = datasets.get(parts[1])
-        for part in parts[2:]:
-            entry = entry.get(part) if isinstance(entry, Mapping) else None
-        if entry is None and item["type"] != "missing":
-            parts = ["defaults", *parts[2:]]
-    message = {"extra_forbidden": "unknown key", "missing": "required key is missing"}.get(item["type"], item["msg"])
+    if parts[:1] == ["datasets"] and len(parts) > 2 and item["type"] != "missing":
+        parts = [*_origin(parts[1], parts[2:], datasets), *parts[2:]]
+    message = {
+        "extra_forbidden": "unknown key",
+        "missing": "required key is missing",
+        "string_type": "must be text; put it in quotes",
+    }.get(item["type"], item["msg"])
     message = message.removeprefix("Value error, ")
     found = "" if item["type"] in ("missing", "value_error") else f" (found {item['input']!r})"
     return f"{'.'.join(parts) or 'top level'}: {message}{found}"
+
+
+def _origin(name: str, path: list[str], datasets: Mapping[str, Any]) -> list[str]:
+    """Where a data set has a key from: its own entry, one it inherits from, or `defaults`."""
+    while name in datasets:
+        value = datasets[name]
+        for key in path:
+            value = value.get(key) if isinstance(value, Mapping) else value
+        if value is not None:
+            return ["datasets", name]
+        name = datasets[name].get("inherits")
+    return ["defaults"]
 
 
 def read_config(*paths: str | Path) -> Config:

@@ -101,7 +101,11 @@ def open_shard(path: str | Path, schema: str) -> zarr.Group:
         group = zarr.open_group(zarr.storage.ZipStore(path, mode="r"), mode="r")
     except (OSError, zipfile.BadZipFile, zarr.errors.GroupNotFoundError) as error:
         raise InputError(
-            "A shard cannot be opened", where=path, found=repr(error), expected=f"a zipped Zarr store '{schema}'", mend=mend
+            "A shard cannot be opened",
+            where=path,
+            found=repr(error),
+            expected=f"a zipped Zarr store '{schema}'",
+            mend=mend,
         ) from error
     if group.attrs.get("schema") != schema:
         raise InputError(
@@ -112,3 +116,19 @@ def open_shard(path: str | Path, schema: str) -> zarr.Group:
             mend=mend,
         )
     return group
+
+
+def check_invalid(reasons: dict[str, str], total: int, max_fraction: float, store: str) -> None:
+    """Stop a job of which too many cells failed.
+
+    Raises:
+        InputError: More than `max_fraction` of the `total` cells have a reason to be invalid.
+    """
+    if len(reasons) > max_fraction * total:
+        raise InputError(
+            "Too many cells of a shard are invalid",
+            where=store,
+            found=f"{len(reasons)} of {total}: {sorted(set(reasons.values()))}",
+            expected=f"at most {max_fraction:.0%} (max_invalid_fraction)",
+            mend="train the model of this stage longer, or raise max_invalid_fraction",
+        )

@@ -1,0 +1,62 @@
+# make env    the environment in .venv, from requirements.lock (made anew when the lock file changes)
+# make demo   annotated 2D and 3D images from the bundled real cells
+# make test   all tests; PYTEST_ARGS="tests/unit -k masks" for some
+# make lint   style of Python and Snakemake files
+# make docs   workflow/schemas/config.schema.json and docs/configuration.md, from the configuration's models
+
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.ONESHELL:
+.PHONY: env demo test lint docs lock
+
+CORES ?= $(shell nproc)
+PYTEST_ARGS ?=
+BIN := .venv/bin
+STAMP := .venv/.made-from-$(shell sha256sum requirements.lock | cut -c1-16)
+
+env: $(STAMP)
+
+$(STAMP):
+	@python=
+	for candidate in python3.11 python3.12 python3; do
+	  if "$$candidate" -c 'import sys, venv, ensurepip; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 13))' 2>/dev/null
+	  then python=$$candidate; break; fi
+	done
+	if [ -z "$$python" ]; then
+	  echo "cellcascade needs Python 3.11 or 3.12 with its venv module; found: $$(python3 --version 2>&1 || true)." >&2
+	  echo "Install one, on Debian or Ubuntu with: sudo apt install python3.11 python3.11-venv" >&2
+	  exit 1
+	fi
+	echo "Making .venv with $$("$$python" --version); this takes some minutes."
+	"$$python" -m venv --clear .venv
+	export UV_FIND_LINKS="$${UV_FIND_LINKS:-$${PIP_FIND_LINKS:-}}"
+	if $(BIN)/pip install --quiet uv && $(BIN)/uv pip install --python $(BIN)/python -r requirements.lock
+	then echo "Installed with uv."
+	else $(BIN)/pip install -r requirements.lock
+	fi
+	$(BIN)/pip install --quiet --no-deps --no-build-isolation --editable .
+	touch $@
+
+demo: env
+	@$(BIN)/snakemake all --cores $(CORES) --configfile demo/config.yaml
+	echo
+	echo "Images:  results/nuclei2d/synthetic/ (2D)    results/embryo3d/synthetic/ (3D)"
+	echo "Reports: results/nuclei2d/report/index.html  results/embryo3d/report/index.html"
+	echo "Look at an image with its labels in napari (in an environment of its own: pip install 'napari[all]' napari-ome-zarr):"
+	echo "  napari --plugin napari-ome-zarr $(CURDIR)/results/embryo3d/synthetic/img-00000.ome.zarr"
+
+test: env
+	@$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+lint: env
+	@$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/snakefmt --check Snakefile workflow
+	$(BIN)/snakemake --lint --configfile demo/config.yaml
+
+docs: env
+	@$(BIN)/python -m cellcascade schema > workflow/schemas/config.schema.json
+	$(BIN)/python -m cellcascade reference > docs/configuration.md
+
+lock: env
+	@$(BIN)/uv pip compile --no-header --no-annotate --python $(BIN)/python requirements.in -o requirements.lock

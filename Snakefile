@@ -1,0 +1,36 @@
+from snakemake.utils import min_version
+
+min_version("9.0")
+
+
+configfile: "config.yaml"
+
+
+# On a workstation `--resources gpu=1` lets one GPU job run at a time; on a cluster the scheduler counts the GPUs.
+resource_scopes:
+    gpu="local",
+
+
+include: "workflow/rules/common.smk"
+include: "workflow/rules/resources.smk"
+include: "workflow/rules/crops.smk"
+include: "workflow/rules/masks.smk"
+include: "workflow/rules/shapes.smk"
+include: "workflow/rules/views.smk"
+include: "workflow/rules/volumes.smk"
+include: "workflow/rules/slices.smk"
+include: "workflow/rules/textures.smk"
+include: "workflow/rules/population.smk"
+include: "workflow/rules/export.smk"
+include: "workflow/rules/evaluate.smk"
+include: "workflow/rules/report.smk"
+
+
+localrules:
+    all,
+
+
+rule all:
+    default_target: True
+    input:
+        products,

@@ -1,0 +1,20 @@
+"""Learn the background of a data set's real frames."""
+
+from cellcascade.background import fit_background
+from cellcascade.jobs import run_job
+
+
+def main(inputs, outputs, *, folder, sequence, annotations, voxel_size_um, settings):
+    fit_background(
+        folder,
+        sequence,
+        annotations,
+        voxel_size_um=voxel_size_um,
+        settings=settings,
+        store=outputs.store,
+        crops=inputs.crops,
+    )
+
+
+if "snakemake" in globals():
+    run_job(main, snakemake)  # noqa: F821

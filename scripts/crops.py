@@ -1,0 +1,21 @@
+"""Cut single cells from the annotated frames of a data set's training sequence."""
+
+from cellcascade.crops import make_crops
+from cellcascade.jobs import run_job
+
+
+def main(inputs, outputs, *, folder, sequence, annotations, dataset, voxel_size_um, settings):
+    make_crops(
+        folder,
+        sequence,
+        annotations,
+        dataset=dataset,
+        voxel_size_um=voxel_size_um,
+        settings=settings,
+        store=outputs.store,
+        table=outputs.table,
+    )
+
+
+if "snakemake" in globals():
+    run_job(main, snakemake)  # noqa: F821

@@ -1,0 +1,12 @@
+"""Make a shard of random spherical-harmonic cells with their surface images."""
+
+from cellcascade.jobs import run_job
+from cellcascade.spharm import make_shapes
+
+
+def main(inputs, outputs, *, shapes, views, settings, seed):
+    make_shapes(settings=settings, views=views, shapes=shapes, store=outputs.store, seed=seed)
+
+
+if "snakemake" in globals():
+    run_job(main, snakemake)  # noqa: F821

@@ -1,0 +1,12 @@
+"""Gather the images of all shards into the synthetic data set, with its tables and its record."""
+
+from cellcascade.export import collect
+from cellcascade.jobs import run_job
+
+
+def main(inputs, outputs, *, record):
+    collect(list(inputs.population), folder=outputs.folder, record=record, inputs=list(inputs.sources))
+
+
+if "snakemake" in globals():
+    run_job(main, snakemake)  # noqa: F821

@@ -1,0 +1,21 @@
+"""Train or fine-tune the texture model on a data set's crops."""
+
+from pathlib import Path
+
+from cellcascade.diffusion.texture import train
+from cellcascade.jobs import run_job
+
+
+def main(inputs, outputs, *, settings, checkpoints, seed, device):
+    train(
+        inputs.crops,
+        settings=settings,
+        folder=str(Path(outputs.unet).parent),
+        checkpoints=checkpoints,
+        seed=seed,
+        device=device,
+    )
+
+
+if "snakemake" in globals():
+    run_job(main, snakemake, device=snakemake.config["device"])  # noqa: F821

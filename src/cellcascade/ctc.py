@@ -1,0 +1,344 @@
+"""Cell Tracking Challenge folders: annotated frames, found by their annotation files. Free of torch.
+
+A data set folder holds `01/t000.tif` (frames), `01_ST/SEG/man_seg000.tif` (silver truth) and
+`01_GT/SEG/man_seg000.tif` (gold truth); three or four digits. Sparse 3D gold truth annotates single slices:
+`man_seg_TTT_ZZZ.tif` is slice ZZZ (from 0) of frame TTT. There are more frames than annotations.
+"""
+
+import re
+import struct
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import tifffile
+
+from cellcascade.errors import InputError
+
+FRAME = re.compile(r"t(\d{3,4})\.tif")
+LABELS = re.compile(r"man_seg(\d{3,4})\.tif|man_seg_(\d{3,4})_(\d{3,4})\.tif")
+READ_ERRORS = (OSError, ValueError, IndexError, KeyError, struct.error, RuntimeError, tifffile.TiffFileError)
+
+
+@dataclass(frozen=True)
+class AnnotatedFrame:
+    """An annotation file and the frame it belongs to.
+
+    Attributes:
+        frame: Number of the frame in its sequence.
+        image: File of the frame.
+        labels: File of the annotation.
+        z: Annotated slice, from 0, of sparse 3D gold truth; `None` if the annotation covers the whole frame.
+    """
+
+    frame: int
+    image: Path
+    labels: Path
+    z: int | None
+
+
+@dataclass(frozen=True)
+class _Header:
+    shape: tuple[int, ...]
+    dtype: np.dtype
+    colour: bool
+
+
+def missing_folder(folder: str | Path) -> InputError:
+    """The error for a data set whose folder is not there: where it was looked for, and how to get it."""
+    folder = Path(folder)
+    return InputError(
+        f"The data set {folder.name} is not there",
+        where=folder.absolute(),
+        found="no such folder" if folder.parent.is_dir() else f"neither it nor {folder.parent.absolute()}",
+        expected=f"a Cell Tracking Challenge folder with frames such as {folder.name}/01/t000.tif",
+        mend=f"download the training data of {folder.name} from https://celltrackingchallenge.net (Data sets), unzip "
+        f"it into {folder.parent.absolute()}, or say where it is with --config data_root=PATH",
+    )
+
+
+def annotated_frames(folder: str | Path, sequence: str, annotations: str) -> list[AnnotatedFrame]:
+    """Find the annotated frames of a sequence by walking its annotation files.
+
+    Args:
+        folder: The data set's folder.
+        sequence: Sequence, e.g. `"01"`.
+        annotations: `"ST"` (silver truth) or `"GT"` (gold truth).
+
+    Returns:
+        Annotated frames in the order of frame and slice.
+
+    Raises:
+        InputError: A folder is missing, nothing is annotated, or an annotation lacks its frame.
+    """
+    found, problems = _pair(Path(folder), sequence, annotations)
+    _raise(problems, _annotation_folder(Path(folder), sequence, annotations))
+    return found
+
+
+def check_sequence(folder: str | Path, sequence: str, annotations: str, ndim: int) -> list[AnnotatedFrame]:
+    """Check every annotated frame of a sequence by the headers of its files, without reading pixels.
+
+    Args:
+        folder: The data set's folder.
+        sequence: Sequence, e.g. `"01"`.
+        annotations: `"ST"` (silver truth) or `"GT"` (gold truth).
+        ndim: Axes of a frame: 2 (y, x) or 3 (z, y, x).
+
+    Returns:
+        The annotated frames, as `annotated_frames` gives them.
+
+    Raises:
+        InputError: With every problem of the sequence at once.
+    """
+    found, problems = _pair(Path(folder), sequence, annotations)
+    headers: dict[Path, _Header] = {}
+    first: Path | None = None
+    for item in found:
+        try:
+            if item.image not in headers:
+                headers[item.image] = _image_header(item.image, ndim)
+                first = first or item.image
+                _check_same(item.image, headers[item.image], first, headers[first])
+        except InputError as error:
+            problems.append(error)
+        try:
+            _check_labels(item, _header(item.labels), headers.get(item.image), ndim)
+        except InputError as error:
+            problems.append(error)
+    _raise(list({str(problem): problem for problem in problems}.values()), Path(folder) / sequence)
+    return found
+
+
+def read_frame(path: str | Path, ndim: int, z: int | None = None) -> np.ndarray:
+    """Read a frame's counts.
+
+    Args:
+        path: TIFF file.
+        ndim: Axes the file must have: 2 (y, x) or 3 (z, y, x).
+        z: Only this slice of a 3D frame.
+
+    Returns:
+        Counts, uint8 or uint16, (y, x) or (z, y, x); (y, x) if `z` is given.
+
+    Raises:
+        InputError: The file is no such frame, or damaged.
+    """
+    header = _image_header(Path(path), ndim)
+    if z is not None and z >= header.shape[0]:
+        raise _no_such_slice(Path(path), z, header)
+    pixels = _read(Path(path))
+    return pixels if z is None else pixels[z]
+
+
+def read_annotated(annotated: AnnotatedFrame, ndim: int) -> tuple[np.ndarray, np.ndarray]:
+    """Read a frame and its labels.
+
+    Args:
+        annotated: One of `annotated_frames`.
+        ndim: Axes of the data set's frames: 2 or 3.
+
+    Returns:
+        Counts and labels (uint16, 0 is unlabelled), both (y, x) or (z, y, x); both (y, x) for an annotated slice.
+
+    Raises:
+        InputError: A file is damaged, of the wrong type, or the two do not fit together.
+    """
+    _check_labels(annotated, _header(annotated.labels), _image_header(annotated.image, ndim), ndim)
+    labels = _read(annotated.labels)
+    if labels.min() < 0 or labels.max() > np.iinfo(np.uint16).max:
+        raise InputError(
+            "An annotation holds numbers that are no labels",
+            where=annotated.labels,
+            found=f"values from {labels.min()} to {labels.max()}",
+            expected="0 for what is no cell, 1 to 65535 for cells",
+            mend="number the cells anew and write them as a 16 bit TIFF",
+        )
+    return read_frame(annotated.image, ndim, annotated.z), labels.astype(np.uint16, copy=False)
+
+
+def _annotation_folder(folder: Path, sequence: str, annotations: str) -> Path:
+    return folder / f"{sequence}_{annotations}" / "SEG"
+
+
+def _pair(folder: Path, sequence: str, annotations: str) -> tuple[list[AnnotatedFrame], list[InputError]]:
+    """Annotated frames, and what hinders finding them."""
+    if not folder.is_dir():
+        return [], [missing_folder(folder)]
+    labels = _annotation_folder(folder, sequence, annotations)
+    images = {int(match[1]): path for path, match in _matches(folder / sequence, FRAME)}
+    if not images:
+        return [], [_nothing_there(folder / sequence, "The sequence has no frames", "frames t000.tif, t001.tif, ...")]
+    files = _matches(labels, LABELS)
+    if not files:
+        others = [name for name in ("ST", "GT") if _matches(_annotation_folder(folder, sequence, name), LABELS)]
+        mend = f"set annotations: {others[0]}, there are some of these; or " if others else ""
+        what = f"None of the {len(images)} frames of sequence {sequence} has an annotation"
+        return [], [_nothing_there(labels, what, "annotations man_seg000.tif or man_seg_000_000.tif", mend)]
+    found, problems = [], []
+    for path, match in files:
+        frame, z = int(match[1] or match[2]), int(match[3]) if match[3] else None
+        if frame in images:
+            found.append(AnnotatedFrame(frame, images[frame], path, z))
+        else:
+            problems.append(_no_image(path, folder / sequence, match[1] or match[2], len(images)))
+    return sorted(found, key=lambda item: (item.frame, -1 if item.z is None else item.z)), problems
+
+
+def _matches(folder: Path, pattern: re.Pattern) -> list[tuple[Path, re.Match]]:
+    paths = sorted(folder.iterdir()) if folder.is_dir() else []
+    return [(path, match) for path in paths if (match := pattern.fullmatch(path.name))]
+
+
+def _nothing_there(folder: Path, what: str, expected: str, mend: str = "") -> InputError:
+    others = sorted(path.name for path in folder.iterdir())[:3] if folder.is_dir() else []
+    found = f"{', '.join(others)}, ..." if others else "an empty folder" if folder.is_dir() else "no such folder"
+    mend += "use the training data of the data set, and check the sequence and the names of the files (3 or 4 digits)"
+    return InputError(what, where=folder.absolute(), found=found, expected=expected, mend=mend)
+
+
+def _no_image(labels: Path, folder: Path, number: str, count: int) -> InputError:
+    return InputError(
+        "An annotation has no frame",
+        where=labels,
+        found=f"{count} frames in {folder}, none with number {int(number)}",
+        expected=folder / f"t{number}.tif",
+        mend="add the frame, or remove the annotation",
+    )
+
+
+def _raise(problems: list[InputError], where: Path) -> None:
+    """Raise the problem; several as one, a line each."""
+    if not problems:
+        return
+    if len(problems) == 1:
+        raise problems[0]
+    lines = [f"{p.where}: {p.what}; found {p.found}; expected {p.expected}" for p in problems]
+    raise InputError(
+        f"The annotated frames have {len(problems)} problems",
+        where=where,
+        found="\n      - " + "\n      - ".join(lines),
+        expected="frames and annotations in the layout of the Cell Tracking Challenge",
+        mend="; ".join(dict.fromkeys(p.mend for p in problems)),
+    )
+
+
+def _header(path: Path) -> _Header:
+    """Shape and type of a TIFF file; finds files that were cut short, without reading pixels."""
+    try:
+        with tifffile.TiffFile(path) as file:
+            series, size = file.series[0], path.stat().st_size
+            if len(file.series) > 1:
+                raise ValueError(f"{len(file.series)} images of different shapes")
+            if series.dataoffset is not None:
+                end = series.dataoffset + series.nbytes
+            else:
+                pages = [page for page in series.pages if page is not None]
+                end = max(
+                    offset + count for page in pages for offset, count in zip(page.dataoffsets, page.databytecounts)
+                )
+            if end > size:
+                raise ValueError(f"the file ends at byte {size}, its pixels at byte {end}")
+            return _Header(tuple(series.shape), np.dtype(series.dtype), "S" in series.axes)
+    except READ_ERRORS as error:
+        raise _corrupt(path, error) from error
+
+
+def _read(path: Path) -> np.ndarray:
+    try:
+        return tifffile.imread(path)
+    except READ_ERRORS as error:
+        raise _corrupt(path, error) from error
+
+
+def _corrupt(path: Path, error: Exception) -> InputError:
+    return InputError(
+        "A TIFF file cannot be read",
+        where=path,
+        found=f"{type(error).__name__}: {error}",
+        expected="an undamaged TIFF file with one image or one stack",
+        mend="download or copy the file again",
+    )
+
+
+def _image_header(path: Path, ndim: int) -> _Header:
+    header = _header(path)
+    if header.colour:
+        raise InputError(
+            "A frame is a colour image",
+            where=path,
+            found=f"{header.shape[-1]} colour samples a pixel, shape {header.shape}",
+            expected="one channel",
+            mend="write one channel, or the grey values, as an 8 or 16 bit TIFF",
+        )
+    if header.dtype not in (np.uint8, np.uint16):
+        raise InputError(
+            "A frame does not hold camera counts",
+            where=path,
+            found=f"pixels of type {header.dtype}",
+            expected="uint8 or uint16",
+            mend="write the counts as an unsigned 8 or 16 bit TIFF",
+        )
+    if len(header.shape) != ndim:
+        raise InputError(
+            f"A {len(header.shape)}D frame in a data set that is declared {ndim}D",
+            where=path,
+            found=f"shape {header.shape}",
+            expected="(z, y, x)" if ndim == 3 else "(y, x)",
+            mend="correct voxel_size_um (two values for 2D, three for 3D), or the frame",
+        )
+    return header
+
+
+def _check_same(path: Path, header: _Header, first: Path, of_first: _Header) -> None:
+    if (header.shape, header.dtype) != (of_first.shape, of_first.dtype):
+        raise InputError(
+            "A frame differs from the first one",
+            where=path,
+            found=f"shape {header.shape}, {header.dtype}",
+            expected=f"shape {of_first.shape}, {of_first.dtype}, as {first.name}",
+            mend="keep frames of one shape and type in a sequence; put the others into a data set of their own",
+        )
+
+
+def _no_such_slice(path: Path, z: int, header: _Header) -> InputError:
+    return InputError(
+        "An annotation names a slice that its frame does not have",
+        where=path,
+        found=f"slice {z} (counted from 0)",
+        expected=f"a slice from 0 to {header.shape[0] - 1}",
+        mend="correct the slice number in the name of the annotation (man_seg_TTT_ZZZ.tif)",
+    )
+
+
+def _check_labels(item: AnnotatedFrame, labels: _Header, image: _Header | None, ndim: int) -> None:
+    """Check the header of an annotation against its frame's; `image` is `None` where that is unusable."""
+    if labels.colour or labels.dtype.kind not in "iu":
+        raise InputError(
+            "An annotation does not hold integer labels",
+            where=item.labels,
+            found=f"{'colour, ' if labels.colour else ''}pixels of type {labels.dtype}",
+            expected="an integer type, one number a cell, 0 for what is no cell",
+            mend="write the labels as a 16 bit TIFF",
+        )
+    if item.z is not None and ndim == 2:
+        raise InputError(
+            "An annotated slice in a data set that is declared 2D",
+            where=item.labels,
+            found=f"the annotation of slice {item.z} of frame {item.frame}",
+            expected=f"man_seg{item.frame:03d}.tif",
+            mend="correct voxel_size_um (two values for 2D, three for 3D), or the name of the annotation",
+        )
+    if image is None:
+        return
+    if item.z is not None and item.z >= image.shape[0]:
+        raise _no_such_slice(item.labels, item.z, image)
+    expected = image.shape if item.z is None else image.shape[1:]
+    if labels.shape != expected:
+        raise InputError(
+            "A frame and its annotation differ in shape",
+            where=item.labels,
+            found=f"shape {labels.shape}",
+            expected=f"shape {expected}, as {item.image}",
+            mend="replace the one of the two that does not belong to this data set",
+        )

@@ -1,0 +1,1 @@
+"""The diffusion models of the cascade and the process they share."""

@@ -1,0 +1,106 @@
+"""The diffusion process that all models share: noise schedule, training loss, DDIM sampling.
+
+All models of the cascade predict v (Salimans & Ho 2022) under a squared-cosine schedule with zero
+terminal signal-to-noise ratio, so that overall size and brightness are learned too and not leaked
+through the last time step.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+
+import torch
+from diffusers import DDIMScheduler
+from torch import Tensor
+
+
+def noise_schedule(timesteps: int) -> DDIMScheduler:
+    """Scheduler for models trained from scratch, with `timesteps` steps T."""
+    return DDIMScheduler(
+        num_train_timesteps=timesteps,
+        beta_schedule="squaredcos_cap_v2",
+        prediction_type="v_prediction",
+        rescale_betas_zero_snr=True,
+        timestep_spacing="trailing",
+        clip_sample=False,
+    )
+
+
+def draw_noise(shape: Sequence[int], generator: torch.Generator, device: torch.device) -> Tensor:
+    """Unit Gaussian noise drawn on the CPU, so that all devices get the same numbers."""
+    return torch.randn(*shape, generator=generator).to(device)
+
+
+def augment(images: Tensor, generator: torch.Generator) -> Tensor:
+    """Turn each image of `(b, c, y, x)` by a random multiple of 90 degrees, every other one mirrored."""
+    turns = torch.randint(8, (len(images),), generator=generator).tolist()
+    return torch.stack(
+        [torch.rot90(image.flip(-1) if turn >= 4 else image, turn % 4, (-2, -1)) for image, turn in zip(images, turns)]
+    )
+
+
+def diffusion_loss(
+    predict: Callable[[Tensor, Tensor], Tensor],
+    clean: Tensor,
+    schedule: DDIMScheduler,
+    generator: torch.Generator,
+    weight: Tensor | float = 1.0,
+) -> Tensor:
+    """Mean squared error of the prediction at random time steps, one time step an example.
+
+    Args:
+        predict: Maps noisy data `(b, ...)` and time steps `(b,)` to the predicted noise, v or sample.
+        clean: Clean data `(b, ...)`.
+        schedule: Noise schedule; its `prediction_type` says what the target is.
+        generator: Draws time steps and noise, on the CPU.
+        weight: Weight of the squared errors, broadcast against `clean`.
+    """
+    steps = torch.randint(schedule.config.num_train_timesteps, (len(clean),), generator=generator).to(clean.device)
+    noise = draw_noise(clean.shape, generator, clean.device)
+    noisy = schedule.add_noise(clean, noise, steps)
+    target = noise if schedule.config.prediction_type == "epsilon" else schedule.get_velocity(clean, noise, steps)
+    return (weight * (predict(noisy, steps).float() - target).square()).mean()
+
+
+@torch.no_grad()
+def ddim(
+    predict: Callable[[Tensor, Tensor], Tensor],
+    start: Tensor,
+    schedule: DDIMScheduler,
+    *,
+    steps: int,
+    eta: float = 0.0,
+    fresh_noise: Callable[[], Tensor] | None = None,
+) -> Tensor:
+    """Denoise `start` with DDIM (Song et al. 2021).
+
+    Args:
+        predict: Maps data `(b, ...)` and a time step `(b,)` to the model's prediction.
+        start: Unit Gaussian noise `(b, ...)`.
+        schedule: Noise schedule the model was trained with.
+        steps: Denoising steps.
+        eta: 0 is deterministic; 1 adds as much noise as DDPM does.
+        fresh_noise: Gives noise of `start`'s shape; needed for `eta > 0`.
+
+    Returns:
+        Clean data of `start`'s shape.
+    """
+    schedule.set_timesteps(steps, device=start.device)
+    data = start
+    for step in schedule.timesteps:
+        output = predict(data, step.expand(len(data)))
+        noise = fresh_noise() if fresh_noise and eta else None
+        data = schedule.step(output, step, data, eta=eta, variance_noise=noise).prev_sample
+    return data
+
+
+def fixed_batches(items: Sequence, size: int) -> Iterator[tuple[list, int]]:
+    """Split `items` into batches of exactly `size`, the last filled up by repeating its last item.
+
+    A constant batch shape keeps results bit-identical however the work is sharded: convolution
+    kernels may round differently for another batch size.
+
+    Yields:
+        The batch, and how many of its items are real.
+    """
+    for start in range(0, len(items), size):
+        batch = list(items[start : start + size])
+        yield batch + [batch[-1]] * (size - len(batch)), len(batch)

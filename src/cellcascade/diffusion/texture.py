@@ -1,0 +1,194 @@
+"""Mask-conditioned textures (paper, section 2, cell texture generation): training and sampling.
+
+A Stable Diffusion UNet without text, or one of the same kind trained from scratch, is steered by a ControlNet that sees
+the cell's outline, its brightness and its background. Slices of a cell share a part of their initial noise (Eq. 2).
+"""
+
+import logging
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from cellcascade import training
+from cellcascade.config import Texture
+from cellcascade.crops import Crops, read_crops, to_counts, to_unit
+from cellcascade.diffusion.process import augment, ddim, diffusion_loss, draw_noise, fixed_batches
+from cellcascade.diffusion.texture_model import build, load
+from cellcascade.diffusion.texture_space import PixelSpace
+from cellcascade.logs import progress
+from cellcascade.mask_distance import signed_distance
+from cellcascade.seeds import numpy_generator, seed_for, torch_generator
+from cellcascade.shards import digest, open_shard, write_shard
+from cellcascade.stages import STAGE_VERSIONS
+
+logger = logging.getLogger(__name__)
+
+OUTLINE_REACH = 0.125  # distance from the outline that the hint still resolves, as a share of the crop
+SIMILAR_AREA = 0.25  # share of the real cells, those nearest in area, that lend a synthetic cell their brightness
+
+
+def hints(masks: np.ndarray, brightness: np.ndarray, background: np.ndarray, area_ratio: np.ndarray) -> Tensor:
+    """What the ControlNet sees of a cell.
+
+    Args:
+        masks: Outlines `(n, y, x)`.
+        brightness: Mean brightness of each cell in its widest slice `(n,)`, unit scale (square root of the windowed counts).
+        background: Background level `(n,)`, unit scale.
+        area_ratio: Area of each slice relative to its cell's widest one `(n,)`.
+
+    Returns:
+        `(n, 5, y, x)`: mask, signed distance to the outline, brightness, background, relative area; all about -1 to 1.
+    """
+    n, edge, _ = masks.shape
+    distance = np.stack([signed_distance(mask) for mask in masks]) / (OUTLINE_REACH * edge)
+    levels = np.stack([brightness, background, area_ratio], 1)[:, :, None, None] * 2 - 1
+    planes = [masks[:, None] * 2.0 - 1, distance[:, None].clip(-1.5, 1.5), np.broadcast_to(levels, (n, 3, edge, edge))]
+    return torch.from_numpy(np.concatenate(planes, 1).astype(np.float32))
+
+
+def correlated_noise(shape: tuple[int, ...], slices: int, rho: float, generator: torch.Generator) -> Tensor:
+    """Initial noise of a cell's slices with a common part (Eq. 2).
+
+    Args:
+        shape: Shape `(c, y, x)` of one slice's noise.
+        slices: Number of slices S.
+        rho: Strength of the consistency; two slices correlate by rho^2 / (1 + rho^2).
+        generator: Source of randomness, on the CPU.
+
+    Returns:
+        Unit-variance noise `(S, c, y, x)`.
+    """
+    common = torch.randn(1, *shape, generator=generator)
+    unique = torch.randn(slices, *shape, generator=generator)
+    return (rho * common + unique) / (1 + rho**2) ** 0.5
+
+
+def crop_hints(crops: Crops) -> Tensor:
+    """Hints `(m, 5, y, x)` of real crops."""
+    window = crops.attrs["window"]
+    return hints(crops.mask, to_unit(crops.brightness, window), to_unit(crops.background, window), crops.area_ratio)
+
+
+def train(crops: str, *, settings: dict, folder: str, checkpoints: str, seed: int, device: str) -> None:
+    """Fine-tune, or train, the texture model on the crops of a data set.
+
+    Args:
+        crops: The crops store.
+        settings: The `texture` block.
+        folder: Gets unet.safetensors, controlnet.safetensors, config.json and training.csv.
+        checkpoints: Prefix of the checkpoint folder.
+        seed: Seed of the run.
+        device: auto, cpu or cuda.
+
+    Raises:
+        InputError: The base model is missing or does not fit the settings.
+    """
+    block, target = Texture(**settings), training.pick_device(device)
+    data = read_crops(crops)
+    seed = seed_for(seed, data.attrs["dataset"], "texture")
+    torch.manual_seed(seed)
+    model = build(block, data.image.shape[-1]).to(target)
+    images = torch.from_numpy(to_unit(data.image, data.attrs["window"])).float()[:, None] * 2 - 1
+    if isinstance(model.space, PixelSpace):
+        model.space.fit(images)
+    seen = torch.cat([images, crop_hints(data)], 1)
+
+    def loss(generator: torch.Generator) -> Tensor:
+        chosen = seen[torch.randint(len(seen), (block.train.batch_size,), generator=generator)]
+        batch = augment(chosen, generator).to(target)
+        hint = model.space.hint(batch[:, 1:])
+        clean = model.space.encode(batch[:, :1])
+        return diffusion_loss(lambda x, t: model(x, t, hint), clean, model.schedule, generator, model.space.weight)
+
+    version = STAGE_VERSIONS["train_texture"]
+    checkpoint = Path(f"{checkpoints}-{training.fingerprint(settings, [crops], version)}") / "state.pt"
+    logger.info(
+        "%d crops, %.2f M trained parameters", len(seen), sum(p.numel() for p in model.trained_parameters()) / 1e6
+    )
+    table = training.train(
+        model, loss, block.train, checkpoint=checkpoint, seed=seed, device=target, what="texture training"
+    )
+    model.save(Path(folder), settings)
+    training.write_table(Path(folder) / "training.csv", table)
+
+
+def sample(
+    model_folder: str,
+    cells: str,
+    *,
+    crops: str,
+    settings: dict,
+    store: str,
+    seed: int,
+    device: str,
+    dataset: str,
+) -> None:
+    """Give every slice of a shard of cells its texture.
+
+    Args:
+        model_folder: Folder that `train` wrote.
+        cells: A `masks/1` shard (2D) or a `slices/1` shard (3D).
+        crops: The crops store the model was trained on: intensity window, brightness of real cells.
+        settings: The `texture` block; the sampling keys are used.
+        store: The `textures/1` shard to write.
+        seed: Seed of the run.
+        device: auto, cpu or cuda.
+        dataset: Name of the data set, part of each cell's seed.
+    """
+    block, target = Texture(**settings), training.pick_device(device)
+    data = read_crops(crops)
+    model = load(model_folder, target)
+    masks, n_slices, valid, ids = _read_cells(cells)
+    jobs = [(i, s) for i in np.flatnonzero(valid) for s in range(n_slices[i])]
+    noise, seen = {}, {}
+    for i in np.flatnonzero(valid):
+        generator = torch_generator(seed, dataset, "textures", int(ids[i]))
+        noise[i] = correlated_noise(model.space.noise_shape, int(n_slices[i]), block.rho, generator)
+        seen[i] = _cell_hints(masks[i, : n_slices[i]], data, numpy_generator(seed, dataset, "brightness", int(ids[i])))
+    images = np.zeros(masks.shape, np.uint16)
+    highest = np.iinfo(data.attrs["frame_dtype"]).max
+    batches = list(fixed_batches(jobs, block.sampling_batch)) if jobs else []
+    for batch, count in progress(batches, total=len(batches), what="texture batches"):
+        start = torch.stack([noise[i][s] for i, s in batch]).to(target)
+        hint = model.space.hint(torch.stack([seen[i][s] for i, s in batch]).to(target))
+        unit = model.space.decode(ddim(model.guided(hint), start, model.schedule, steps=block.sampling_steps))
+        for (i, s), image in zip(batch[:count], unit.float().cpu().numpy()[:, 0]):
+            images[i, s] = to_counts((image + 1) / 2, data.attrs["window"], highest)
+    write_shard(
+        store,
+        schema="textures/1",
+        arrays={"image": images, "mask": masks, "n_slices": n_slices, "valid": valid, "cell_id": ids},
+        attributes={
+            "dataset": dataset,
+            "seed": seed,
+            "background": float(np.median(data.background)),
+            "cells": digest(cells),
+            "model": digest(Path(model_folder) / "unet.safetensors"),
+        },
+    )
+
+
+def _read_cells(path: str) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Masks `(n, S, y, x)`, number of slices `(n,)`, validity `(n,)` and ids `(n,)` of a masks or slices shard."""
+    try:
+        shard = open_shard(path, "slices/1")
+        return shard["mask"][:], shard["n_slices"][:], shard["valid"][:], shard["cell_id"][:]
+    except ValueError:
+        shard = open_shard(path, "masks/1")
+        ids = shard["cell_id"][:]
+        return shard["mask"][:][:, None], np.ones(len(ids), np.int32), shard["valid"][:], ids
+
+
+def _cell_hints(masks: np.ndarray, crops: Crops, generator: np.random.Generator) -> Tensor:
+    """Hints `(S, 5, y, x)` of a synthetic cell, with brightness and background of a real cell of similar area."""
+    widest = np.flatnonzero(crops.widest)
+    areas = masks.sum((1, 2))
+    real = crops.mask[widest].sum((1, 2))
+    alike = np.argsort(np.abs(np.log(real / areas.max())), kind="stable")[: max(1, round(SIMILAR_AREA * len(real)))]
+    chosen, window = widest[generator.choice(alike)], crops.attrs["window"]
+    levels = [
+        np.full(len(masks), float(to_unit(values[chosen], window))) for values in (crops.brightness, crops.background)
+    ]
+    return hints(masks, *levels, areas / areas.max())

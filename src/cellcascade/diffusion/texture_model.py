@@ -1,0 +1,209 @@
+"""The network of the texture stage: a UNet without text, its ControlNet, and the space they work in."""
+
+import json
+import logging
+import math
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import torch
+from diffusers import AutoencoderKL, ControlNetModel, DDIMScheduler, UNet2DConditionModel
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from cellcascade.config import Texture
+from cellcascade.diffusion.process import noise_schedule
+from cellcascade.diffusion.texture_space import LatentSpace, PixelSpace, Space
+from cellcascade.errors import InputError
+from cellcascade.shards import atomic_path
+from cellcascade.training import autocast, write_json
+
+logger = logging.getLogger(__name__)
+
+HINT_CHANNELS = 5
+EMBEDDING_CHANNELS = (16, 32, 96, 256)  # of the hint at full, half, ... resolution, as in ControlNet
+
+
+class TextureModel(nn.Module):
+    """UNet and ControlNet that predict a crop's noise or v from its hint.
+
+    Args:
+        unet: The denoising network.
+        controlnet: Its ControlNet.
+        schedule: Noise schedule the UNet was made for.
+        space: The space they work in.
+        trainable: What is trained, as in the configuration.
+    """
+
+    def __init__(
+        self,
+        unet: UNet2DConditionModel,
+        controlnet: ControlNetModel,
+        schedule: DDIMScheduler,
+        space: Space,
+        trainable: str,
+    ):
+        super().__init__()
+        self.unet, self.controlnet, self.schedule, self.space = unet, controlnet, schedule, space
+        unet.requires_grad_(trainable == "all")
+        if trainable == "controlnet+decoder":
+            for part in (unet.up_blocks, unet.conv_norm_out, unet.conv_out):
+                part.requires_grad_(True)
+
+    def trained_parameters(self) -> Iterator[nn.Parameter]:
+        """Parameters that training changes."""
+        return (p for p in self.parameters() if p.requires_grad)
+
+    def forward(self, noisy: Tensor, steps: Tensor, hint: Tensor) -> Tensor:
+        """Predict what the schedule's prediction type says, `(b, c, y, x)`.
+
+        Args:
+            noisy: Noisy crops in model space `(b, c, y, x)`.
+            steps: Time steps `(b,)`.
+            hint: What the ControlNet reads, from the space's `hint`.
+        """
+        no_text = noisy.new_zeros(len(noisy), 1, self.unet.config.cross_attention_dim)
+        down, middle = self.controlnet(noisy, steps, no_text, hint, return_dict=False)
+        return self.unet(
+            noisy, steps, no_text, down_block_additional_residuals=down, mid_block_additional_residual=middle
+        ).sample
+
+    def guided(self, hint: Tensor) -> Callable[[Tensor, Tensor], Tensor]:
+        """The prediction as a function of noisy data and time step, for sampling under one hint."""
+
+        def predict(noisy: Tensor, steps: Tensor) -> Tensor:
+            with autocast(noisy.device):
+                return self(noisy, steps, hint).float()
+
+        return predict
+
+    def save(self, folder: Path, settings: dict) -> None:
+        """Write unet.safetensors, controlnet.safetensors and config.json, from which `load` builds the model again."""
+        for name, network in (("unet", self.unet), ("controlnet", self.controlnet)):
+            with atomic_path(folder / f"{name}.safetensors") as scratch:
+                save_file(network.state_dict(), scratch)
+        scales = {name: value.tolist() for name, value in self.space.state_dict().items() if name in ("mean", "spread")}
+        configs = {name: dict(getattr(self, name).config) for name in ("unet", "controlnet", "schedule")}
+        write_json(folder / "config.json", {"settings": settings, "size": self.space.size, "scales": scales, **configs})
+
+
+def build(settings: Texture, size: int) -> TextureModel:
+    """The model before training: from a Stable Diffusion base, or from scratch (the paper's "w/o pretraining").
+
+    Args:
+        settings: The `texture` block.
+        size: Edge of the crops, pixels.
+
+    Raises:
+        InputError: The base cannot be read, or does not fit `space` and `block`.
+    """
+    if settings.base == "scratch":
+        if settings.space == "latent":
+            raise _misfit("space: latent", "base: scratch, which has no autoencoder", "a Stable Diffusion base, or space: pixel")
+        unet, schedule = _fresh_unet(settings, size), noise_schedule(settings.timesteps)
+    else:
+        unet = _part(UNet2DConditionModel, settings.base, "unet")
+        schedule = _part(DDIMScheduler, settings.base, "scheduler")
+    space = _space(settings, size, unet.config.sample_size)
+    if unet.config.in_channels != space.noise_shape[0]:
+        found = f"a UNet with {unet.config.in_channels} input channels"
+        raise _misfit(f"space: {settings.space}", found, f"block: {math.isqrt(unet.config.in_channels)} in pixel space")
+    pixel = settings.space == "pixel"
+    controlnet = ControlNetModel.from_unet(
+        unet,
+        conditioning_embedding_out_channels=(64,) if pixel else EMBEDDING_CHANNELS[: space.shrink],
+        conditioning_channels=HINT_CHANNELS * (settings.block**2 if pixel else 1),
+    )
+    if settings.base == "scratch":
+        _open_zero_convolutions(controlnet)
+    return TextureModel(unet, controlnet, schedule, space, settings.trainable)
+
+
+def _space(settings: Texture, size: int, latent_edge: int) -> Space:
+    if settings.space == "pixel":
+        return PixelSpace(size, settings.block)
+    return LatentSpace(size, _part(AutoencoderKL, settings.base, "vae"), latent_edge)
+
+
+def _misfit(where: str, found: str, mend: str) -> InputError:
+    return InputError(
+        "The texture settings do not fit together",
+        where=f"texture: {where}",
+        found=found,
+        expected=mend,
+        mend=f"use {mend}",
+    )
+
+
+def _part(kind: type, base: str, name: str):
+    """Load one part of a Stable Diffusion folder; nothing is downloaded here."""
+    try:
+        return kind.from_pretrained(base, subfolder=name, local_files_only=True)
+    except (OSError, ValueError) as error:
+        raise InputError(
+            f"The base model's {name} cannot be loaded",
+            where=f"texture.base: {base}",
+            found=str(error).splitlines()[0][:200],
+            expected=f"a Stable Diffusion 1.x/2.x folder in diffusers layout with {name}/",
+            mend="give the path of such a folder, or base: scratch to train without pretraining",
+        ) from error
+
+
+def _fresh_unet(settings: Texture, size: int) -> UNet2DConditionModel:
+    """A UNet of Stable Diffusion's kind with random weights; attention at its lowest level only."""
+    levels = len(settings.channels)
+    return UNet2DConditionModel(
+        sample_size=size // settings.block,
+        in_channels=settings.block**2,
+        out_channels=settings.block**2,
+        block_out_channels=settings.channels,
+        layers_per_block=settings.layers,
+        norm_num_groups=math.gcd(32, *settings.channels),
+        cross_attention_dim=32,
+        attention_head_dim=8,
+        down_block_types=("DownBlock2D",) * (levels - 1) + ("CrossAttnDownBlock2D",),
+        up_block_types=("CrossAttnUpBlock2D",) + ("UpBlock2D",) * (levels - 1),
+    )
+
+
+def _open_zero_convolutions(controlnet: ControlNetModel) -> None:
+    """Give the ControlNet's outputs small random weights.
+
+    Zeros protect a pretrained UNet from a ControlNet that knows nothing yet; without pretraining they only delay learning.
+    """
+    outputs = [
+        *controlnet.controlnet_down_blocks,
+        controlnet.controlnet_mid_block,
+        controlnet.controlnet_cond_embedding.conv_out,
+    ]
+    for convolution in outputs:
+        nn.init.kaiming_normal_(convolution.weight, nonlinearity="linear")
+        nn.init.zeros_(convolution.bias)
+
+
+def load(folder: str | Path, device: torch.device) -> TextureModel:
+    """Load a trained texture model.
+
+    Raises:
+        InputError: Weights are missing or do not belong to the recorded architecture.
+    """
+    folder = Path(folder)
+    try:
+        record = json.loads((folder / "config.json").read_text())
+        settings = Texture(**record["settings"])
+        unet = UNet2DConditionModel.from_config(record["unet"])
+        controlnet = ControlNetModel.from_config(record["controlnet"])
+        unet.load_state_dict(load_file(folder / "unet.safetensors"))
+        controlnet.load_state_dict(load_file(folder / "controlnet.safetensors"))
+    except (OSError, KeyError, ValueError, RuntimeError) as error:
+        raise InputError(
+            "The texture model cannot be loaded",
+            where=folder,
+            found=str(error).splitlines()[0],
+            expected="config.json, unet.safetensors and controlnet.safetensors of one training",
+            mend="remove the folder and rerun snakemake to train it again",
+        ) from error
+    space = _space(settings, record["size"], unet.config.sample_size)
+    space.load_state_dict({name: torch.tensor(value) for name, value in record["scales"].items()}, strict=False)
+    model = TextureModel(unet, controlnet, DDIMScheduler.from_config(record["schedule"]), space, settings.trainable)
+    return model.to(device).eval()

@@ -1,0 +1,1 @@
+"""Measures of how well the synthetic data agree with the real ones."""

@@ -1,0 +1,127 @@
+"""Views to volumes (paper, section 2, multiview image to volume generation): a registry of methods and its stage."""
+
+import logging
+
+import numpy as np
+import torch
+
+from cellcascade.config import Reconstruction, Shapes
+from cellcascade.reconstruction.base import Method, Problem, reprojection_iou
+from cellcascade.reconstruction.neus import neus
+from cellcascade.reconstruction.spharm import random_volumes
+from cellcascade.reconstruction.visual_hull import visual_hull
+from cellcascade.render import hemisphere_cameras, with_input_view
+from cellcascade.seeds import seed_for
+from cellcascade.shards import check_invalid, digest, open_shard, write_shard
+from cellcascade.spharm import distance_images
+from cellcascade.training import pick_device
+
+logger = logging.getLogger(__name__)
+
+METHODS: dict[str, Method] = {"neus": neus, "visual_hull": visual_hull, "spharm": random_volumes}
+
+
+def reconstruct(
+    views: str | None,
+    masks: str,
+    *,
+    settings: dict,
+    shapes: dict,
+    store: str,
+    seed: int,
+    device: str,
+    dataset: str,
+    max_invalid_fraction: float,
+) -> None:
+    """Reconstruct the volumes of a shard of cells.
+
+    Args:
+        views: A `views/1` shard; `None` for methods that need none.
+        masks: The `masks/1` shard the views were made from.
+        settings: The `reconstruction` block.
+        shapes: The `shapes` block, for random shapes.
+        store: The `volumes/1` shard to write: `sdf (n, z, y, x)` float16, positive inside, in half widths of the crop.
+        seed: Seed of the run.
+        device: auto, cpu or cuda.
+        dataset: Name of the data set, part of each cell's seed.
+        max_invalid_fraction: The job fails when a larger share of its cells cannot be made.
+
+    Raises:
+        InputError: Too many cells are invalid.
+    """
+    block, target = Reconstruction(**settings), pick_device(device)
+    shard = open_shard(masks, "masks/1")
+    ids, outlines, usable = shard["cell_id"][:], shard["mask"][:], shard["valid"][:].astype(bool)
+    images, cameras = _images(views, outlines, block.resolution)
+    volumes = np.full((len(ids), *[block.resolution] * 3), -1, np.float32)
+    agreement = np.zeros((len(ids), len(cameras)), np.float32)
+    todo = np.flatnonzero(usable)
+    for start in range(0, len(todo), block.cells_at_once):
+        part = todo[start : start + block.cells_at_once]
+        problem = Problem(
+            images=images[part].to(target),
+            cameras=cameras.to(target),
+            cell_ids=ids[part],
+            shapes=Shapes(**shapes),
+            seed=seed_for(seed, dataset, "volumes"),
+        )
+        result = METHODS[block.method](problem, block)
+        volumes[part] = result.cpu().numpy()
+        agreement[part] = reprojection_iou(result, problem).cpu().numpy()
+    reasons = dict(shard.attrs["reasons"]) | _failures(ids, volumes, agreement[:, 0], block, todo)
+    check_invalid(reasons, len(ids), max_invalid_fraction, store)
+    write_shard(
+        store,
+        schema="volumes/1",
+        arrays={
+            "sdf": np.nan_to_num(volumes, nan=-1).clip(-2, 2).astype(np.float16),
+            "reprojection_iou": agreement,
+            "section_iou": _section_iou(volumes, images[:, 0].numpy()),
+            "valid": np.array([str(i) not in reasons for i in ids], np.uint8),
+            "cell_id": ids,
+        },
+        attributes={
+            "dataset": dataset,
+            "seed": seed,
+            "method": block.method,
+            "reasons": reasons,
+            "inputs": [digest(path) for path in (views, masks) if path],
+        },
+    )
+    logger.info("%d volumes, median IoU with the mask %.3f", len(todo), np.median(agreement[todo, 0]) if len(todo) else 0)
+
+
+def _images(views: str | None, masks: np.ndarray, resolution: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Signed distance images `(n, V + 1, y, x)` at the volume's resolution, the exact input view first, and cameras."""
+    edge = min(resolution, masks.shape[-1])
+    exact = torch.from_numpy(distance_images(masks, edge))[:, None]
+    if edge != resolution:
+        exact = torch.nn.functional.interpolate(exact, size=(resolution, resolution), mode="bicubic")
+    if views is None:
+        return exact, torch.from_numpy(with_input_view(hemisphere_cameras(0)))
+    shard = open_shard(views, "views/1")
+    predicted = torch.from_numpy(shard["views"][:])
+    size = (resolution, resolution)
+    predicted = torch.nn.functional.interpolate(predicted, size=size, mode="bicubic", align_corners=False)
+    return torch.cat([exact, predicted], 1), torch.from_numpy(with_input_view(shard["cameras"][:]))
+
+
+def _failures(ids: np.ndarray, volumes: np.ndarray, iou: np.ndarray, settings: Reconstruction, todo: np.ndarray) -> dict[str, str]:
+    """Reasons why reconstructed cells cannot be used."""
+    reasons = {}
+    for i in todo:
+        if not np.isfinite(volumes[i]).all():
+            reasons[str(ids[i])] = "reconstruction diverged"
+        elif not (volumes[i] > 0).any():
+            reasons[str(ids[i])] = "reconstruction is empty"
+        elif settings.method != "spharm" and iou[i] < settings.min_iou:
+            reasons[str(ids[i])] = "reconstruction disagrees with its mask"
+    return reasons
+
+
+def _section_iou(volumes: np.ndarray, images: np.ndarray) -> np.ndarray:
+    """IoU of the central section with the input mask `(n,)`."""
+    half = volumes.shape[1] // 2
+    section, wanted = volumes[:, half - 1 : half + 1].mean(1) > 0, images > 0
+    union = (section | wanted).sum((1, 2))
+    return ((section & wanted).sum((1, 2)) / np.maximum(union, 1)).astype(np.float32)

@@ -1,0 +1,23 @@
+"""Versions of the stages, one a rule; free of torch, because every job of a cluster reads the Snakefile again.
+
+Raise a stage's version by one when its code changes what it makes from equal inputs and settings: Snakemake then
+remakes its outputs and what hangs on them. Leave it when only speed, messages or comments change.
+"""
+
+STAGE_VERSIONS = {
+    "crops": 1,
+    "background": 1,
+    "train_mask_ddpm": 1,
+    "masks": 1,
+    "shapes": 1,
+    "train_multiview": 1,
+    "views": 1,
+    "volumes": 1,
+    "slices": 1,
+    "train_texture": 1,
+    "textures": 1,
+    "population": 1,
+    "synthetic": 1,
+    "evaluate_shapes": 1,
+    "report": 1,
+}

@@ -1,0 +1,341 @@
+"""The report of tiny 2D and 3D data sets: complete, self-contained, right in its numbers, strict on broken files."""
+
+import base64
+import io
+import re
+import shutil
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import tifffile
+from PIL import Image
+
+from cellcascade.errors import InputError
+from cellcascade.metrics.shape import compare
+from cellcascade.ngff import write_image
+from cellcascade.report import montage, write_report
+from cellcascade.report.figures import label_overlay, orthogonal_planes, outlines, render_surface, tone
+from cellcascade.report.sources import group_reasons, read_benchmarks
+from cellcascade.shards import write_shard
+
+SIZE, CELLS = 16, 6
+
+
+def discs(n, rng):
+    y, x = np.mgrid[:SIZE, :SIZE] - (SIZE - 1) / 2
+    return np.stack([(x**2 + (1 + 0.3 * rng.random()) * y**2 < rng.uniform(9, 36)) for _ in range(n)]).astype("u1")
+
+
+def ball(radius, size=24):
+    z, y, x = (2 * np.mgrid[:size, :size, :size] + 1) / size - 1
+    return radius - np.sqrt(z**2 + y**2 + x**2)
+
+
+def write_cells(folder, ndim, rng):
+    """Shards of all stages; cell 1 fails as a mask, cell 4 as a volume (3D)."""
+    ids, valid = np.arange(CELLS, dtype="i4"), np.array([1, 0, 1, 1, 1, 1], "u1")
+    mask = discs(CELLS, rng) * valid[:, None, None]
+    slices = np.stack([mask * 0, mask, mask], 1) if ndim == 3 else mask[:, None]
+    paths = {name: [] for name in ("masks", "views", "volumes", "slices", "textures")}
+
+    def write(stage, arrays, **attributes):
+        for part in (slice(0, 3), slice(3, 6)):
+            path = folder / stage / f"shard-{part.start // 3:03d}.zarr.zip"
+            split = {key: value if key == "cameras" else value[part] for key, value in arrays.items()}
+            write_shard(path, schema=f"{stage}/1", arrays={**split, "cell_id": ids[part]}, attributes=attributes)
+            paths[stage].append(path)
+
+    write("masks", {"mask": mask, "valid": valid}, reasons={"1": "3 pieces"}, redraws=4)
+    if ndim == 3:
+        valid = valid * (ids != 4).astype("u1")
+        sdf = np.stack([ball(0.6)] * CELLS).astype("f2")
+        reasons = {"1": "3 pieces", "4": "reprojection IoU 0.61 is below 0.8"}
+        iou = np.full((CELLS, 2), 0.97, "f4")
+        write("views", {"views": np.zeros((CELLS, 2, 8, 8), "f4"), "cameras": np.zeros((2, 4, 4), "f4")})
+        write(
+            "volumes", {"sdf": sdf, "reprojection_iou": iou, "section_iou": iou[:, 0], "valid": valid}, reasons=reasons
+        )
+        counts = {"n_slices": np.full(CELLS, 3, "i4"), "widest": np.ones(CELLS, "i4")}
+        arrays = {"mask": slices, **counts, "section_iou": np.full(CELLS, 0.93, "f4"), "valid": valid}
+        write("slices", arrays, dz_um=2.0, reasons=reasons)
+    image = (slices * 100 + rng.integers(0, 20, slices.shape)).astype("u2")
+    write("textures", {"image": image, "mask": slices, "valid": valid}, reasons={}, background=10.0)
+    return paths
+
+
+def write_frame(path, shape, voxel_size_um, rng):
+    labels = np.zeros(shape, "u2")
+    labels[..., 4:10, 4:10], labels[..., 12:20, 12:20] = 1, 2
+    image = ((labels > 0) * 80 + rng.integers(0, 20, shape)).astype("u2")
+    write_image(path, image, labels, voxel_size_um=voxel_size_um, levels=2)
+
+
+def write_crops(folder, voxel_size_um, shape, rng):
+    mask = discs(8, rng)
+    widest = np.array([1, 0, 1, 1, 1, 1, 1, 1], "u1")
+    arrays = {
+        "image": (mask * 90 + rng.integers(0, 20, mask.shape)).astype("u2"),
+        "mask": mask,
+        "widest": widest,
+        "brightness": rng.uniform(80, 110, 8).astype("f4"),
+    }
+    attributes = {
+        "dataset": "TOY",
+        "voxel_size_um": list(voxel_size_um),
+        "window": [3.0, 123.0],
+        "frame_shape": list(shape),
+        "sequence": "01",
+        "cells_per_frame": [3, 4],
+    }
+    write_shard(folder / "crops.zarr.zip", schema="crops/1", arrays=arrays, attributes=attributes, items_per_chunk=256)
+    reasons = ["", "touches border", "", "touches border", "too small", ""]
+    pd.DataFrame({"label": range(6), "kept": [not r for r in reasons], "reason": reasons}).to_csv(
+        folder / "crops.csv", index=False
+    )
+
+
+@pytest.fixture(params=[2, 3], scope="module")
+def built(tmp_path_factory, request):
+    """Everything `write_report` takes, for a 2D and a 3D data set, and the folder that holds it."""
+    tmp_path = tmp_path_factory.mktemp(f"built{request.param}d")
+    ndim, rng = request.param, np.random.default_rng(0)
+    voxel, shape = ((2.0, 0.5, 0.5), (6, 32, 40)) if ndim == 3 else ((0.5, 0.5), (32, 40))
+    write_crops(tmp_path, voxel, shape, rng)
+    paths = write_cells(tmp_path, ndim, rng)
+    for index in range(2):
+        write_frame(tmp_path / f"synthetic/img-{index:05d}.ome.zarr", shape, voxel, rng)
+    pd.DataFrame({"image": ["img-00000", "img-00001"], "not_placed": [0, 3]}).to_csv(
+        tmp_path / "synthetic/manifest.csv", index=False
+    )
+    pd.DataFrame({"image": ["img-00000"] * 2 + ["img-00001"] * 2, "label": [1, 2, 1, 2]}).to_csv(
+        tmp_path / "synthetic/cells.csv", index=False
+    )
+    compare(tmp_path / "crops.zarr.zip", paths["masks"], table=tmp_path / "shape.csv")
+    log = pd.DataFrame({"step": [10, 20], "loss": [0.5, 0.25], "seconds": [4.0, 75.0]})
+    log.to_csv(tmp_path / "training.csv", index=False)
+    for stage, seconds in (("crops", 3.0), ("masks/shard-000", 40.0), ("masks/shard-001", 50.0)):
+        path = tmp_path / f"benchmarks/{stage}.tsv"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(f"s\th:m:s\tmax_rss\n{seconds}\t0:00:03\t{100 + seconds}\n")
+    return tmp_path, {
+        "dataset": "TOY <2>",
+        "config": {"cells": CELLS, "voxel_size_um": voxel, "texture": {"base": "scratch & new"}},
+        "crops": tmp_path / "crops.zarr.zip",
+        "crops_table": tmp_path / "crops.csv",
+        **paths,
+        "synthetic": tmp_path / "synthetic",
+        "shape_table": tmp_path / "shape.csv",
+        "training": {"mask_ddpm": tmp_path / "training.csv"},
+        "benchmarks": tmp_path / "benchmarks",
+        "html": tmp_path / "report/index.html",
+    }
+
+
+@pytest.fixture
+def inputs(built, tmp_path):
+    """A copy of `built` that a test may damage."""
+    root, arguments = built
+    shutil.copytree(root, tmp_path / "copy")
+
+    def moved(value):
+        if isinstance(value, Path):
+            return tmp_path / "copy" / value.relative_to(root)
+        return [moved(item) for item in value] if isinstance(value, list) else value
+
+    training = {name: moved(path) for name, path in arguments["training"].items()}
+    return {name: moved(value) for name, value in arguments.items()} | {"training": training}
+
+
+class Page(HTMLParser):
+    """Text, headings, addresses and images of a page; fails on tags that are not closed in order."""
+
+    VOID = {"meta", "img", "input", "br", "link"}
+
+    def __init__(self, path):
+        super().__init__()
+        self.text, self.ids, self.links, self.images, self.open = "", [], [], [], []
+        self.feed(path.read_text(encoding="utf-8"))
+        assert not self.open
+
+    def handle_starttag(self, tag, attrs):
+        attrs = dict(attrs)
+        self.links += [attrs[key] for key in ("src", "href", "srcset", "action") if key in attrs]
+        self.ids += [attrs["id"]] if "id" in attrs else []
+        if tag == "img":
+            assert attrs["alt"]
+            data = base64.b64decode(attrs["src"].removeprefix("data:image/png;base64,"), validate=True)
+            self.images.append(np.asarray(Image.open(io.BytesIO(data))))
+        if tag not in self.VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        if self.open and self.open[-1] != "style":
+            self.text += " " + data
+        else:
+            assert "url(" not in data and "@import" not in data
+
+
+def test_page_is_complete_and_needs_nothing_else(inputs, tmp_path):
+    frame = tmp_path / "t000.tif"
+    ndim = len(inputs["config"]["voxel_size_um"])
+    tifffile.imwrite(frame, np.full((6, 30, 44) if ndim == 3 else (30, 44), 90, "u2"))
+    write_report(**inputs, real_frame=frame)
+    page = Page(inputs["html"])
+    assert all(link.startswith(("data:image/png;base64,", "#")) for link in page.links)
+    assert "<script" not in inputs["html"].read_text()
+    sections = ["cells", "images", "beside", "distributions", "shapes", "dropped", "training", "time", "configuration"]
+    assert set(sections) <= set(page.ids)
+    assert ("in-3d" in page.ids) == (ndim == 3)
+    assert all(link[1:] in page.ids for link in page.links if link.startswith("#"))
+    text = re.sub(r"\s+", " ", page.text)
+    valid = 4 if ndim == 3 else 5
+    for expected in (
+        "TOY <2>",
+        f"synthetic cells valid after all stages {valid} of 6",
+        "labelled cells in them (2.0 an image; real 3.5) 4",
+        "7 of 7 real cells",
+        "5 valid synthetic masks",
+        "linear display, window 3 to 123 counts",
+        "touches border 2 33.3 %",
+        "too small 1 16.7 %",
+        "3 pieces (1); 8 masks drawn again",
+        "3 of 7 cells drawn for the images found no room (1 of 2 images)",
+        "mask_ddpm 20 0.2500 1 min 15 s",
+        "masks 2 1 min 30 s 50.0 s 150 MB",
+        "crops 1 3.0 s",
+        "scratch & new",
+        "cellcascade",
+        "30 × 40 pixels of both",
+    ):
+        assert expected in text, expected
+    if ndim == 3:
+        for expected in (
+            "reprojection IoU 0.61 is below 0.8 (1)",
+            "median IoU of the widest slice with its source mask 0.93",
+            "3 of 3 slices, 2 µm apart; widest: number 2",
+            "XZ (below)",
+        ):
+            assert expected in text, expected
+
+
+def test_page_without_optional_parts(inputs):
+    inputs |= {"training": {}, "benchmarks": None}
+    write_report(**inputs, real_frame="missing.tif")
+    page = Page(inputs["html"])
+    assert not {"training", "time", "beside"} & set(page.ids)
+    assert all(link[1:] in page.ids for link in page.links if link.startswith("#"))
+
+
+def test_equal_inputs_give_equal_pages(inputs):
+    write_report(**inputs)
+    first = inputs["html"].read_bytes()
+    write_report(**inputs)
+    assert inputs["html"].read_bytes() == first
+
+
+def damage(inputs, name):
+    """Break one input; gives the path that the message must name."""
+    match name:
+        case "shard":
+            path = inputs["textures"][0]
+            path.write_bytes(path.read_bytes()[:200])
+        case "array":
+            path = inputs["masks"][1]
+            write_shard(path, schema="masks/1", arrays={"cell_id": np.arange(3, 6), "valid": np.ones(3, "u1")})
+        case "column":
+            path = inputs["crops_table"]
+            path.write_text("label,kept\n1,True\n")
+        case "table":
+            path = inputs["shape_table"]
+            path.write_text("")
+        case "images":
+            path = inputs["synthetic"] / "img-00000.ome.zarr"
+            (path / "labels/cells/zarr.json").unlink()
+        case "frame":
+            path = inputs["crops_table"].with_name("broken.tif")
+            path.write_bytes(b"no tiff")
+            inputs["real_frame"] = path
+    return path
+
+
+@pytest.mark.parametrize("name", ["shard", "array", "column", "table", "images", "frame"])
+def test_broken_files_are_named_and_no_page_is_left(inputs, name):
+    path = damage(inputs, name)
+    with pytest.raises(InputError, match=re.escape(path.name)):
+        write_report(**inputs)
+    assert not inputs["html"].exists()
+
+
+def test_no_valid_cell_is_an_input_error(inputs):
+    for path in inputs["textures"]:
+        arrays = {"image": np.zeros((3, 1, 4, 4)), "mask": np.zeros((3, 1, 4, 4)), "cell_id": np.arange(3)}
+        write_shard(path, schema="textures/1", arrays={**arrays, "valid": np.zeros(3, "u1")})
+    with pytest.raises(InputError, match="0 valid synthetic cells"):
+        write_report(**inputs)
+
+
+def test_montage_places_tiles_and_maps_the_window():
+    images = [np.full((4, 5), value) for value in (10, 60, 110, 200)]
+    sheet = montage(images, window=(10, 110), columns=3, scale=2, gap=1)
+    assert sheet.shape == (17, 32) and sheet.dtype == np.uint8
+    assert sheet[0, 0] == 0 and sheet[0, 11] == 128 and sheet[0, 22] == 255 and sheet[16, 0] == 255
+    assert tone(np.array([35]), (10, 110), 0.5)[0] == 128
+
+
+def test_outlines_are_the_rim_of_the_mask():
+    mask = np.zeros((9, 9), np.uint8)
+    mask[2:7, 2:7] = 1
+    drawn = outlines([mask])[..., 3] > 0
+    assert drawn.sum() == 16 and not drawn[4, 4] and drawn[2, 2] and not drawn[1, 2]
+
+
+def test_overlay_leaves_background_grey_and_tells_neighbours_apart():
+    labels = np.zeros((6, 8), np.uint16)
+    labels[1:5, 1:4], labels[1:5, 4:7] = 300, 900
+    picture = label_overlay(np.full((6, 8), 100, np.uint8), labels)
+    assert (picture[0] == 100).all()
+    assert np.abs(picture[2, 2].astype(int) - picture[2, 5]).max() > 40
+
+
+def test_planes_have_equal_scale_along_all_axes():
+    volume = np.zeros((5, 8, 10), np.uint16)
+    volume[3, 2, 7] = 9
+    front, below, right = orthogonal_planes(volume, (3, 2, 7), (2.0, 0.5, 0.5), scale=2)
+    assert front.shape == (16, 20) and below.shape == (40, 20) and right.shape == (16, 40)
+    assert (front == 9).sum() == 4 and (below == 9).sum() == 16 and (right == 9).sum() == 16
+    assert below[24:32, 14:16].all() and right[4:6, 24:32].all()
+
+
+def test_surface_has_the_silhouette_of_the_volume_from_each_side():
+    size = 32
+    z, y, x = (2 * np.mgrid[:size, :size, :size] + 1) / size - 1
+    box = np.min([0.8 - np.abs(z), 0.5 - np.abs(y), 0.25 - np.abs(x)], axis=0)
+    box[y < 0] -= 0.3
+    for turn, axis in ((0, 0), (90, 2)):
+        seen = render_surface(box, turn=turn, size=size) > 0
+        truth = (box > 0).any(axis) if axis == 0 else (box > 0).any(axis).T
+        assert (seen & truth).sum() / (seen | truth).sum() > 0.9
+    lit = render_surface(ball(0.7), turn=0, size=48)
+    assert lit[14, 18] > lit[34, 30] > 0 and lit[0, 0] == 0
+
+
+def test_reasons_that_differ_in_numbers_count_together():
+    reasons = ["IoU 0.71 < 0.8", "empty", "IoU 0.5 < 0.8", "2 pieces"]
+    assert group_reasons(reasons) == [("IoU … < …", 2), ("empty", 1), ("2 pieces", 1)]
+
+
+def test_benchmarks_follow_the_cascade_and_tell_what_they_could_not_read(tmp_path):
+    texts = {"textures/shard-000": "s\tmax_rss\n5\t-\n", "crops": "s\tmax_rss\n7\t12.5\n", "masks/shard-001": ""}
+    for name, text in texts.items():
+        (tmp_path / f"{name}.tsv").parent.mkdir(exist_ok=True)
+        (tmp_path / f"{name}.tsv").write_text(text)
+    table, unread = read_benchmarks(tmp_path)
+    assert list(table["stage"]) == ["crops", "textures"] and unread == ["masks/shard-001"]
+    assert table["max_rss_mb"].iloc[0] == 12.5 and np.isnan(table["max_rss_mb"].iloc[1])
+    assert read_benchmarks(tmp_path / "missing")[0].empty

@@ -1,0 +1,119 @@
+"""What the workflow plans: jobs, resources, remakes."""
+
+import yaml
+
+from tests.workflow.dry_run import REPOSITORY, job_counts, jobs
+
+SAMPLE_OR_TRAIN = {"train_mask_ddpm", "train_texture", "train_multiview", "masks", "views", "volumes", "textures"}
+TINY = """
+run: [nuclei2d]
+datasets:
+  nuclei2d: {cells: 30, images: 2}
+shards: {cells: 20}
+"""
+
+
+def resources(job: dict[str, str]) -> dict[str, str]:
+    return dict(item.split("=", 1) for item in job["resources"].split(", "))
+
+
+def test_demo_plans_every_stage_in_2d_and_3d(demo_dry_run):
+    config = yaml.safe_load((REPOSITORY / "demo/config.yaml").read_text())
+    shards = {name: -(-config["datasets"][name]["cells"] // 25) for name in ("nuclei2d", "embryo3d")}
+    both = sum(shards.values())
+    expected = dict.fromkeys(("crops", "background", "train_mask_ddpm", "train_texture", "population", "synthetic"), 2)
+    expected |= {"evaluate_shapes": 2, "report": 2, "masks": both, "textures": both, "all": 1}
+    expected |= dict.fromkeys(("views", "volumes", "slices"), shards["embryo3d"])
+    assert job_counts(demo_dry_run) == expected | {"total": sum(expected.values())}
+
+
+def test_2d_textures_take_masks_and_3d_textures_take_slices(demo_dry_run):
+    inputs = {job["wildcards"]: job["input"] for job in jobs(demo_dry_run) if job["rule"] == "textures"}
+    assert "results/nuclei2d/masks/shard-000.zarr.zip" in inputs["dataset=nuclei2d, shard=000"]
+    assert "results/embryo3d/slices/shard-000.zarr.zip" in inputs["dataset=embryo3d, shard=000"]
+    assert "embryo3d/masks" not in inputs["dataset=embryo3d, shard=000"]
+
+
+def test_rules_that_train_or_sample_ask_for_a_gpu_and_no_others(demo_dry_run):
+    planned = [job for job in jobs(demo_dry_run) if job["rule"] != "all"]
+    assert {job["rule"] for job in planned} > SAMPLE_OR_TRAIN - {"train_multiview"}
+    for job in planned:
+        asked = resources(job)
+        assert asked.get("gpu") == ("1" if job["rule"] in SAMPLE_OR_TRAIN else None), job
+        assert int(asked["mem_mb"]) >= 1000 and int(asked["runtime"]) >= 10, job
+
+
+def test_slurm_profile_sends_gpu_jobs_to_the_gpu_partition(project):
+    output = project.dry_run("all", "--profile", "slurm", "--configfile", "demo/config.yaml")
+    for job in jobs(output):
+        if job["rule"] not in ("all", "synthetic"):
+            expected = "gpu" if job["rule"] in SAMPLE_OR_TRAIN else "cpu"
+            assert resources(job)["slurm_partition"] == expected, job
+
+
+def test_ablation_reuses_models_needs_no_views_and_multiview_trains_on_request(project):
+    (project.folder / "more.yaml").write_text(
+        "run: [embryo3d, embryo_spharm]\n"
+        "datasets:\n"
+        "  embryo_spharm: {inherits: embryo3d, models_from: embryo3d, reconstruction: {method: spharm}}\n"
+        "multiview: {weights: train}\n"
+        "shapes: {count: 1200}\n"
+    )
+    output = project.dry_run("all", "--configfile", "demo/config.yaml", "more.yaml")
+    counts = job_counts(output)
+    shards = counts["views"]
+    assert {name: counts[name] for name in ("crops", "train_mask_ddpm", "train_texture")} == dict.fromkeys(
+        ("crops", "train_mask_ddpm", "train_texture"), 1
+    )
+    assert counts["volumes"] == counts["masks"] == 2 * shards and counts["background"] == 2
+    assert counts["shapes"] == 3 and counts["train_multiview"] == 1
+    planned = {(job["rule"], job.get("wildcards")): job for job in jobs(output)}
+    volumes = planned["volumes", "dataset=embryo_spharm, shard=000"]
+    assert volumes["input"] == "results/embryo_spharm/masks/shard-000.zarr.zip"
+    assert (
+        "results/shared/models/multiview/model.safetensors" in planned["views", "dataset=embryo3d, shard=000"]["input"]
+    )
+
+
+def test_hub_model_is_fetched_by_one_local_job_and_a_folder_by_none(project):
+    (project.folder / "models/sd").mkdir(parents=True)
+    (project.folder / "hub.yaml").write_text(
+        "run: [nuclei2d]\n"
+        "datasets:\n"
+        "  nuclei2d: {texture: {base: someone/some-model}}\n"
+        "  local: {inherits: nuclei2d, texture: {base: models/sd}}\n"
+    )
+    target = "results/nuclei2d/models/texture/unet.safetensors"
+    files = ("--configfile", "demo/config.yaml", "hub.yaml")
+    output = project.snakemake(target, target.replace("nuclei2d", "local"), "-n", *files)
+    assert job_counts(output)["texture_base"] == 1
+    inputs = {job["wildcards"]: job["input"] for job in jobs(output) if job["rule"] == "train_texture"}
+    assert inputs["dataset=nuclei2d"].endswith("resources/someone/some-model")
+    assert inputs["dataset=local"].endswith("models/sd")
+
+
+def test_growing_cells_remakes_only_new_and_changed_shards(project):
+    (project.folder / "tiny.yaml").write_text(TINY)
+    files, results = ["--configfile", "demo/config.yaml", "tiny.yaml"], project.folder / "results/nuclei2d"
+    made = [
+        "crops.zarr.zip",
+        "crops.csv",
+        "masks/shard-000.zarr.zip",
+        "masks/shard-001.zarr.zip",
+        "evaluation/shape.csv",
+    ]
+    made += [f"models/mask_ddpm/{name}" for name in ("model.safetensors", "config.json", "training.csv")]
+    for path in (results / name for name in made):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(path.name)
+    target = "results/nuclei2d/evaluation/shape.csv"
+    project.snakemake(target, "--cores", "1", "--touch", "--forceall", *files)
+
+    (project.folder / "tiny.yaml").write_text(TINY + "device: cpu\nmax_invalid_fraction: 0.5\n")
+    assert "Nothing to be done" in project.dry_run(target, *files)
+
+    (project.folder / "tiny.yaml").write_text(TINY.replace("cells: 30", "cells: 50"))
+    grown = project.dry_run(target, *files)
+    remade = sorted(job["wildcards"] for job in jobs(grown) if job["rule"] == "masks")
+    assert remade == ["dataset=nuclei2d, shard=001", "dataset=nuclei2d, shard=002"]
+    assert set(job_counts(grown)) == {"masks", "evaluate_shapes", "total"}

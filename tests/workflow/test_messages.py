@@ -1,0 +1,56 @@
+"""What a user reads when data or configuration are not as they should be."""
+
+import shutil
+
+import numpy as np
+import tifffile
+
+from tests.workflow.dry_run import REPOSITORY, job_counts
+
+
+def test_missing_data_are_named_all_at_once_with_the_way_to_get_them(project):
+    output = project.dry_run("all", fails=True)
+    assert "4 data sets cannot be made, and nothing was run: HeLa, GOWT1, CHO, CE" in output
+    for folder in ("Fluo-N2DL-HeLa", "Fluo-N2DH-GOWT1", "Fluo-N3DH-CHO", "Fluo-N3DH-CE"):
+        assert str(project.folder / "data" / folder) in output
+    assert "https://celltrackingchallenge.net" in output and "data_root" in output
+    assert "Traceback" not in output and "Exception" not in output
+
+
+def test_a_target_needs_its_own_data_alone(project):
+    shutil.copytree(REPOSITORY / "demo/data/MouseEmbryo", project.folder / "data/Fluo-N3DH-CE")
+    planned = job_counts(project.dry_run("results/CE/synthetic/"))
+    assert planned["synthetic"] == 1 and planned["slices"] == 40
+    output = project.dry_run("results/CHO/synthetic/", fails=True)
+    assert "Fluo-N3DH-CHO is not there" in output and "Fluo-N3DH-CE" not in output
+
+
+def test_problems_of_all_data_sets_come_out_before_anything_runs(project):
+    data = project.folder / "data"
+    shutil.copytree(REPOSITORY / "demo/data", data)
+    tifffile.imwrite(data / "MouseEmbryo/01/t000.tif", np.zeros((51, 120, 122), np.float32))
+    (data / "DSB2018-20x/01/t003.tif").unlink()
+    (data / "DSB2018-20x/01/t005.tif").write_bytes(b"II*\0cut short")
+    arguments = ("--configfile", "demo/config.yaml", "--config", f"data_root={data}")
+    output = project.snakemake("all", "--cores", "1", *arguments, fails=True)
+    assert "2 data sets cannot be made" in output
+    assert "nuclei2d: The annotated frames have 2 problems" in output
+    assert "embryo3d: A frame does not hold camera counts" in output
+    assert not (project.folder / "results").exists()
+    again = project.dry_run("results/nuclei2d/crops.csv", *arguments, fails=True)
+    assert "The annotated frames have 2 problems" in again and "LockException" not in again
+
+
+def test_configuration_errors_are_told_once_with_their_paths(project):
+    (project.folder / "wrong.yaml").write_text(
+        "datasets: {embryo3d: {cells: many, crop: 3}}\ndefaults: {mask_ddpm: {train: {stepps: 5}}}\n"
+    )
+    output = project.dry_run("all", "--configfile", "demo/config.yaml", "wrong.yaml", fails=True)
+    assert output.count("The configuration has 3 problems") == 1
+    for line in (
+        "datasets.embryo3d.cells: Input should be a valid integer",
+        "datasets.embryo3d.crop: unknown key (found 3)",
+        "defaults.mask_ddpm.train.stepps: unknown key (found 5)",
+    ):
+        assert output.count(line) == 1, output
+    assert "Traceback" not in output

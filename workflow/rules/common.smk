@@ -1,0 +1,275 @@
+"""What the rules share: the checked configuration, names of shards, input and resource functions. No rules."""
+
+import functools
+import math
+import re
+import sys
+from pathlib import Path
+
+from cellcascade.config import load_config
+from cellcascade.ctc import check_sequence
+from cellcascade.errors import InputError
+from cellcascade.shards import shard_name, shard_ranges
+from cellcascade.stages import STAGE_VERSIONS
+
+try:
+    CONFIG = load_config(config, ", ".join(dict.fromkeys(map(str, workflow.configfiles))))
+except InputError as error:
+    raise WorkflowError(str(error)) from None
+
+# Scripts read these two from here, not from their parameters: another value is no reason to make anything again.
+config.update(device=CONFIG.device, max_invalid_fraction=CONFIG.max_invalid_fraction)
+
+THREE_D = [name for name, entry in CONFIG.datasets.items() if entry.ndim == 3]
+WITH_VIEWS = [name for name in THREE_D if CONFIG.datasets[name].reconstruction.method != "spharm"]
+TRAINED = [name for name, entry in CONFIG.datasets.items() if not entry.models_from]
+
+# Settings that a trained model does not depend on, so that changing them samples again without training again.
+SAMPLING = {"sampling_steps", "sampling_batch", "eta", "max_redraws", "guidance", "rho"}
+
+
+def one_of(names):
+    """Wildcard constraint: one of the names; without names, nothing matches."""
+    return "|".join(map(re.escape, names)) or "(?!)"
+
+
+wildcard_constraints:
+    dataset=one_of(CONFIG.datasets),
+    shard=r"\d\d\d+",
+    image_shard=r"\d\d\d+",
+
+
+# --- configuration of a job ---------------------------------------------------------------------------------------
+
+
+def entry(wildcards):
+    """The complete settings of the job's data set."""
+    return CONFIG.datasets[wildcards.dataset]
+
+
+def block(settings, without=()):
+    """A configuration block as plain values, the form in which Snakemake compares it with the last run's."""
+    return settings.model_dump(mode="json", exclude=set(without))
+
+
+def settings_of(name, without=()):
+    """Parameter function: the block `name` of the job's data set."""
+    return lambda wildcards: block(getattr(entry(wildcards), name), without)
+
+
+def seeded_as(wildcards):
+    """Name that the random numbers of the job's cells and images hang on.
+
+    A data set that reuses models shares the numbers as well: an ablation differs by its settings alone.
+    """
+    return CONFIG.models_of(wildcards.dataset)
+
+
+def cell_range(wildcards):
+    """First cell of the job's shard and the one after its last."""
+    return shard_ranges(entry(wildcards).cells, CONFIG.shards.cells)[int(wildcards.shard)]
+
+
+def image_range(wildcards):
+    """First image of the job's shard and the one after its last."""
+    return shard_ranges(entry(wildcards).images, CONFIG.shards.images)[int(wildcards.image_shard)]
+
+
+def shape_range(wildcards):
+    """First shape of the job's shard and the one after its last."""
+    return shard_ranges(CONFIG.shapes.count, CONFIG.shards.shapes)[int(wildcards.shard)]
+
+
+# --- real data ----------------------------------------------------------------------------------------------------
+
+
+def data_folder(wildcards):
+    """The CTC folder of the job's data set."""
+    return str(Path(CONFIG.data_root) / entry(wildcards).folder)
+
+
+def stop(problems, sound=()):
+    """End with one message for people; an exception from an input function would come wrapped in a traceback.
+
+    `problems` holds an `InputError` for each data set that has one; the data sets `sound` have none.
+    """
+    count = f"{len(problems)} data sets cannot" if len(problems) > 1 else "A data set cannot"
+    lines = [f"{count} be made, and nothing was run: {', '.join(problems)}"]
+    lines += [f"{name}: {error}" for name, error in problems.items()]
+    if sound:
+        lines.append(f"The others are sound; `run: [{', '.join(sound)}]` in the configuration makes them alone.")
+    sys.exit("\n\n".join(lines))
+
+
+@functools.cache
+def frames_of(name):
+    """Checked annotated frames of a data set's training sequence, by the headers of their files."""
+    data = CONFIG.datasets[name]
+    return check_sequence(Path(CONFIG.data_root) / data.folder, data.train_sequence, data.annotations, data.ndim)
+
+
+def annotated_files(wildcards):
+    """Frames and annotations that the models learn from: when one of them changes, its data set is made again."""
+    try:
+        found = frames_of(wildcards.dataset)
+    except InputError as error:
+        stop({wildcards.dataset: error})
+    return list(dict.fromkeys(str(path) for item in found for path in (item.image, item.labels)))
+
+
+# --- intermediate results -----------------------------------------------------------------------------------------
+
+
+def numbered(pattern, total, size):
+    """Paths of all shards of `total` items."""
+    return [pattern.format(shard=shard_name(index)) for index in range(len(shard_ranges(total, size)))]
+
+
+def cell_shards(stage):
+    """Input function: all shards of one of the stages that go cell by cell."""
+
+    def paths(wildcards):
+        pattern = f"results/{wildcards.dataset}/{stage}/shard-{{shard}}.zarr.zip"
+        return numbered(pattern, entry(wildcards).cells, CONFIG.shards.cells)
+
+    return paths
+
+
+def cell_shards_3d(stage, names=THREE_D):
+    """Input function: all shards of a stage that only the data sets `names` have; for others none."""
+    return lambda wildcards: cell_shards(stage)(wildcards) if wildcards.dataset in names else []
+
+
+def image_shards(wildcards):
+    """All shards of images."""
+    return numbered(
+        f"results/{wildcards.dataset}/population/shard-{{shard}}", entry(wildcards).images, CONFIG.shards.images
+    )
+
+
+def shape_shards(wildcards):
+    """All shards of spherical-harmonic shapes."""
+    return numbered("results/shared/spharm/shard-{shard}.zarr.zip", CONFIG.shapes.count, CONFIG.shards.shapes)
+
+
+def source(path):
+    """Input function: `path` below the results of the data set whose crops and models the job's data set uses."""
+    return lambda wildcards: f"results/{CONFIG.models_of(wildcards.dataset)}/{path}"
+
+
+def cell_masks(wildcards):
+    """The masks that get a texture: slices of volumes in 3D, the sampled masks themselves in 2D."""
+    stage = "slices" if wildcards.dataset in THREE_D else "masks"
+    return f"results/{wildcards.dataset}/{stage}/shard-{wildcards.shard}.zarr.zip"
+
+
+def views_of_shard(wildcards):
+    """The views that a volume is fitted to; none where shapes are drawn at random."""
+    if wildcards.dataset not in WITH_VIEWS:
+        return []
+    return f"results/{wildcards.dataset}/views/shard-{wildcards.shard}.zarr.zip"
+
+
+MULTIVIEW_FOLDER = {"bundled": "bundled", "train": "results/shared/models/multiview"}.get(
+    CONFIG.multiview.weights, CONFIG.multiview.weights
+)
+
+
+def multiview_weights(wildcards):
+    """Files of the multiview model; none for the weights that come with the package."""
+    if CONFIG.multiview.weights == "bundled":
+        return []
+    return [f"{MULTIVIEW_FOLDER}/config.json", f"{MULTIVIEW_FOLDER}/model.safetensors"]
+
+
+def texture_base_folder(wildcards):
+    """Folder of the pretrained texture model: as configured, or where rule texture_base puts it; else `scratch`."""
+    base = entry(wildcards).texture.base
+    is_hub_id = re.fullmatch(r"[\w.-]+/[\w.-]+", base) and not Path(base).is_dir()
+    return f"resources/{base}" if is_hub_id else base
+
+
+def texture_base(wildcards):
+    """The pretrained texture model as input; none when training from scratch."""
+    folder = texture_base_folder(wildcards)
+    return [] if folder == "scratch" else folder
+
+
+def synthetic_sources(wildcards):
+    """What a synthetic data set was made from; its record holds their digests."""
+    name, models = wildcards.dataset, f"results/{CONFIG.models_of(wildcards.dataset)}"
+    return [
+        f"{models}/crops.zarr.zip",
+        f"results/{name}/background.zarr.zip",
+        f"{models}/models/mask_ddpm/model.safetensors",
+        *(multiview_weights(wildcards) if name in WITH_VIEWS else []),
+        f"{models}/models/texture/unet.safetensors",
+        f"{models}/models/texture/controlnet.safetensors",
+    ]
+
+
+def record(wildcards):
+    """The settings that a synthetic data set was made with."""
+    settings = {"dataset": wildcards.dataset, "seed": CONFIG.seed, **block(entry(wildcards))}
+    if wildcards.dataset in THREE_D:
+        settings |= {"multiview": block(CONFIG.multiview), "shapes": block(CONFIG.shapes)}
+    return settings
+
+
+def products(wildcards):
+    """What `all` makes; all problems of all data sets come out here, before anything runs."""
+    problems = {}
+    for name in CONFIG.selected:
+        try:
+            frames_of(name)
+        except InputError as error:
+            problems[name] = error
+    if problems:
+        stop(problems, [name for name in CONFIG.selected if name not in problems])
+    made = ("synthetic", "evaluation/shape.csv", "report/index.html")
+    return [f"results/{name}/{path}" for name in CONFIG.selected for path in made]
+
+
+# --- resources ----------------------------------------------------------------------------------------------------
+
+
+def scaled(base, each=0, items=lambda wildcards: 0):
+    """Resource function: grows with the job's items, and with each attempt after a failure."""
+    return lambda wildcards, attempt: math.ceil((base + each * items(wildcards)) * attempt)
+
+
+def cells(wildcards):
+    """Number of cells in the job's shard."""
+    start, end = cell_range(wildcards)
+    return end - start
+
+
+def slices(wildcards):
+    """Number of slices to texture in the job's shard: an upper bound, from the height of a round cell."""
+    data = entry(wildcards)
+    if data.ndim == 2:
+        return cells(wildcards)
+    spacing = data.slicing.spacing_um or data.voxel_size_um[0]
+    return cells(wildcards) * math.ceil(data.crops.size * data.voxel_size_um[-1] / spacing)
+
+
+def all_cells(wildcards):
+    """Number of cells of the data set."""
+    return entry(wildcards).cells
+
+
+def images(wildcards):
+    """Number of images in the job's shard."""
+    start, end = image_range(wildcards)
+    return end - start
+
+
+def shapes(wildcards):
+    """Number of shapes in the job's shard."""
+    start, end = shape_range(wildcards)
+    return end - start
+
+
+def steps(name):
+    """Item function: number of training steps of the block `name`."""
+    return lambda wildcards: getattr(entry(wildcards), name).train.steps

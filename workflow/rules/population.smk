@@ -1,0 +1,51 @@
+rule background:
+    input:
+        frames=annotated_files,
+        crops=source("crops.zarr.zip"),
+    output:
+        store="results/{dataset}/background.zarr.zip",
+    log:
+        "logs/{dataset}/background.log",
+    benchmark:
+        "benchmarks/{dataset}/background.tsv"
+    conda:
+        "../../envs/images.yaml"
+    resources:
+        mem_mb=scaled(6000),
+        runtime=scaled(60),
+    params:
+        folder=data_folder,
+        sequence=lambda wildcards: entry(wildcards).train_sequence,
+        annotations=lambda wildcards: entry(wildcards).annotations,
+        voxel_size_um=lambda wildcards: entry(wildcards).voxel_size_um,
+        settings=settings_of("population"),
+        version=STAGE_VERSIONS["background"],
+    script:
+        "../../scripts/background.py"
+
+
+rule population:
+    input:
+        textures=cell_shards("textures"),
+        background="results/{dataset}/background.zarr.zip",
+        crops=source("crops.zarr.zip"),
+    output:
+        folder=temp(directory("results/{dataset}/population/shard-{image_shard}")),
+    log:
+        "logs/{dataset}/population/shard-{image_shard}.log",
+    benchmark:
+        "benchmarks/{dataset}/population/shard-{image_shard}.tsv"
+    conda:
+        "../../envs/images.yaml"
+    resources:
+        mem_mb=scaled(6000, each=2, items=all_cells),
+        runtime=scaled(15, each=1, items=images),
+    params:
+        images=image_range,
+        dataset=seeded_as,
+        settings=settings_of("population"),
+        export=settings_of("export"),
+        seed=CONFIG.seed,
+        version=STAGE_VERSIONS["population"],
+    script:
+        "../../scripts/population.py"

@@ -1,0 +1,23 @@
+rule slices:
+    input:
+        volumes="results/{dataset}/volumes/shard-{shard}.zarr.zip",
+        masks="results/{dataset}/masks/shard-{shard}.zarr.zip",
+    output:
+        store="results/{dataset}/slices/shard-{shard}.zarr.zip",
+    log:
+        "logs/{dataset}/slices/shard-{shard}.log",
+    benchmark:
+        "benchmarks/{dataset}/slices/shard-{shard}.tsv"
+    wildcard_constraints:
+        dataset=one_of(THREE_D),
+    conda:
+        "../../envs/images.yaml"
+    resources:
+        mem_mb=scaled(2000, each=20, items=cells),
+        runtime=scaled(10, each=0.2, items=cells),
+    params:
+        voxel_size_um=lambda wildcards: entry(wildcards).voxel_size_um,
+        settings=settings_of("slicing"),
+        version=STAGE_VERSIONS["slices"],
+    script:
+        "../../scripts/slices.py"

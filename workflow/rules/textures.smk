@@ -1,0 +1,58 @@
+rule train_texture:
+    input:
+        crops="results/{dataset}/crops.zarr.zip",
+        base=texture_base,
+    output:
+        unet="results/{dataset}/models/texture/unet.safetensors",
+        controlnet="results/{dataset}/models/texture/controlnet.safetensors",
+        config="results/{dataset}/models/texture/config.json",
+        table="results/{dataset}/models/texture/training.csv",
+    log:
+        "logs/{dataset}/models/texture.log",
+    benchmark:
+        "benchmarks/{dataset}/models/texture.tsv"
+    wildcard_constraints:
+        dataset=one_of(TRAINED),
+    conda:
+        "../../envs/diffusion.yaml"
+    threads: 4
+    resources:
+        gpu=1,
+        mem_mb=scaled(24000),
+        runtime=scaled(60, each=0.03, items=steps("texture")),
+    params:
+        checkpoints="checkpoints/{dataset}/texture",
+        settings=lambda wildcards: block(entry(wildcards).texture, SAMPLING) | {"base": texture_base_folder(wildcards)},
+        seed=CONFIG.seed,
+        version=STAGE_VERSIONS["train_texture"],
+    script:
+        "../../scripts/train_texture.py"
+
+
+rule textures:
+    input:
+        cells=cell_masks,
+        unet=source("models/texture/unet.safetensors"),
+        controlnet=source("models/texture/controlnet.safetensors"),
+        config=source("models/texture/config.json"),
+        crops=source("crops.zarr.zip"),
+    output:
+        store="results/{dataset}/textures/shard-{shard}.zarr.zip",
+    log:
+        "logs/{dataset}/textures/shard-{shard}.log",
+    benchmark:
+        "benchmarks/{dataset}/textures/shard-{shard}.tsv"
+    conda:
+        "../../envs/diffusion.yaml"
+    threads: 4
+    resources:
+        gpu=1,
+        mem_mb=scaled(10000, each=5, items=slices),
+        runtime=scaled(15, each=0.2, items=slices),
+    params:
+        dataset=seeded_as,
+        settings=settings_of("texture", without={"train", "base"}),
+        seed=CONFIG.seed,
+        version=STAGE_VERSIONS["textures"],
+    script:
+        "../../scripts/textures.py"

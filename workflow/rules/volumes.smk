@@ -1,0 +1,27 @@
+rule volumes:
+    input:
+        views=views_of_shard,
+        masks="results/{dataset}/masks/shard-{shard}.zarr.zip",
+    output:
+        store="results/{dataset}/volumes/shard-{shard}.zarr.zip",
+    log:
+        "logs/{dataset}/volumes/shard-{shard}.log",
+    benchmark:
+        "benchmarks/{dataset}/volumes/shard-{shard}.tsv"
+    wildcard_constraints:
+        dataset=one_of(THREE_D),
+    conda:
+        "../../envs/diffusion.yaml"
+    threads: 4
+    resources:
+        gpu=1,
+        mem_mb=scaled(8000, each=200, items=cells),
+        runtime=scaled(10, each=2, items=cells),
+    params:
+        dataset=seeded_as,
+        settings=settings_of("reconstruction"),
+        shapes=lambda wildcards: {} if wildcards.dataset in WITH_VIEWS else block(CONFIG.shapes, without={"count"}),
+        seed=CONFIG.seed,
+        version=STAGE_VERSIONS["volumes"],
+    script:
+        "../../scripts/volumes.py"
