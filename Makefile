@@ -19,8 +19,8 @@ env: $(STAMP)
 $(STAMP):
 	@python=
 	for candidate in python3.11 python3.12 python3; do
-	  if "$$candidate" -c 'import sys, venv, ensurepip; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 13))' 2>/dev/null
-	  then python=$$candidate; break; fi
+	  fits='import sys, venv, ensurepip; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 13))'
+	  if "$$candidate" -c "$$fits" 2>/dev/null; then python=$$candidate; break; fi
 	done
 	if [ -z "$$python" ]; then
 	  echo "cellcascade needs Python 3.11 or 3.12 with its venv module; found: $$(python3 --version 2>&1 || true)." >&2
@@ -42,7 +42,7 @@ demo: env
 	echo
 	echo "Images:  results/nuclei2d/synthetic/ (2D)    results/embryo3d/synthetic/ (3D)"
 	echo "Reports: results/nuclei2d/report/index.html  results/embryo3d/report/index.html"
-	echo "Look at an image with its labels in napari (in an environment of its own: pip install 'napari[all]' napari-ome-zarr):"
+	echo "To look at one with its labels (in an environment of its own: pip install 'napari[all]' napari-ome-zarr):"
 	echo "  napari --plugin napari-ome-zarr $(CURDIR)/results/embryo3d/synthetic/img-00000.ome.zarr"
 
 test: env

@@ -354,8 +354,9 @@ def _cut(
     crop, level = section.image[place].astype(np.float32), section.level[place]
     if hole.any():
         y, x = np.nonzero(hole)
-        source = _sources(section.donors, y + origin[0], x + origin[1], reach=2 * size, generator=generator)
-        shift = level[hole] - section.level[source]
+        wanted = level[hole]
+        source = _sources(section, y + origin[0], x + origin[1], level=wanted, reach=2 * size, generator=generator)
+        shift = wanted - section.level[source]
         # small differences of level are left, so that most pixels are true counts of the camera
         shift = np.sign(shift) * np.maximum(np.abs(shift) - 0.25 * section.noise, 0)
         shift += _halo(crop - level, distance, hole=hole, clear=~(hole | soft[core]))[hole]
@@ -365,24 +366,28 @@ def _cut(
 
 
 def _sources(
-    donors: np.ndarray, y: np.ndarray, x: np.ndarray, *, reach: int, generator: np.random.Generator
+    section: _Section, y: np.ndarray, x: np.ndarray, *, level: np.ndarray, reach: int, generator: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray]:
     """Pixels to copy to the pixels (y, x): whole patches from few places nearby, single ones where none reaches."""
+    donors = section.donors
     moves = generator.integers(-reach, reach + 1, (OFFSETS, 2))
     from_y, from_x = y + moves[:, :1], x + moves[:, 1:]
     inside = (from_y >= 0) & (from_y < donors.shape[0]) & (from_x >= 0) & (from_x < donors.shape[1])
-    usable = inside & donors[from_y.clip(0, donors.shape[0] - 1), from_x.clip(0, donors.shape[1] - 1)]
-    single = generator.choice(np.flatnonzero(donors), len(y))
-    source_y, source_x = np.unravel_index(single, donors.shape)
+    there = from_y.clip(0, donors.shape[0] - 1), from_x.clip(0, donors.shape[1] - 1)
+    usable = inside & donors[there]
+    # noise grows with the level: places of the same level first
+    alike = usable & (np.abs(section.level[there] - level) < 0.5 * section.noise)
+    source_y, source_x = np.unravel_index(generator.choice(np.flatnonzero(donors), len(y)), donors.shape)
     left = np.ones(len(y), bool)
-    for _ in range(OFFSETS):
-        counts = usable[:, left].sum(1) if left.any() else np.zeros(1)
-        best = int(counts.argmax())
-        if counts[best] == 0:
-            break
-        take = left & usable[best]
-        source_y[take], source_x[take] = from_y[best, take], from_x[best, take]
-        left &= ~take
+    for choice in (alike, usable):
+        while left.any():
+            counts = choice[:, left].sum(1)
+            best = int(counts.argmax())
+            if counts[best] == 0:
+                break
+            take = left & choice[best]
+            source_y[take], source_x[take] = from_y[best, take], from_x[best, take]
+            left &= ~take
     return source_y, source_x
 
 
