@@ -39,6 +39,8 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
     scratch = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
     try:
         yield scratch / path.name
+        if (scratch / path.name).is_file():
+            (scratch / path.name).chmod(0o644)  # some libraries write files that only their owner can read
         os.replace(scratch / path.name, path)
     finally:
         shutil.rmtree(scratch, ignore_errors=True)

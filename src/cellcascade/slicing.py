@@ -7,6 +7,8 @@ from cellcascade.config import Slicing
 from cellcascade.logs import progress
 from cellcascade.shards import digest, open_shard, write_shard
 
+SMALLEST_END = 0.04  # area of an end slice relative to the widest one; less is a cap that nobody would annotate
+
 
 def slice_heights(extent: float, spacing: float) -> np.ndarray:
     """Heights of slices at equal distances through the central section.
@@ -31,7 +33,7 @@ def cut(sdf: np.ndarray, heights: np.ndarray, size: int) -> np.ndarray:
         size: Edge of the masks, pixels.
 
     Returns:
-        Masks `(S', size, size)`, uint8: the largest connected body, without the empty slices above and below it.
+        Masks `(S', size, size)`, uint8: the largest connected body, without the empty or tiny slices at its ends.
     """
     edge = sdf.shape[0]
     z = (np.asarray(heights) + 1) * edge / 2 - 0.5
@@ -41,7 +43,8 @@ def cut(sdf: np.ndarray, heights: np.ndarray, size: int) -> np.ndarray:
     labels, bodies = ndimage.label(inside)
     if bodies > 1:
         inside = labels == np.argmax(np.bincount(labels.ravel())[1:]) + 1
-    filled = np.flatnonzero(inside.any((1, 2)))
+    areas = inside.sum((1, 2))
+    filled = np.flatnonzero(areas > SMALLEST_END * areas.max())
     return inside[filled[0] : filled[-1] + 1].astype(np.uint8) if len(filled) else inside[:0].astype(np.uint8)
 
 

@@ -1,0 +1,109 @@
+"""What a user gets, and what a second, a partial and an interrupted run do. The tests go on from each other's files."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import dask.array as da
+import numpy as np
+import pandas as pd
+import pytest
+from ome_zarr_models import open_ome_zarr
+
+from cellcascade.ngff import read_image
+from cellcascade.shards import open_shard
+from tests.e2e.conftest import CONFIGS
+from tests.workflow.dry_run import job_counts
+
+DATASETS = {"nuclei2d": 3, "embryo3d": 1, "embryo_sh": 1}
+
+
+def stamps(folder: Path) -> dict[str, int]:
+    return {str(p.relative_to(folder)): p.stat().st_mtime_ns for p in folder.rglob("*.zarr.zip")}
+
+
+@pytest.mark.parametrize(("dataset", "count"), DATASETS.items())
+def test_images_and_labels_are_valid_ome_zarr_and_agree_with_the_tables(cascade, dataset, count):
+    folder = cascade.folder / "results" / dataset / "synthetic"
+    manifest, cells = pd.read_csv(folder / "manifest.csv"), pd.read_csv(folder / "cells.csv")
+    images = sorted(folder.glob("*.ome.zarr"))
+    assert [path.name for path in images] == sorted(manifest["image"]) and len(images) == count
+    for path in images:
+        open_ome_zarr(path)
+        open_ome_zarr(path / "labels" / "cells")
+        image, labels = read_image(path)
+        assert isinstance(image, da.Array) and image.shape == labels.shape and image.ndim == (2 if count > 1 else 3)
+        found = set(np.unique(labels.compute()).tolist()) - {0}
+        assert found and found == set(cells.loc[cells["image"] == path.name, "label"])
+        pixels, mask = image.compute().astype(float), labels.compute() > 0
+        assert pixels[mask].mean() > pixels[~mask].mean() + pixels[~mask].std()
+    record = json.loads((folder / "dataset.json").read_text())
+    assert "seed" in json.dumps(record) and not list((cascade.folder / "results" / dataset).glob("population/*"))
+
+
+def test_evaluation_and_report_are_there(cascade):
+    for dataset in DATASETS:
+        table = pd.read_csv(cascade.folder / "results" / dataset / "evaluation" / "shape.csv")
+        assert {"area", "eccentricity", "solidity"} <= set(table["property"])
+        page = (cascade.folder / "results" / dataset / "report" / "index.html").read_text()
+        assert "data:image/png;base64" in page
+
+
+def test_slices_agree_with_the_mask_they_came_from_unless_shapes_are_random(cascade):
+    agreement = {}
+    for dataset in ("embryo3d", "embryo_sh"):
+        shard = open_shard(cascade.folder / "results" / dataset / "slices" / "shard-000.zarr.zip", "slices/1")
+        agreement[dataset] = np.median(shard["section_iou"][:][shard["valid"][:] > 0])
+    assert agreement["embryo3d"] >= 0.9 > agreement["embryo_sh"]
+    assert not (cascade.folder / "results" / "embryo_sh" / "views").exists()
+    assert not (cascade.folder / "results" / "embryo_sh" / "models").exists()
+
+
+def test_a_second_run_does_nothing(cascade):
+    assert "Nothing to be done" in cascade.run("all")
+
+
+def test_a_deleted_texture_shard_is_remade_to_the_bit_and_nothing_upstream(cascade):
+    results = cascade.folder / "results" / "nuclei2d"
+    shard, before = results / "textures" / "shard-000.zarr.zip", stamps(cascade.folder / "results")
+    content = shard.read_bytes()
+    shard.unlink()
+    counts = job_counts(cascade.run("results/nuclei2d/synthetic/"))
+    assert shard.read_bytes() == content
+    changed = {name for name, stamp in stamps(cascade.folder / "results").items() if before.get(name) != stamp}
+    assert changed == {"nuclei2d/textures/shard-000.zarr.zip"}
+    assert set(counts) == {"textures", "population", "synthetic", "total"}
+
+
+def test_multiview_model_can_be_trained(cascade):
+    cascade.run("results/shared/models/multiview/model.safetensors")
+    table = pd.read_csv(cascade.folder / "results" / "shared" / "models" / "multiview" / "training.csv")
+    assert table["step"].iloc[-1] == 4 and np.isfinite(table["loss"]).all()
+
+
+def test_a_killed_training_resumes_and_ends_with_identical_weights(cascade):
+    weights = cascade.folder / "results" / "embryo3d" / "models" / "mask_ddpm" / "model.safetensors"
+    checkpoints = cascade.folder / "checkpoints" / "embryo3d"
+    content = weights.read_bytes()
+    weights.unlink()
+    for folder in checkpoints.glob("mask_ddpm-*"):
+        shutil.rmtree(folder)
+    target = str(weights.relative_to(cascade.folder))
+    command = [sys.executable, "-m", "snakemake", target, *CONFIGS]
+    head = subprocess.Popen(command, cwd=cascade.folder, start_new_session=True, stderr=subprocess.PIPE)
+    deadline = time.monotonic() + 300
+    while not list(checkpoints.glob("mask_ddpm-*/state.pt")):
+        assert head.poll() is None and time.monotonic() < deadline, head.stderr.read().decode()
+        time.sleep(0.02)
+    os.killpg(head.pid, signal.SIGKILL)
+    head.communicate()
+    assert not weights.exists()
+    cascade.snakemake("--unlock", *CONFIGS)
+    output = cascade.run(target)
+    assert "resuming from" in output
+    assert weights.read_bytes() == content
