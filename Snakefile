@@ -1,6 +1,11 @@
+import os
+
 from snakemake.utils import min_version
 
 min_version("9.0")
+
+# Threads of the jobs that wait for others sleep instead of spinning: two jobs side by side would slow each other tenfold.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 
 configfile: "config.yaml"

@@ -14,10 +14,9 @@ from typing import Any
 
 import edt
 import numpy as np
-from numpy.polynomial import hermite_e
 from scipy import fft, ndimage
-from scipy.special import gammaln, ndtr
 
+from cellcascade.background_noise import correlation_of, gaussian_correlation, quantiles, residuals_at
 from cellcascade.config import Population
 from cellcascade.ctc import AnnotatedFrame, annotated_frames, read_annotated, read_frame
 from cellcascade.errors import InputError
@@ -26,12 +25,9 @@ from cellcascade.shards import digest, open_shard, write_shard
 from cellcascade.stages import STAGE_VERSIONS
 
 SCHEMA = "background/1"
-SCORES = np.linspace(-4.5, 4.5, 721, dtype=np.float32)  # standard normal scores at which quantiles are stored
-LEVELS = 16  # field levels with quantiles of their own
 FRAMES = {2: 12, 3: 4}  # frames learned from, by number of axes
 SMOOTHNESS = 16  # the field's Gaussian width is the frame's shorter edge divided by this
 Z_DECAY = 0.4  # of sparsely annotated stacks, in which it cannot be measured
-LAGS = (6, 32, 32)  # farthest lag of the correlation in z, y, x
 SAMPLES = 400_000  # pixels a frame that the quantiles are taken from
 
 
@@ -42,7 +38,7 @@ class Background:
     Attributes:
         fields: Smooth fields of single frames at low resolution, counts, (field, [z,] y, x).
         levels: Field levels that have quantiles of their own, counts, ascending, (level,).
-        residuals: Counts minus field at each of `SCORES`, (level, score).
+        residuals: Counts minus field at each of `background_noise.SCORES`, (level, score).
         correlation: Correlation of the Gaussian noise, lag 0 in the middle, ([z,] y, x).
         frame_shape: Shape of the real frames, ([z,] y, x).
         largest: Largest count that the camera's type can hold.
@@ -62,7 +58,7 @@ class Background:
 class _Learned:
     field: np.ndarray
     samples: np.ndarray
-    covariance: np.ndarray
+    correlation: np.ndarray
 
 
 def fit_background(
@@ -106,22 +102,16 @@ def fit_background(
             learned.append(found)
             decays += _decays(image, labels, found.field) if known.all() and image.ndim == 3 else []
     if not learned:
-        raise InputError(
-            "No frame shows background",
-            where=folder,
-            found=f"every pixel of {len(chosen)} annotated frames is a cell or close to one",
-            expected="frames in which a part of the pixels is away from cells",
-            mend="take a sequence with fewer cells, or check that 0 means background in the annotations",
-        )
+        raise _no_background(folder, len(chosen))
     samples = np.concatenate([item.samples for item in learned], axis=1)
-    levels, residuals = _quantiles(*samples)
+    levels, residuals = quantiles(*samples)
     # The median over frames: single frames with haze around their cells do not make the noise cloudy.
-    counts = np.median([_tapered(item.covariance) for item in learned], axis=0)
+    correlation = np.median([item.correlation for item in learned], axis=0)
     model = Background(
         fields=np.stack([item.field for item in learned]),
         levels=levels,
         residuals=residuals,
-        correlation=_gaussian_correlation(counts, levels, residuals),
+        correlation=gaussian_correlation(correlation, levels, residuals),
         frame_shape=tuple(image.shape),
         largest=int(np.iinfo(about["frame_dtype"]).max),
         z_decay=0.0 if image.ndim == 2 else float(np.clip(np.median(decays or [Z_DECAY]), 0, 0.8)),
@@ -153,12 +143,9 @@ def sample_background(model: Background, shape: Sequence[int], generator: np.ran
     field = model.fields[generator.integers(len(model.fields))]
     for axis in (-2, -1):
         field = np.flip(field, axis) if generator.random() < 0.5 else field
-    level = _expand(field, shape)
-    scores = sample_noise(model, shape, generator)
-    row = np.searchsorted((model.levels[1:] + model.levels[:-1]) / 2, level.ravel()).astype(np.int32)
-    step = float(SCORES[1] - SCORES[0])
-    column = ((np.clip(scores.ravel(), SCORES[0], SCORES[-1]) - SCORES[0]) / step + 0.5).astype(np.int32)
-    counts = level.ravel() + model.residuals.ravel()[row * len(SCORES) + column]
+    level = _expand(field, shape).ravel()
+    scores = sample_noise(model, shape, generator).ravel()
+    counts = level + residuals_at(level, scores, levels=model.levels, residuals=model.residuals)
     return np.clip(np.rint(counts), 0, model.largest).reshape(shape)
 
 
@@ -250,7 +237,17 @@ def _learn(
     # Whole counts become a smooth distribution by half a count of dither; rounding a sample undoes it.
     dithered = image.ravel()[taken] + generator.uniform(-0.5, 0.5, len(taken))
     samples = np.stack([level.ravel()[taken], dithered - level.ravel()[taken]])
-    return _Learned(field, samples, _autocovariance(_standardised(image - level, level, usable), usable))
+    return _Learned(field, samples, correlation_of(image - level, level, usable))
+
+
+def _no_background(folder: str | Path, frames: int) -> InputError:
+    return InputError(
+        "No frame shows background",
+        where=folder,
+        found=f"every pixel of {frames} annotated frames is a cell or close to one",
+        expected="frames in which a part of the pixels is away from cells",
+        mend="take a sequence with fewer cells, or check that 0 means background in the annotations",
+    )
 
 
 def _decays(image: np.ndarray, labels: np.ndarray, field: np.ndarray) -> list[float]:
@@ -309,75 +306,6 @@ def _bright(residual: np.ndarray, usable: np.ndarray, known: np.ndarray) -> np.n
     blobs = smooth > middle + np.where(known, 8, 4) * max(spread, 0.1)
     size = (1,) * (residual.ndim - 2) + (9, 9)
     return ndimage.maximum_filter(blobs, size)
-
-
-def _standardised(residual: np.ndarray, level: np.ndarray, usable: np.ndarray) -> np.ndarray:
-    """Residuals in units of the standard deviation at their field level, 0 where not usable."""
-    edges = np.unique(np.quantile(level[usable], np.linspace(0, 1, LEVELS + 1)[1:-1]))
-    row = np.searchsorted(edges, level[usable])
-    values = residual[usable]
-    count = np.maximum(np.bincount(row, minlength=len(edges) + 1), 1)
-    mean = np.bincount(row, values, len(edges) + 1) / count
-    spread = np.sqrt(np.maximum(np.bincount(row, values**2, len(edges) + 1) / count - mean**2, 1e-6))
-    result = np.zeros(residual.shape, np.float32)
-    result[usable] = (values - mean[row]) / spread[row]
-    return result
-
-
-def _autocovariance(values: np.ndarray, usable: np.ndarray) -> np.ndarray:
-    """Mean product of pairs of usable pixels at each lag up to `LAGS`."""
-    reach = [min(lag, n - 1) for lag, n in zip(LAGS[-values.ndim :], values.shape)]
-    padded = tuple(fft.next_fast_len(n + lag, real=True) for n, lag in zip(values.shape, reach))
-    window = np.ix_(*(np.arange(-lag, lag + 1) % n for lag, n in zip(reach, padded)))
-    products, pairs = (
-        fft.irfftn(np.abs(fft.rfftn(item.astype(np.float32), s=padded)) ** 2, s=padded)[window]
-        for item in (values, usable)
-    )
-    return np.where(pairs > 0.5, products / np.maximum(pairs, 1), 0.0)
-
-
-def _tapered(correlation: np.ndarray) -> np.ndarray:
-    """Normalise to 1 at lag 0 and fade out the farther half of the lags in y and x, where noise prevails."""
-    variance = correlation[tuple(n // 2 for n in correlation.shape)]
-    correlation = correlation / max(variance, 1e-9)
-    for axis in (-2, -1):
-        n = correlation.shape[axis] // 2
-        share = np.clip(2 - 2 * np.abs(np.arange(-n, n + 1)) / max(n, 1), 0, 1)
-        correlation = correlation * np.moveaxis(share.reshape(-1, *[1] * (correlation.ndim - 1)), 0, axis)
-    return np.clip(correlation, -0.99, 1)
-
-
-def _quantiles(level: np.ndarray, residual: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Quantiles of the residuals at `SCORES`, in classes of equally many pixels by field level."""
-    edges = np.unique(np.quantile(level, np.linspace(0, 1, LEVELS + 1)[1:-1]))
-    row = np.searchsorted(edges, level)
-    rows = [index for index in range(len(edges) + 1) if np.count_nonzero(row == index) >= 50] or [None]
-    chosen = [np.ones(len(row), bool) if index is None else row == index for index in rows]
-    return (
-        np.array([level[here].mean() for here in chosen], np.float32),
-        np.array([np.quantile(residual[here], ndtr(SCORES.astype(float))) for here in chosen], np.float32),
-    )
-
-
-def _gaussian_correlation(counts: np.ndarray, levels: np.ndarray, residuals: np.ndarray) -> np.ndarray:
-    """Correlation that Gaussian noise needs so that, mapped to counts, it has the correlation `counts`.
-
-    With the Hermite coefficients c_k of the map, Gaussian correlation r becomes sum(c_k^2 r^k) / sum(c_k^2).
-    """
-    density = np.exp(-(SCORES.astype(float) ** 2) / 2)
-    density /= density.sum()
-    values = np.rint(levels[:, None] + residuals)
-    values = values - (values * density).sum(1, keepdims=True)
-    variance = (values**2 * density).sum(1).mean()
-    if variance < 1e-9:
-        return counts.astype(np.float32)
-    orders = np.arange(1, 31)
-    basis = np.stack([hermite_e.hermeval(SCORES.astype(float), np.eye(32)[k]) for k in orders])
-    squares = ((values * density) @ basis.T) ** 2 / np.exp(gammaln(orders + 1))
-    gaussian = np.linspace(-1, 1, 401)
-    mapped = (squares.mean(0) * gaussian[:, None] ** orders).sum(1) / variance
-    mapped[-1] = 1.0
-    return np.interp(counts, np.maximum.accumulate(mapped), gaussian).astype(np.float32)
 
 
 def _write(

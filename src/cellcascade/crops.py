@@ -1,7 +1,6 @@
 """Single cells cut from annotated frames (paper, section 3, data sets). Free of torch.
 
-Every cell gets a square crop of its own in which it is alone: neighbours are replaced by texture copied
-from the background nearby, shifted to the background level of the place it goes to.
+Every usable cell gets a square crop of its own, centred on its bounding box, in which it is alone.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -16,16 +15,14 @@ from skimage.measure import regionprops
 from cellcascade import config
 from cellcascade.ctc import AnnotatedFrame, annotated_frames, read_annotated, read_frame
 from cellcascade.errors import InputError
+from cellcascade.inpainting import Section, clear_of, cut_alone, section_at
 from cellcascade.logs import progress
 from cellcascade.seeds import numpy_generator
 from cellcascade.shards import atomic_path, digest, open_shard, write_shard
 from cellcascade.stages import STAGE_VERSIONS
 
 SCHEMA = "crops/1"
-RIM = 4  # pixels around a cell that stay as they are, unless they belong to a neighbour
-HALO = 10  # pixels around a cell into which its blur reaches
 ONE_PIECE = 0.95  # share of a cell's area that its largest piece must hold
-OFFSETS = 64  # places nearby from which texture may be copied
 COLUMNS = ["frame", "label", "z", "area", "kept", "reason", "mean", "background", "eccentricity", "solidity"]
 
 
@@ -73,19 +70,6 @@ class _Cell:
 
     row: dict
     slices: list[_Slice] = field(default_factory=list)
-
-
-@dataclass(frozen=True)
-class _Section:
-    """A plane (y, x) of a frame, and what is known of its background."""
-
-    image: np.ndarray
-    labels: np.ndarray  # (plane below, this plane, plane above) as far as they exist: (k, y, x)
-    own: int  # which of these planes is this one
-    foreign: np.ndarray  # bright as a cell, without a label
-    donors: np.ndarray  # background that may be copied
-    level: np.ndarray  # smooth background, counts
-    noise: float  # standard deviation around the level, counts
 
 
 def make_crops(
@@ -251,19 +235,19 @@ def _cut_frame(
     image: np.ndarray, labels: np.ndarray, cells: list[_Cell], *, dataset: str, frame: int, size: int
 ) -> Iterator[tuple[_Cell, list[dict]]]:
     """Cut the slices of a frame's cells; completes the cells' rows."""
-    sections: dict[int, _Section] = {}
+    sections: dict[int, Section] = {}
     for cell in cells:
         made: list[dict] = []
         for plane in cell.slices:
             depth = plane.z if image.ndim == 3 else 0
             if depth not in sections:
-                sections[depth] = _section(image, labels, depth, size)
+                sections[depth] = section_at(image, labels, depth, size=size)
             generator = numpy_generator(0, dataset, "crops", frame, plane.z, cell.row["label"])
             y, x = _origin(cell.slices[0], size)
             mask = np.zeros((size, size), np.uint8)
             start_y, start_x = plane.corner[0] - y, plane.corner[1] - x
             mask[start_y : start_y + plane.mask.shape[0], start_x : start_x + plane.mask.shape[1]] = plane.mask
-            crop = _cut(sections[depth], (y, x), mask=mask > 0, label=cell.row["label"], generator=generator)
+            crop = cut_alone(sections[depth], (y, x), mask=mask > 0, label=cell.row["label"], generator=generator)
             made.append(_record(crop, mask, cell, plane, made))
         if made:
             shape = regionprops(cell.slices[0].mask.astype(np.uint8))[0]
@@ -283,128 +267,13 @@ def _record(crop: np.ndarray, mask: np.ndarray, cell: _Cell, plane: _Slice, made
         "widest": np.uint8(not made),
         "area_ratio": np.float32(plane.mask.sum() / cell.slices[0].mask.sum()),
         "brightness": made[0]["brightness"] if made else np.float32(crop[mask > 0].mean()),
-        "background": np.float32(np.median(crop[_background_of(mask)])),
+        "background": np.float32(np.median(crop[clear_of(mask)])),
     }
-
-
-def _background_of(mask: np.ndarray) -> np.ndarray:
-    """Pixels of crops (..., y, x) that are clear of their cell and most of its blur."""
-    return ndimage.maximum_filter(mask, 2 * RIM + 1, axes=(-2, -1)) == 0
-
-
-def _section(image: np.ndarray, labels: np.ndarray, depth: int, size: int) -> _Section:
-    """A plane with its background: where it is, its level and its noise."""
-    volume = labels if labels.ndim == 3 else labels[None]
-    plane = image[depth] if image.ndim == 3 else image
-    near, own = volume[max(depth - 1, 0) : depth + 2], min(depth, 1)
-    # the planes above and below count as well: their cells shine through
-    labelled = near.any(0)
-    donors = ndimage.maximum_filter(labelled, 2 * RIM + 1) == 0
-    if donors.mean() < 0.01:
-        free = ~labelled if not labelled.all() else labelled
-        donors = free & (plane <= np.percentile(plane[free], 20))
-    middle = np.median(plane[donors])
-    contrast = np.median(plane[near[own] > 0]) - middle
-    smooth = ndimage.uniform_filter(plane.astype(np.float32), size // 32 + 1)
-    foreign = (smooth - middle > 0.5 * max(contrast, 1)) & ~labelled
-    cleared = donors & (ndimage.maximum_filter(foreign, 2 * RIM + 1) == 0)
-    donors = cleared if cleared.any() else donors
-    level = _level(plane, donors, size)
-    noise = float(np.std((plane - level)[donors]))
-    return _Section(plane, near, own, foreign, donors, level, noise)
-
-
-def _level(plane: np.ndarray, donors: np.ndarray, size: int) -> np.ndarray:
-    """Smooth background (y, x) of a plane: local means of `donors`, from farther away where there are few."""
-    block = max(1, size // 32)
-    pad = [(0, -n % block) for n in plane.shape]
-    weight = np.pad(donors, pad).astype(np.float32)
-    total = np.pad(plane, pad) * weight
-    grid = tuple(n // block for n in weight.shape)
-    weight, total = (a.reshape(grid[0], block, grid[1], block).sum((1, 3)) for a in (weight, total))
-    level = np.full(grid, total.sum() / weight.sum(), np.float32)
-    for sigma in (16, 4):
-        near, sums = (ndimage.gaussian_filter(a, sigma, mode="nearest") for a in (weight, total))
-        few = 0.01 * block**2
-        level = (sums + few * level) / (near + few)
-    fine = ndimage.zoom(level, block, order=1, mode="nearest", grid_mode=True)
-    return fine[: plane.shape[0], : plane.shape[1]]
-
-
-def _cut(
-    section: _Section, origin: tuple[int, int], *, mask: np.ndarray, label: int, generator: np.random.Generator
-) -> np.ndarray:
-    """One crop (y, x), uint16: the cell `mask` alone on background."""
-    size = mask.shape[0]
-    grow = size // 32 + 1
-    ys, xs = (first + np.arange(-grow, size + grow) for first in origin)
-    height, width = section.image.shape
-    inside = ((ys >= 0) & (ys < height))[:, None] & ((xs >= 0) & (xs < width))
-    place = np.ix_(ys.clip(0, height - 1), xs.clip(0, width - 1))
-    near = section.labels[:, place[0], place[1]] * inside
-    others = (near > 0) & (near != label)
-    soft = ndimage.maximum_filter(others.any(0) | (section.foreign[place] & inside), 2 * grow + 1)
-    core = (slice(grow, -grow), slice(grow, -grow))
-    distance = ndimage.distance_transform_edt(~mask)
-    hole = ((soft[core] & (distance > RIM)) | ~inside[core]) & ~mask
-    if others[section.own].any():
-        # between two cells, each keeps its half
-        hole |= (ndimage.distance_transform_edt(~others[section.own])[core] <= np.minimum(distance, grow)) & ~mask
-    place = np.ix_(ys[grow:-grow].clip(0, height - 1), xs[grow:-grow].clip(0, width - 1))
-    crop, level = section.image[place].astype(np.float32), section.level[place]
-    if hole.any():
-        y, x = np.nonzero(hole)
-        wanted = level[hole]
-        source = _sources(section, y + origin[0], x + origin[1], level=wanted, reach=2 * size, generator=generator)
-        shift = wanted - section.level[source]
-        # small differences of level are left, so that most pixels are true counts of the camera
-        shift = np.sign(shift) * np.maximum(np.abs(shift) - 0.25 * section.noise, 0)
-        shift += _halo(crop - level, distance, hole=hole, clear=~(hole | soft[core]))[hole]
-        values = section.image[source] + shift
-        crop[hole] = np.floor(values + np.where(shift == 0, 0, generator.random(len(y))))
-    return np.clip(crop, 0, np.iinfo(section.image.dtype).max).astype(np.uint16)
-
-
-def _sources(
-    section: _Section, y: np.ndarray, x: np.ndarray, *, level: np.ndarray, reach: int, generator: np.random.Generator
-) -> tuple[np.ndarray, np.ndarray]:
-    """Pixels to copy to the pixels (y, x): whole patches from few places nearby, single ones where none reaches."""
-    donors = section.donors
-    moves = generator.integers(-reach, reach + 1, (OFFSETS, 2))
-    from_y, from_x = y + moves[:, :1], x + moves[:, 1:]
-    inside = (from_y >= 0) & (from_y < donors.shape[0]) & (from_x >= 0) & (from_x < donors.shape[1])
-    there = from_y.clip(0, donors.shape[0] - 1), from_x.clip(0, donors.shape[1] - 1)
-    usable = inside & donors[there]
-    # noise grows with the level: places of the same level first
-    alike = usable & (np.abs(section.level[there] - level) < 0.5 * section.noise)
-    source_y, source_x = np.unravel_index(generator.choice(np.flatnonzero(donors), len(y)), donors.shape)
-    left = np.ones(len(y), bool)
-    for choice in (alike, usable):
-        while left.any():
-            counts = choice[:, left].sum(1)
-            best = int(counts.argmax())
-            if counts[best] == 0:
-                break
-            take = left & choice[best]
-            source_y[take], source_x[take] = from_y[best, take], from_x[best, take]
-            left &= ~take
-    return source_y, source_x
-
-
-def _halo(excess: np.ndarray, distance: np.ndarray, *, hole: np.ndarray, clear: np.ndarray) -> np.ndarray:
-    """Blur (y, x) of a cell over its background by distance, seen where it is `clear`, for the holes close to it."""
-    halo = np.zeros(hole.shape, np.float32)
-    for step in range(HALO):
-        shell = (distance > step) & (distance <= step + 1)
-        seen = shell & clear if (shell & clear).any() else shell & ~hole
-        if (shell & hole).any() and seen.any():
-            halo[shell] = max(0.0, float(excess[seen].mean()))
-    return halo
 
 
 def _window(image: np.ndarray, mask: np.ndarray, percentiles: tuple[float, float]) -> list[float]:
     """Counts of black and white for crops (m, y, x): a low percentile of the background, a high one of the cells."""
-    low = np.percentile(image[_background_of(mask)], percentiles[0], method="nearest")
+    low = np.percentile(image[clear_of(mask)], percentiles[0], method="nearest")
     high = np.percentile(image[mask > 0], percentiles[1], method="nearest")
     return [float(low), max(float(high), float(low) + 1)]
 

@@ -9,49 +9,23 @@ import shutil
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-import edt
 import numpy as np
 import pandas as pd
 from scipy import ndimage
 from scipy.special import ndtr
 
 from cellcascade.background import Background, read_background, sample_background, sample_noise
+from cellcascade.cell_library import SMOOTH, Cell, CellLibrary, turned
 from cellcascade.config import Export, Population
 from cellcascade.errors import InputError
 from cellcascade.logs import progress
 from cellcascade.ngff import write_image
+from cellcascade.placement import Canvas, Corner, free_corner, near_corner, overlap
 from cellcascade.seeds import numpy_generator, seed_for
 from cellcascade.shards import atomic_path, open_shard
-
-Corner = tuple[int, int, int]
-COLUMNS = ("cell_id", "valid", "n_slices")
-PROBES = 24  # mask voxels that are looked up before a position is tested exactly
-BATCH = 250  # random positions looked up at once
-NEAR_STEP = 2.0  # pixels between the positions tried when a cell is moved away from an earlier one
-SMOOTH = 1.5  # Gaussian width of the local mean around a cell, pixels
-
-
-@dataclass(frozen=True)
-class Cell:
-    """A single cell, cut to its slices.
-
-    Attributes:
-        image: Counts, (z, y, x).
-        around: Local mean of the counts around the cell, which does not count itself, (z, y, x).
-        mask: The cell, (z, y, x).
-        level: The crop's background away from the cell, counts.
-        cell_id: Number of the synthetic cell.
-    """
-
-    image: np.ndarray
-    around: np.ndarray
-    mask: np.ndarray
-    level: float
-    cell_id: int
 
 
 @dataclass(frozen=True)
@@ -71,102 +45,6 @@ class Placement:
     label: int
     clustered: bool
     turn: str
-
-
-class CellLibrary:
-    """The valid cells of all texture shards, in the order of their numbers."""
-
-    def __init__(self, shards: Sequence[str | Path]):
-        self._groups = [open_shard(path, "textures/1") for path in shards]
-        rows = [
-            (int(cell_id), shard, row, int(slices))
-            for shard, group in enumerate(self._groups)
-            for row, (cell_id, valid, slices) in enumerate(zip(*(group[name][...] for name in COLUMNS)))
-            if valid
-        ]
-        if not rows:
-            raise InputError(
-                "There is no cell to place",
-                where=", ".join(str(path) for path in shards) or "no texture shards",
-                found="no valid cell",
-                expected="at least one valid cell",
-                mend="look up in the report why cells were dropped, and train the models of those stages longer",
-            )
-        self._rows = sorted(rows)
-        self.load = lru_cache(maxsize=512)(self._load)
-
-    def __len__(self) -> int:
-        return len(self._rows)
-
-    def _load(self, index: int) -> Cell:
-        cell_id, shard, row, slices = self._rows[index]
-        group = self._groups[shard]
-        image, mask = group["image"][row][:slices].astype(np.float32), group["mask"][row][:slices] > 0
-        around = _around(image, mask)
-        distance = edt.edt(np.ascontiguousarray(~mask))
-        far = distance > np.median(distance[~mask]) if not mask.all() else ~mask
-        level = float(np.median(around[far])) if far.any() else float(group.attrs["background"])
-        return Cell(image, around, mask, level, cell_id)
-
-
-def _around(image: np.ndarray, mask: np.ndarray) -> np.ndarray:
-    sigma = (0, SMOOTH, SMOOTH)
-    weight = ndimage.gaussian_filter((~mask).astype(np.float32), sigma)
-    return ndimage.gaussian_filter(np.where(mask, 0, image), sigma) / np.maximum(weight, 1e-3)
-
-
-class Canvas:
-    """Labels of an image in the making, and how far each voxel is from the nearest cell.
-
-    Args:
-        shape: (z, y, x).
-        spacing: Voxel size in pixels of y and x, (z, y, x).
-        gap: Least background between two cells, pixels.
-        reach: Farthest distance that is kept track of, pixels.
-    """
-
-    def __init__(self, shape: Corner, *, spacing: tuple[float, float, float], gap: int, reach: float):
-        self.shape, self.spacing, self.reach = shape, spacing, reach
-        self.gap = (round(gap / spacing[0]) or int(gap > 0), gap, gap) if shape[0] > 1 else (0, gap, gap)
-        self.labels = np.zeros(shape, np.int32)
-        self.blocked = np.zeros(shape, bool)
-        self.owner = np.zeros(shape, np.int32)
-        self.distance = np.full(shape, np.inf, np.float32)
-
-    def fits(self, mask: np.ndarray, corner: Corner) -> bool:
-        """Whether the mask's part within the canvas is not empty and meets no cell, nor the gap around one."""
-        here, cut = overlap(corner, mask.shape, self.shape)
-        visible = mask[cut]
-        return bool(visible.any()) and not bool((self.blocked[here] & visible).any())
-
-    def separation(self, mask: np.ndarray, corner: Corner) -> float:
-        """Distance from a mask to the nearest cell, pixels; infinite beyond the canvas' reach."""
-        here, cut = overlap(corner, mask.shape, self.shape)
-        return float(self.distance[here][mask[cut]].min())
-
-    def add(self, mask: np.ndarray, corner: Corner, label: int) -> None:
-        """Put a cell on the canvas, at a corner where it fits."""
-        pad = [int(np.ceil(self.reach / size)) for size in self.spacing]
-        pad[0] = pad[0] if self.shape[0] > 1 else 0
-        near = np.pad(mask, [(n, n) for n in pad])
-        here, cut = overlap(tuple(c - n for c, n in zip(corner, pad)), near.shape, self.shape)
-        distance = edt.edt(np.ascontiguousarray(~near), anisotropy=self.spacing)[cut]
-        near = near[cut]
-        closer = (distance < self.distance[here]) & (distance <= self.reach)
-        self.distance[here][closer] = distance[closer]
-        self.owner[here][closer] = label
-        self.labels[here][near] = label
-        around = [slice(max(s.start - g, 0), s.stop + g) for s, g in zip(here, self.gap)]
-        filled = self.labels[tuple(around)] == label
-        self.blocked[tuple(around)] |= ndimage.maximum_filter(filled, [2 * g + 1 for g in self.gap])
-
-
-def overlap(corner: Sequence[int], shape: Sequence[int], canvas: Sequence[int]) -> tuple[tuple[slice, ...], ...]:
-    """Slices of a canvas and of an array put at `corner` where the two overlap."""
-    low = [min(max(c, 0), size) for c, size in zip(corner, canvas)]
-    high = [max(min(c + n, size), start) for c, n, size, start in zip(corner, shape, canvas, low)]
-    here = tuple(slice(a, b) for a, b in zip(low, high))
-    return here, tuple(slice(a - c, b - c) for a, b, c in zip(low, high, corner))
 
 
 def make_images(
@@ -198,15 +76,13 @@ def make_images(
         InputError: There is no valid cell, or nothing says how many cells an image has.
     """
     settings, export = Population.model_validate(settings), Export.model_validate(export)
-    library, model, frames = (
-        CellLibrary(textures),
-        read_background(background),
-        dict(open_shard(crops, "crops/1").attrs),
-    )
+    library, model = CellLibrary(textures), read_background(background)
+    frames = dict(open_shard(crops, "crops/1").attrs)
     _check_number(settings, frames, crops)
     size_um = [float(size) for size in frames["voxel_size_um"]]
     log = logging.getLogger("cellcascade")
-    tables: tuple[list[dict], list[dict]] = ([], [])
+    rows: list[dict] = []
+    cells: list[dict] = []
     with atomic_path(folder) as scratch:
         scratch.mkdir()
         for index in progress(range(*images), total=images[1] - images[0], what="images"):
@@ -223,14 +99,13 @@ def make_images(
                 version=export.ngff_version,
                 levels=export.levels,
             )
-            tables[0].append(row)
-            tables[1].extend({"image": name, **cell} for cell in composed.cells)
+            rows.append(row)
+            cells.extend({"image": name, **cell} for cell in composed.cells)
             log.debug("%s: %d cells in %.2f s", name, len(composed.cells), time.monotonic() - began)
-        missing = sum(row["not_placed"] for row in tables[0])
+        missing = sum(row["not_placed"] for row in rows)
         if missing:
-            log.warning("%d of %d cells found no place", missing, missing + len(tables[1]))
-        pd.DataFrame(tables[0]).to_csv(scratch / "images.csv", index=False)
-        pd.DataFrame(tables[1], columns=_cell_columns(len(size_um))).to_csv(scratch / "cells.csv", index=False)
+            log.warning("%d of %d cells found no place", missing, missing + len(cells))
+        _write_tables(scratch, rows, cells, len(size_um))
         shutil.rmtree(folder, ignore_errors=True)
 
 
@@ -293,12 +168,15 @@ def place_cells(
     """
     placed: list[Placement] = []
     for _ in range(wanted):
-        cell, turn = _turned(library.load(int(generator.integers(len(library)))), generator)
+        cell, turn = turned(library.load(int(generator.integers(len(library)))), generator)
         box = ndimage.find_objects(cell.mask.view(np.uint8))[0]
         mask = cell.mask[box]
         near = bool(generator.random() < settings.clustering) and bool(placed)
-        find = _near_corner if near else _free_corner
-        corner = find(canvas, mask, placed, settings, generator)
+        if near:
+            boxes = [(item.corner, item.cell.mask.shape) for item in placed]
+            corner = near_corner(canvas, mask, boxes, reach=settings.reach, tries=settings.tries, generator=generator)
+        else:
+            corner = free_corner(canvas, mask, tries=settings.tries, generator=generator)
         if corner is None:
             continue
         canvas.add(mask, corner, len(placed) + 1)
@@ -373,69 +251,6 @@ def _glow(
     image[here] += np.where(lit, light[cut] + grain * np.sqrt(light[cut] / mean) * scores[here], 0)
 
 
-def _turned(cell: Cell, generator: np.random.Generator) -> tuple[Cell, str]:
-    turns, mirror, upside = int(generator.integers(4)), bool(generator.integers(2)), bool(generator.integers(2))
-    upside = upside and len(cell.mask) > 1
-    arrays = []
-    for array in (cell.image, cell.around, cell.mask):
-        array = np.rot90(array, turns, (1, 2))
-        array = array[:, ::-1] if mirror else array
-        arrays.append(np.ascontiguousarray(array[::-1] if upside else array))
-    return Cell(
-        *arrays, cell.level, cell.cell_id
-    ), f"rot{90 * turns}{'-mirror' if mirror else ''}{'-upside' if upside else ''}"
-
-
-def _plausible(canvas: Canvas, mask: np.ndarray, corners: np.ndarray) -> np.ndarray:
-    """Corners whose mask's middle lies within the canvas and where a few of its voxels meet nothing, in order."""
-    middle = corners + (np.array(mask.shape) - 1) // 2
-    corners = corners[((middle >= 0) & (middle < canvas.shape)).all(1)]
-    voxels = np.argwhere(mask)
-    probes = voxels[np.linspace(0, len(voxels) - 1, PROBES).astype(int)]
-    position = corners[:, None] + probes
-    inside = ((position >= 0) & (position < canvas.shape)).all(2)
-    position = np.clip(position, 0, np.array(canvas.shape) - 1)
-    return corners[~(canvas.blocked[tuple(np.moveaxis(position, 2, 0))] & inside).any(1)]
-
-
-def _free_corner(
-    canvas: Canvas, mask: np.ndarray, placed: Sequence[Placement], settings: Population, generator: np.random.Generator
-) -> Corner | None:
-    """A corner drawn uniformly from those where the mask fits; `None` if no try meets one."""
-    for start in range(0, settings.tries, BATCH):
-        middles = generator.integers(0, canvas.shape, (min(BATCH, settings.tries - start), 3))
-        for corner in _plausible(canvas, mask, middles - (np.array(mask.shape) - 1) // 2):
-            if canvas.fits(mask, tuple(corner)):
-                return tuple(int(c) for c in corner)
-    return None
-
-
-def _near_corner(
-    canvas: Canvas, mask: np.ndarray, placed: Sequence[Placement], settings: Population, generator: np.random.Generator
-) -> Corner | None:
-    """A corner where the mask fits and is within reach of an earlier cell: moved away from one until it fits."""
-    spacing = np.array(canvas.spacing)
-    tried = 0
-    while tried < settings.tries:
-        other = placed[int(generator.integers(len(placed)))]
-        direction = generator.standard_normal(3) * (canvas.shape[0] > 1, 1, 1)
-        direction /= np.linalg.norm(direction) * spacing
-        start = np.array(other.corner) + (np.array(other.cell.mask.shape) - np.array(mask.shape)) / 2
-        farthest = (np.linalg.norm(other.cell.mask.shape * spacing) + np.linalg.norm(mask.shape * spacing)) / 2
-        steps = np.arange(0, farthest + settings.reach, NEAR_STEP)
-        tried += len(steps)
-        extra = generator.uniform(0, settings.reach)
-        for corner in _plausible(canvas, mask, np.rint(start + steps[:, None] * direction).astype(int)):
-            if not canvas.fits(mask, tuple(corner)):
-                continue
-            farther = np.rint(corner + extra * direction).astype(int)
-            for choice in (*_plausible(canvas, mask, farther[None]), corner):
-                if canvas.fits(mask, tuple(choice)) and canvas.separation(mask, tuple(choice)) <= settings.reach:
-                    return tuple(int(c) for c in choice)
-            break
-    return None
-
-
 def _check_number(settings: Population, frames: Mapping[str, Any], crops: str | Path) -> None:
     if settings.cells_per_image is None and not frames["cells_per_frame"]:
         raise InputError(
@@ -456,6 +271,11 @@ def _number(
         return int(generator.integers(low, high + 1))
     share = np.prod(shape) / np.prod(frames["frame_shape"])
     return int(round(int(generator.choice(frames["cells_per_frame"])) * share))
+
+
+def _write_tables(folder: Path, rows: list[dict], cells: list[dict], ndim: int) -> None:
+    pd.DataFrame(rows).to_csv(folder / "images.csv", index=False)
+    pd.DataFrame(cells, columns=_cell_columns(ndim)).to_csv(folder / "cells.csv", index=False)
 
 
 def _cell_columns(ndim: int) -> list[str]:

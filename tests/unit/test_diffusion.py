@@ -57,7 +57,9 @@ def base(tmp_path_factory):
         down_block_types=("DownEncoderBlock2D",) * 2,
         up_block_types=("UpDecoderBlock2D",) * 2,
     ).save_pretrained(folder / "vae")
-    DDIMScheduler(beta_schedule="scaled_linear", clip_sample=False, steps_offset=1).save_pretrained(folder / "scheduler")
+    DDIMScheduler(beta_schedule="scaled_linear", clip_sample=False, steps_offset=1).save_pretrained(
+        folder / "scheduler"
+    )
     return str(folder)
 
 
@@ -117,9 +119,7 @@ def test_too_many_invalid_cells_stop_the_job(crops, tmp_path):
     )
     arguments = {"crops": crops, "cells": (0, 8), "store": str(tmp_path / "s.zarr.zip"), "seed": 0, "device": "cpu"}
     with pytest.raises(InputError, match="Too many cells"):
-        mask_ddpm.sample(
-            str(tmp_path / "m"), settings=settings, dataset="x", max_invalid_fraction=0.0, **arguments
-        )
+        mask_ddpm.sample(str(tmp_path / "m"), settings=settings, dataset="x", max_invalid_fraction=0.0, **arguments)
     assert not (tmp_path / "s.zarr.zip").exists()
 
 
@@ -234,9 +234,7 @@ def test_block_that_does_not_fit_the_base_is_refused(base):
 
 
 def test_multiview_model_trains_saves_loads_and_samples(tmp_path):
-    make_shapes(
-        settings={"degree": 6, "resolution": 16}, views=3, shapes=(0, 8), store=tmp_path / "s.zarr.zip", seed=0
-    )
+    make_shapes(settings={"degree": 6, "resolution": 16}, views=3, shapes=(0, 8), store=tmp_path / "s.zarr.zip", seed=0)
     settings = Multiview(views=3, channels=8, volume_channels=8, sampling_steps=2, sampling_batch=2, train=QUICK)
     chosen = settings.model_dump(mode="json")
     multiview.train(
@@ -248,7 +246,9 @@ def test_multiview_model_trains_saves_loads_and_samples(tmp_path):
         device="cpu",
     )
     y, x = np.mgrid[:32, :32] - 15.5
-    cells = masks_shard(tmp_path / "masks.zarr.zip", np.stack([np.hypot(x, y) < r for r in (7, 9, 11)]).astype(np.uint8))
+    cells = masks_shard(
+        tmp_path / "masks.zarr.zip", np.stack([np.hypot(x, y) < r for r in (7, 9, 11)]).astype(np.uint8)
+    )
     multiview.sample(
         str(tmp_path / "m"),
         cells,
@@ -284,3 +284,14 @@ def test_bundled_multiview_weights_load_and_predict_round_views_of_a_disc(tmp_pa
     views = open_shard(tmp_path / "v.zarr.zip", "views/1")["views"][:] > 0
     share = views.mean((2, 3))
     assert (share > 0.1).all() and (share < 0.5).all()
+
+
+@pytest.mark.parametrize("steps", [5, 20, 40])
+def test_fully_stochastic_sampling_stays_finite(steps):
+    generator = torch.Generator().manual_seed(0)
+
+    def fresh():
+        return torch.randn(2, 8, generator=generator)
+
+    result = ddim(lambda x, t: -x, fresh(), noise_schedule(1000), steps=steps, eta=1.0, fresh_noise=fresh)
+    assert torch.isfinite(result).all()

@@ -26,9 +26,7 @@ def run(path, *, stop_at=None, settings=SETTINGS):
         x = torch.randn(settings.batch_size, 3, generator=generator)
         return (model(x) - x.sum(1, keepdim=True)).square().mean()
 
-    table = training.train(
-        model, loss, settings, checkpoint=path, seed=5, device=torch.device("cpu"), what="test"
-    )
+    table = training.train(model, loss, settings, checkpoint=path, seed=5, device=torch.device("cpu"), what="test")
     return model, table, len(calls)
 
 

@@ -84,6 +84,7 @@ def ddim(
         Clean data of `start`'s shape.
     """
     schedule.set_timesteps(steps, device=start.device)
+    eta = min(eta, 1 - 1e-4)  # at exactly 1 rounding can make the first step's variance negative: its signal is zero
     data = start
     for step in schedule.timesteps:
         output = predict(data, step.expand(len(data)))

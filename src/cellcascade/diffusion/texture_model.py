@@ -99,7 +99,9 @@ def build(settings: Texture, size: int) -> TextureModel:
     """
     if settings.base == "scratch":
         if settings.space == "latent":
-            raise _misfit("space: latent", "base: scratch, which has no autoencoder", "a Stable Diffusion base, or space: pixel")
+            raise _misfit(
+                "space: latent", "base: scratch, which has no autoencoder", "a Stable Diffusion base, or space: pixel"
+            )
         unet, schedule = _fresh_unet(settings, size), noise_schedule(settings.timesteps)
     else:
         unet = _part(UNet2DConditionModel, settings.base, "unet")

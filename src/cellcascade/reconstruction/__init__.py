@@ -88,7 +88,9 @@ def reconstruct(
             "inputs": [digest(path) for path in (views, masks) if path],
         },
     )
-    logger.info("%d volumes, median IoU with the mask %.3f", len(todo), np.median(agreement[todo, 0]) if len(todo) else 0)
+    logger.info(
+        "%d volumes, median IoU with the mask %.3f", len(todo), np.median(agreement[todo, 0]) if len(todo) else 0
+    )
 
 
 def _images(views: str | None, masks: np.ndarray, resolution: int) -> tuple[torch.Tensor, torch.Tensor]:
@@ -106,7 +108,9 @@ def _images(views: str | None, masks: np.ndarray, resolution: int) -> tuple[torc
     return torch.cat([exact, predicted], 1), torch.from_numpy(with_input_view(shard["cameras"][:]))
 
 
-def _failures(ids: np.ndarray, volumes: np.ndarray, iou: np.ndarray, settings: Reconstruction, todo: np.ndarray) -> dict[str, str]:
+def _failures(
+    ids: np.ndarray, volumes: np.ndarray, iou: np.ndarray, settings: Reconstruction, todo: np.ndarray
+) -> dict[str, str]:
     """Reasons why reconstructed cells cannot be used."""
     reasons = {}
     for i in todo:

@@ -60,7 +60,12 @@ def view_distance(images: Tensor, cameras: Tensor, points: Tensor) -> Tensor:
     """
     uv = torch.einsum("vrc,pc->vpr", cameras[:, :2, :3], points)
     read = [
-        functional.grid_sample(images[:, v, None], uv[v][None, None].expand(len(images), -1, -1, -1), align_corners=False, padding_mode="border")
+        functional.grid_sample(
+            images[:, v, None],
+            uv[v][None, None].expand(len(images), -1, -1, -1),
+            align_corners=False,
+            padding_mode="border",
+        )
         for v in range(len(cameras))
     ]
     return torch.cat(read, 1).squeeze(2)
@@ -79,7 +84,10 @@ def reprojection_iou(volumes: Tensor, problem: Problem) -> Tensor:
     for v, camera in enumerate(problem.cameras):
         points = ray_points(camera[None], edge, volumes.shape[-1], reach=1.2)[0]
         grid = points[None].expand(len(volumes), -1, -1, -1, -1)
-        seen = functional.grid_sample(volumes[:, None], grid, align_corners=False, padding_mode="border")[:, 0].amax(-1) > 0
+        seen = (
+            functional.grid_sample(volumes[:, None], grid, align_corners=False, padding_mode="border")[:, 0].amax(-1)
+            > 0
+        )
         wanted = problem.images[:, v] > 0
         union = (seen | wanted).sum((1, 2))
         agreement.append((seen & wanted).sum((1, 2)) / union.clamp(min=1))

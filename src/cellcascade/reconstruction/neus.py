@@ -22,7 +22,9 @@ logger = logging.getLogger(__name__)
 
 START_SHARPNESS = 20.0  # of the logistic density, per half width of the crop
 EIKONAL_POINTS = 2048
-SMOOTHNESS = 0.02  # weight of the grid's discrete Laplacian, which keeps errors of single views from pitting the surface
+SMOOTHNESS = (
+    0.02  # weight of the grid's discrete Laplacian, which keeps errors of single views from pitting the surface
+)
 
 
 class Field(Protocol):
@@ -136,7 +138,9 @@ def neus(problem: Problem, settings: Reconstruction) -> Tensor:
         return torch.cat([field(part) for part in points.split(2**18)], 1).reshape(-1, d, d, d)
 
 
-def _loss(field: Field, sharpness: Tensor, problem: Problem, settings: Reconstruction, generator: torch.Generator) -> Tensor:
+def _loss(
+    field: Field, sharpness: Tensor, problem: Problem, settings: Reconstruction, generator: torch.Generator
+) -> Tensor:
     """Silhouettes + central section + eikonal, summed over cells so that each is fitted as if alone."""
     device = problem.images.device
     points, wanted = _random_rays(problem, settings, generator)

@@ -1,0 +1,156 @@
+"""Where a cell may lie: the canvas with the cells placed so far, and the search for a position that is free.
+
+Masks are tested as they are, not by their bounding boxes: two cells may interlock, but never overlap. Everything is in
+z, y, x; a 2D canvas is a stack of one slice.
+"""
+
+from collections.abc import Sequence
+
+import edt
+import numpy as np
+from scipy import ndimage
+
+Corner = tuple[int, int, int]
+PROBES = 24  # mask voxels that are looked up before a position is tested exactly
+BATCH = 250  # random positions looked up at once
+NEAR_STEP = 2.0  # pixels between the positions tried when a cell is moved away from an earlier one
+
+
+class Canvas:
+    """Labels of an image in the making, and how far each voxel is from the nearest cell.
+
+    Args:
+        shape: (z, y, x).
+        spacing: Voxel size in pixels of y and x, (z, y, x).
+        gap: Least background between two cells, pixels.
+        reach: Farthest distance that is kept track of, pixels.
+    """
+
+    def __init__(self, shape: Corner, *, spacing: tuple[float, float, float], gap: int, reach: float):
+        self.shape, self.spacing, self.reach = shape, spacing, reach
+        self.gap = (round(gap / spacing[0]) or int(gap > 0), gap, gap) if shape[0] > 1 else (0, gap, gap)
+        self.labels = np.zeros(shape, np.int32)
+        self.blocked = np.zeros(shape, bool)
+        self.owner = np.zeros(shape, np.int32)
+        self.distance = np.full(shape, np.inf, np.float32)
+
+    def fits(self, mask: np.ndarray, corner: Corner) -> bool:
+        """Whether the mask's part within the canvas is not empty and meets no cell, nor the gap around one."""
+        here, cut = overlap(corner, mask.shape, self.shape)
+        visible = mask[cut]
+        return bool(visible.any()) and not bool((self.blocked[here] & visible).any())
+
+    def separation(self, mask: np.ndarray, corner: Corner) -> float:
+        """Distance from a mask to the nearest cell, pixels; infinite beyond the canvas' reach."""
+        here, cut = overlap(corner, mask.shape, self.shape)
+        return float(self.distance[here][mask[cut]].min())
+
+    def add(self, mask: np.ndarray, corner: Corner, label: int) -> None:
+        """Put a cell on the canvas, at a corner where it fits."""
+        pad = [int(np.ceil(self.reach / size)) for size in self.spacing]
+        pad[0] = pad[0] if self.shape[0] > 1 else 0
+        near = np.pad(mask, [(n, n) for n in pad])
+        here, cut = overlap(tuple(c - n for c, n in zip(corner, pad)), near.shape, self.shape)
+        distance = edt.edt(np.ascontiguousarray(~near), anisotropy=self.spacing)[cut]
+        near = near[cut]
+        closer = (distance < self.distance[here]) & (distance <= self.reach)
+        self.distance[here][closer] = distance[closer]
+        self.owner[here][closer] = label
+        self.labels[here][near] = label
+        around = [slice(max(s.start - g, 0), s.stop + g) for s, g in zip(here, self.gap)]
+        filled = self.labels[tuple(around)] == label
+        self.blocked[tuple(around)] |= ndimage.maximum_filter(filled, [2 * g + 1 for g in self.gap])
+
+
+def overlap(corner: Sequence[int], shape: Sequence[int], canvas: Sequence[int]) -> tuple[tuple[slice, ...], ...]:
+    """Slices of a canvas and of an array put at `corner` where the two overlap."""
+    low = [min(max(c, 0), size) for c, size in zip(corner, canvas)]
+    high = [max(min(c + n, size), start) for c, n, size, start in zip(corner, shape, canvas, low)]
+    here = tuple(slice(a, b) for a, b in zip(low, high))
+    return here, tuple(slice(a - c, b - c) for a, b, c in zip(low, high, corner))
+
+
+def free_corner(canvas: Canvas, mask: np.ndarray, *, tries: int, generator: np.random.Generator) -> Corner | None:
+    """A corner drawn uniformly from those where a mask fits with its middle within the canvas.
+
+    Args:
+        canvas: The canvas.
+        mask: The cell, (z, y, x).
+        tries: Random positions to try.
+        generator: Source of randomness.
+
+    Returns:
+        Where the mask's first voxel goes; `None` if no try meets a free position.
+    """
+    for start in range(0, tries, BATCH):
+        middles = generator.integers(0, canvas.shape, (min(BATCH, tries - start), 3))
+        for corner in _plausible(canvas, mask, middles - (np.array(mask.shape) - 1) // 2):
+            if canvas.fits(mask, tuple(corner)):
+                return tuple(int(c) for c in corner)
+    return None
+
+
+def near_corner(
+    canvas: Canvas,
+    mask: np.ndarray,
+    boxes: Sequence[tuple[Corner, Corner]],
+    *,
+    reach: float,
+    tries: int,
+    generator: np.random.Generator,
+) -> Corner | None:
+    """A corner where a mask fits within reach of an earlier cell: moved away from a random one until it fits.
+
+    Args:
+        canvas: The canvas.
+        mask: The cell, (z, y, x).
+        boxes: Corner and shape of each earlier cell; at least one.
+        reach: Farthest distance from the nearest cell, pixels; at most that of the canvas.
+        tries: Positions to try.
+        generator: Source of randomness.
+
+    Returns:
+        Where the mask's first voxel goes; `None` if no try meets such a position.
+    """
+    spacing, shape = np.array(canvas.spacing), np.array(mask.shape)
+    tried = 0
+    while tried < tries:
+        corner, size = boxes[int(generator.integers(len(boxes)))]
+        direction = generator.standard_normal(3) * (canvas.shape[0] > 1, 1, 1)
+        direction /= np.linalg.norm(direction) * spacing
+        start = np.array(corner) + (np.array(size) - shape) / 2
+        farthest = (np.linalg.norm(size * spacing) + np.linalg.norm(shape * spacing)) / 2
+        steps = np.arange(0, farthest + reach, NEAR_STEP)
+        tried += len(steps)
+        extra = generator.uniform(0, reach) * direction
+        found = _first_near(canvas, mask, start + steps[:, None] * direction, extra=extra, reach=reach)
+        if found is not None:
+            return found
+    return None
+
+
+def _first_near(
+    canvas: Canvas, mask: np.ndarray, path: np.ndarray, *, extra: np.ndarray, reach: float
+) -> Corner | None:
+    """The first corner of a path where the mask fits, moved on by `extra` if it fits there too, within reach."""
+    for corner in _plausible(canvas, mask, np.rint(path).astype(int)):
+        if not canvas.fits(mask, tuple(corner)):
+            continue
+        farther = np.rint(corner + extra).astype(int)
+        for choice in (*_plausible(canvas, mask, farther[None]), corner):
+            if canvas.fits(mask, tuple(choice)) and canvas.separation(mask, tuple(choice)) <= reach:
+                return tuple(int(c) for c in choice)
+        return None
+    return None
+
+
+def _plausible(canvas: Canvas, mask: np.ndarray, corners: np.ndarray) -> np.ndarray:
+    """Corners whose mask's middle lies within the canvas and where a few of its voxels meet nothing, in order."""
+    middle = corners + (np.array(mask.shape) - 1) // 2
+    corners = corners[((middle >= 0) & (middle < canvas.shape)).all(1)]
+    voxels = np.argwhere(mask)
+    probes = voxels[np.linspace(0, len(voxels) - 1, PROBES).astype(int)]
+    position = corners[:, None] + probes
+    inside = ((position >= 0) & (position < canvas.shape)).all(2)
+    position = np.clip(position, 0, np.array(canvas.shape) - 1)
+    return corners[~(canvas.blocked[tuple(np.moveaxis(position, 2, 0))] & inside).any(1)]
