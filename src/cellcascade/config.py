@@ -62,7 +62,7 @@ class MaskDDPM(Settings):
     layers: Count = Field(2, description="residual blocks a level")
     timesteps: Count = Field(1000, description="diffusion time steps T")
     sampling_steps: Count = Field(50, description="denoising steps when sampling")
-    eta: Fraction = Field(1.0, description="DDIM stochasticity when sampling: 0 deterministic, 1 as DDPM")
+    eta: Fraction = Field(0.0, description="DDIM stochasticity when sampling: 0 keeps rare shapes, 1 as DDPM")
     sampling_batch: Count = Field(32, description="masks sampled at once")
     max_redraws: Count = Field(20, description="tries for one mask before the cell is marked invalid")
     train: Training = Training()

@@ -2,8 +2,8 @@
 
 World: a cube `[-1, 1]^3` whose faces are the crop's edges. Arrays have axes `(z, y, x)`; points are `(x, y, z)`, x to
 the right, y down, z along the optical axis, away from the viewer. All cameras are orthographic, as a microscope is.
-A camera is a rotation, world to camera, with rows right `u`, down `v`, forward `w`; the pixel in row i and column j of an
-image of edge n shows the line through `u = (2 j + 1) / n - 1`, `v = (2 i + 1) / n - 1`, parallel to `w`.
+A camera is a rotation, world to camera, with rows right `u`, down `v`, forward `w`; the pixel in row i and column j of
+an image of edge n shows the line through `u = (2 j + 1) / n - 1`, `v = (2 i + 1) / n - 1`, parallel to `w`.
 The input view is the identity: it looks along the optical axis.
 """
 

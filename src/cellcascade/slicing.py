@@ -1,4 +1,4 @@
-"""Volumes to slices (paper, section 2, slicing the synthetic masks): cut along the input view's axis, over the whole extent."""
+"""Volumes to slices (paper, section 2, slicing the synthetic masks): cut along the input view, over all its extent."""
 
 import numpy as np
 from scipy import ndimage

@@ -1,9 +1,9 @@
 """Multiview diffusion: N consistent views of a cell from the one mask (paper, section 2, Eq. 1; after SyncDreamer).
 
-All views are denoised jointly. A 2D network, shared by the views, turns each noisy view into features; the features of all
-views are unprojected into one common volume and processed by 3D convolutions; each view reads the volume back along its own
-rays by depth-wise attention. Views are images of signed distance to the silhouette. The model is trained on
-spherical-harmonic shapes alone and serves all data sets.
+All views are denoised jointly. A 2D network, shared by the views, turns each noisy view into features; the features
+of all views are unprojected into one common volume and processed by 3D convolutions; each view reads the volume back
+along its own rays by depth-wise attention. Views are images of signed distance to the silhouette. The model is trained
+on spherical-harmonic shapes alone and serves all data sets.
 """
 
 import json

@@ -14,7 +14,7 @@ from torch import Tensor
 from cellcascade import training
 from cellcascade.config import Texture
 from cellcascade.crops import Crops, read_crops, to_counts, to_unit
-from cellcascade.diffusion.process import augment, ddim, diffusion_loss, draw_noise, fixed_batches
+from cellcascade.diffusion.process import augment, ddim, diffusion_loss, fixed_batches
 from cellcascade.diffusion.texture_model import build, load
 from cellcascade.diffusion.texture_space import PixelSpace
 from cellcascade.logs import progress
@@ -34,7 +34,7 @@ def hints(masks: np.ndarray, brightness: np.ndarray, background: np.ndarray, are
 
     Args:
         masks: Outlines `(n, y, x)`.
-        brightness: Mean brightness of each cell in its widest slice `(n,)`, unit scale (square root of the windowed counts).
+        brightness: Mean brightness of each cell in its widest slice `(n,)`, unit scale (root of the windowed counts).
         background: Background level `(n,)`, unit scale.
         area_ratio: Area of each slice relative to its cell's widest one `(n,)`.
 

@@ -171,7 +171,7 @@ def _fresh_unet(settings: Texture, size: int) -> UNet2DConditionModel:
 def _open_zero_convolutions(controlnet: ControlNetModel) -> None:
     """Give the ControlNet's outputs small random weights.
 
-    Zeros protect a pretrained UNet from a ControlNet that knows nothing yet; without pretraining they only delay learning.
+    Zeros protect a pretrained UNet from a ControlNet that knows nothing yet; without pretraining they only delay.
     """
     outputs = [
         *controlnet.controlnet_down_blocks,

@@ -35,8 +35,8 @@ class Space(Protocol):
 class PixelSpace(nn.Module):
     """Space-to-depth: blocks of pixels become channels, in an orthonormal cosine basis, each scaled to unit variance.
 
-    Lossless. The basis keeps smooth images smooth: what a network gets wrong in a fine channel comes back scaled by that
-    channel's own, small, spread, where plain pixel channels would return it as visible noise.
+    Lossless. The basis keeps smooth images smooth: what a network gets wrong in a fine channel comes back scaled by
+    that channel's own, small, spread, where plain pixel channels would return it as visible noise.
 
     Args:
         size: Edge of the crops, pixels.

@@ -17,8 +17,8 @@ class Problem:
     """The cells of a shard, to be reconstructed side by side.
 
     Attributes:
-        images: Signed distance to the silhouette in all views `(n, V + 1, y, x)`, positive inside, in half widths of the
-            crop; the input view, which is exact, comes first.
+        images: Signed distance to the silhouette in all views `(n, V + 1, y, x)`, positive inside, in half widths of
+            the crop; the input view, which is exact, comes first.
         cameras: Extrinsics `(V + 1, 4, 4)`.
         cell_ids: Indices of the cells `(n,)`.
         shapes: Settings of random shapes, for methods that draw them.

@@ -1,7 +1,7 @@
 """NeuS (Wang et al. 2021) for many cells at once: signed distance fields fitted to silhouettes by volume rendering.
 
-The fields of all cells of a batch are fitted in the same kernels: rays are shared, fields lie side by side. The input mask
-enters twice: as an exact view, and as the cell's central section, because the annotation it stands for is a slice.
+The fields of all cells of a batch are fitted in the same kernels: rays are shared, fields lie side by side. The input
+mask enters twice: as an exact view, and as the cell's central section, because the annotation behind it is a slice.
 """
 
 import logging
@@ -165,7 +165,7 @@ def _coverage(distance: Tensor, problem: Problem) -> Tensor:
 
 
 def _random_rays(problem: Problem, settings: Reconstruction, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-    """Points `(rays, samples, 3)` on random rays of random views, and the coverage `(n, rays)` that the images show there."""
+    """Points `(rays, samples, 3)` on random rays of all views, and the coverage `(n, rays)` that the images show."""
     device, per_view = problem.images.device, -(-settings.rays // len(problem.cameras))
     uv = torch.rand(len(problem.cameras), per_view, 2, generator=generator).to(device) * 2 - 1
     jitter = torch.rand(settings.samples, generator=generator).to(device)
