@@ -210,10 +210,10 @@ def synthetic_sources(wildcards):
 
 def record(wildcards):
     """The settings that a synthetic data set was made with."""
-    settings = {"dataset": wildcards.dataset, "seed": CONFIG.seed, **block(entry(wildcards))}
+    settings = block(entry(wildcards))
     if wildcards.dataset in THREE_D:
         settings |= {"multiview": block(CONFIG.multiview), "shapes": block(CONFIG.shapes)}
-    return settings
+    return {"dataset": wildcards.dataset, "seed": CONFIG.seed, "config": settings}
 
 
 def products(wildcards):
