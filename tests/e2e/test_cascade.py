@@ -36,7 +36,8 @@ def test_images_and_labels_are_valid_ome_zarr_and_agree_with_the_tables(cascade,
     for path in images:
         open_ome_zarr(path)
         open_ome_zarr(path / "labels" / "cells")
-        image, labels = read_image(path)
+        made = read_image(path)
+        image, labels = made.image[0], made.labels[0]
         assert isinstance(image, da.Array) and image.shape == labels.shape and image.ndim == (2 if count > 1 else 3)
         found = set(np.unique(labels.compute()).tolist()) - {0}
         assert found and found == set(cells.loc[cells["image"] == path.name.removesuffix(".ome.zarr"), "label"])
