@@ -128,14 +128,16 @@ class Reconstruction(Settings):
     rays: Count = Field(1024, description="rays a cell and step")
     samples: Count = Field(64, description="samples a ray")
     learning_rate: Positive = Field(
-        0.02, description="Adam's learning rate for the grid; the perceptron uses a quarter"
+        0.01, description="Adam's learning rate for the grid; the perceptron uses a quarter"
     )
     mask_weight: Positive = Field(1.0, description="weight of the silhouette loss")
     eikonal_weight: Positive = Field(0.1, description="weight of the eikonal loss (|grad SDF| = 1)")
     section_weight: Annotated[float, Field(ge=0)] = Field(
         1.0, description="weight of agreement between the central slice and the input mask"
     )
-    cells_at_once: Count = Field(32, description="cells fitted side by side")
+    cells_at_once: Count = Field(
+        32, description="cells fitted side by side; 1 on a CPU, where shards then agree to the last bit"
+    )
     min_iou: Fraction = Field(0.8, description="a cell whose reprojection agrees less with its mask is marked invalid")
 
 

@@ -44,7 +44,11 @@ def test_images_and_labels_are_valid_ome_zarr_and_agree_with_the_tables(cascade,
         pixels, mask = image.compute().astype(float), labels.compute() > 0
         assert pixels[mask].mean() > pixels[~mask].mean() + pixels[~mask].std()
     record = json.loads((folder / "dataset.json").read_text())
-    assert record["config"]["dataset"] == dataset and record["config"]["cells"] in (5, 8) and not list((cascade.folder / "results" / dataset).glob("population/*"))
+    assert (
+        record["config"]["dataset"] == dataset
+        and record["config"]["cells"] in (5, 8)
+        and not list((cascade.folder / "results" / dataset).glob("population/*"))
+    )
 
 
 def test_evaluation_and_report_are_there(cascade):

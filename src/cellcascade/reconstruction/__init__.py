@@ -6,6 +6,7 @@ import numpy as np
 import torch
 
 from cellcascade.config import Reconstruction, Shapes
+from cellcascade.diffusion.process import fixed_batches
 from cellcascade.reconstruction.base import Method, Problem, reprojection_iou
 from cellcascade.reconstruction.neus import neus
 from cellcascade.reconstruction.spharm import random_volumes
@@ -56,8 +57,7 @@ def reconstruct(
     volumes = np.full((len(ids), *[block.resolution] * 3), -1, np.float32)
     agreement = np.zeros((len(ids), len(cameras)), np.float32)
     todo = np.flatnonzero(usable)
-    for start in range(0, len(todo), block.cells_at_once):
-        part = todo[start : start + block.cells_at_once]
+    for part, count in fixed_batches(todo, block.cells_at_once):
         problem = Problem(
             images=images[part].to(target),
             cameras=cameras.to(target),
@@ -66,8 +66,8 @@ def reconstruct(
             seed=seed_for(seed, dataset, "volumes"),
         )
         result = METHODS[block.method](problem, block)
-        volumes[part] = result.cpu().numpy()
-        agreement[part] = reprojection_iou(result, problem).cpu().numpy()
+        volumes[part[:count]] = result[:count].cpu().numpy()
+        agreement[part[:count]] = reprojection_iou(result, problem)[:count].cpu().numpy()
     reasons = dict(shard.attrs["reasons"]) | _failures(ids, volumes, agreement[:, 0], block, todo)
     check_invalid(reasons, len(ids), max_invalid_fraction, store)
     write_shard(

@@ -6,6 +6,7 @@ mask enters twice: as an exact view, and as the cell's central section, because 
 
 import logging
 import math
+from collections.abc import Callable
 from typing import Protocol
 
 import torch
@@ -34,6 +35,10 @@ class Field(Protocol):
         """Distances `(n, p)` at world points `(p, 3)`."""
         ...
 
+    def volume(self, resolution: int) -> Tensor:
+        """Distances at voxel centres `(n, z, y, x)`."""
+        ...
+
 
 class GridField(nn.Module):
     """Dense grids of signed distances, read by trilinear interpolation.
@@ -51,13 +56,18 @@ class GridField(nn.Module):
         grid = points[None, None, None].expand(len(self.values), -1, -1, -1, -1)
         return functional.grid_sample(self.values, grid, align_corners=False, padding_mode="border")[:, 0, 0, 0]
 
+    def volume(self, resolution: int) -> Tensor:
+        """Distances at voxel centres `(n, z, y, x)`: the grid itself."""
+        assert resolution == self.values.shape[-1]
+        return self.values[:, 0].detach()
+
     def roughness(self) -> Tensor:
-        """Mean squared Laplacian of the grids, in voxels."""
+        """Mean squared Laplacian of each grid `(n,)`, in voxels."""
         v = self.values
         middle = v[:, :, 1:-1, 1:-1, 1:-1]
         ends = v[:, :, 2:, 1:-1, 1:-1] + v[:, :, :-2, 1:-1, 1:-1] + v[:, :, 1:-1, 2:, 1:-1]
         ends = ends + v[:, :, 1:-1, :-2, 1:-1] + v[:, :, 1:-1, 1:-1, 2:] + v[:, :, 1:-1, 1:-1, :-2]
-        return ((ends - 6 * middle) * v.shape[-1] / 2).square().mean()
+        return ((ends - 6 * middle) * v.shape[-1] / 2).square().flatten(1).mean(1)
 
 
 class PerceptronField(nn.Module):
@@ -92,6 +102,13 @@ class PerceptronField(nn.Module):
         correction = torch.baddbmm(self.biases[-1], h, self.weights[-1])[..., 0]
         return self.radii - points.norm(dim=-1) + correction
 
+    @torch.no_grad()
+    def volume(self, resolution: int) -> Tensor:
+        """Distances at voxel centres `(n, z, y, x)`."""
+        points = voxel_points(resolution, self.radii.device).reshape(-1, 3)
+        distances = torch.cat([self(part) for part in points.split(2**16)], 1)
+        return distances.reshape(-1, resolution, resolution, resolution)
+
 
 def ray_opacity(distances: Tensor, sharpness: Tensor) -> Tensor:
     """Opacity of rays by NeuS' unbiased, occlusion-aware weights.
@@ -118,7 +135,7 @@ def neus(problem: Problem, settings: Reconstruction) -> Tensor:
     Returns:
         Volumes `(n, z, y, x)`; not-a-number where a fit diverged.
     """
-    device, d = problem.images.device, settings.resolution
+    device = problem.images.device
     hull = visual_hull(problem, settings)
     generator = torch_generator(problem.seed, "rays")
     if settings.field == "grid":
@@ -133,30 +150,33 @@ def neus(problem: Problem, settings: Reconstruction) -> Tensor:
         optimizer.zero_grad(set_to_none=True)
         _loss(field, log_sharpness.exp(), problem, settings, generator).backward()
         optimizer.step()
-    with torch.no_grad():
-        points = voxel_points(d, device).reshape(-1, 3)
-        return torch.cat([field(part) for part in points.split(2**18)], 1).reshape(-1, d, d, d)
+    return field.volume(settings.resolution)
 
 
 def _loss(
     field: Field, sharpness: Tensor, problem: Problem, settings: Reconstruction, generator: torch.Generator
 ) -> Tensor:
-    """Silhouettes + central section + eikonal, summed over cells so that each is fitted as if alone."""
+    """Silhouettes + central section + eikonal: a sum of the cells' own losses, so that each is fitted as if alone."""
     device = problem.images.device
     points, wanted = _random_rays(problem, settings, generator)
     distances = field(points.reshape(-1, 3)).reshape(len(wanted), -1, settings.samples)
     opacity = ray_opacity(distances, sharpness)
-    loss = settings.mask_weight * functional.binary_cross_entropy(opacity.clamp(1e-4, 1 - 1e-4), wanted)
+    loss = settings.mask_weight * _mean(functional.binary_cross_entropy, opacity.clamp(1e-4, 1 - 1e-4), wanted)
     if settings.section_weight:
         plane = torch.rand(settings.rays, 3, generator=generator).to(device) * 2 - 1
         plane[:, 2] = 0
         inside = _coverage(view_distance(problem.images[:, :1], problem.cameras[:1], plane)[:, 0], problem)
         logits = field(plane) * problem.images.shape[-1]
-        loss = loss + settings.section_weight * functional.binary_cross_entropy_with_logits(logits, inside)
+        loss = loss + settings.section_weight * _mean(functional.binary_cross_entropy_with_logits, logits, inside)
     loss = loss + settings.eikonal_weight * _eikonal(field, settings.resolution, device, generator)
     if isinstance(field, GridField):
         loss = loss + SMOOTHNESS * field.roughness()
-    return loss * len(wanted)
+    return loss.sum()
+
+
+def _mean(measure: Callable[..., Tensor], predicted: Tensor, wanted: Tensor) -> Tensor:
+    """Mean of an elementwise loss over each cell's rays `(n,)`."""
+    return measure(predicted, wanted, reduction="none").mean(1)
 
 
 def _coverage(distance: Tensor, problem: Problem) -> Tensor:
@@ -180,10 +200,10 @@ def _random_rays(problem: Problem, settings: Reconstruction, generator: torch.Ge
 
 
 def _eikonal(field: Field, resolution: int, device: torch.device, generator: torch.Generator) -> Tensor:
-    """Mean squared deviation of the gradient's length from 1, by differences over one voxel."""
+    """Mean squared deviation of each cell's gradient length from 1 `(n,)`, by differences over one voxel."""
     step = 2 / resolution
     points = torch.rand(EIKONAL_POINTS, 3, generator=generator).to(device) * 1.8 - 0.9
     shifted = torch.cat([points, *(points + step * axis for axis in torch.eye(3, device=device))])
     middle, *ends = field(shifted).split(EIKONAL_POINTS, 1)
     slope = torch.stack([(end - middle) / step for end in ends], -1)
-    return (slope.square().sum(-1).clamp(min=1e-8).sqrt() - 1).square().mean()
+    return (slope.square().sum(-1).clamp(min=1e-8).sqrt() - 1).square().mean(1)
