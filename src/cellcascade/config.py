@@ -135,9 +135,7 @@ class Reconstruction(Settings):
     section_weight: Annotated[float, Field(ge=0)] = Field(
         1.0, description="weight of agreement between the central slice and the input mask"
     )
-    cells_at_once: Count = Field(
-        32, description="cells fitted side by side; 1 on a CPU, where shards then agree to the last bit"
-    )
+    cells_at_once: Count = Field(32, description="cells fitted at once; 1 on a CPU: shards then agree to the bit")
     min_iou: Fraction = Field(0.8, description="a cell whose reprojection agrees less with its mask is marked invalid")
 
 
