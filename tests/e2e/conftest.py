@@ -6,7 +6,10 @@ import pytest
 
 from tests.workflow.dry_run import Project
 
-CONFIGS = ("--cores", "2", "--configfile", "demo/config.yaml", "tiny.yaml")
+# One job a core, as `make demo` does it.
+THREADS = [f"{rule}=1" for rule in ("train_mask_ddpm", "train_texture", "masks", "views", "volumes", "textures")]
+CONFIGS = ("--cores", "2", "--resources", "gpu=2", "--set-threads", *THREADS)
+CONFIGS += ("--configfile", "demo/config.yaml", "tiny.yaml")
 
 
 class Cascade(Project):

@@ -19,7 +19,9 @@ def resources(job: dict[str, str]) -> dict[str, str]:
 
 def test_demo_plans_every_stage_in_2d_and_3d(demo_dry_run):
     config = yaml.safe_load((REPOSITORY / "demo/config.yaml").read_text())
-    shards = {name: -(-config["datasets"][name]["cells"] // 25) for name in ("nuclei2d", "embryo3d")}
+    shards = {
+        name: -(-config["datasets"][name]["cells"] // config["shards"]["cells"]) for name in ("nuclei2d", "embryo3d")
+    }
     both = sum(shards.values())
     expected = dict.fromkeys(("crops", "background", "train_mask_ddpm", "train_texture", "population", "synthetic"), 2)
     expected |= {"evaluate_shapes": 2, "report": 2, "masks": both, "textures": both, "all": 1}
