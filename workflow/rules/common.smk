@@ -226,8 +226,18 @@ def products(wildcards):
             problems[name] = error
     if problems:
         stop(problems, [name for name in CONFIG.selected if name not in problems])
-    made = ("synthetic", "evaluation/shape.csv", "report/index.html")
-    return [f"results/{name}/{path}" for name in CONFIG.selected for path in made]
+    return [path for name in CONFIG.selected for path in results_of(name)]
+
+
+def results_of(name):
+    """All that is kept of a data set: Snakemake remakes a deleted shard only if something asks for it by name."""
+    shards = [shard_name(index) for index in range(len(shard_ranges(CONFIG.datasets[name].cells, CONFIG.shards.cells)))]
+    stages = ["masks", "textures"]
+    stages += ["volumes", "slices"] if name in THREE_D else []
+    stages += ["views"] if name in WITH_VIEWS else []
+    made = ["synthetic", "evaluation/shape.csv", "report/index.html"]
+    made += [f"{stage}/shard-{shard}.zarr.zip" for stage in stages for shard in shards]
+    return [f"results/{name}/{path}" for path in made]
 
 
 # --- resources ----------------------------------------------------------------------------------------------------
