@@ -27,15 +27,29 @@ include: "workflow/rules/slices.smk"
 include: "workflow/rules/textures.smk"
 include: "workflow/rules/population.smk"
 include: "workflow/rules/export.smk"
+include: "workflow/rules/cellpose.smk"
 include: "workflow/rules/evaluate.smk"
 include: "workflow/rules/report.smk"
+include: "workflow/rules/overview.smk"
 
 
 localrules:
     all,
+    learning_curve,
+    ablations,
 
 
 rule all:
     default_target: True
     input:
         products,
+
+
+rule learning_curve:
+    input:
+        page_of("learning_curve"),
+
+
+rule ablations:
+    input:
+        page_of("ablations"),

@@ -4,12 +4,13 @@ from cellcascade.background import fit_background
 from cellcascade.jobs import run_job
 
 
-def main(inputs, outputs, *, folder, sequence, annotations, voxel_size_um, settings):
+def main(inputs, outputs, *, folder, sequence, annotations, voxel_size_um, train_frames, settings):
     fit_background(
         folder,
         sequence,
         annotations,
         voxel_size_um=voxel_size_um,
+        train_frames=train_frames,
         settings=settings,
         store=outputs.store,
         crops=inputs.crops,

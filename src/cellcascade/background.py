@@ -67,6 +67,7 @@ def fit_background(
     annotations: str,
     *,
     voxel_size_um: Sequence[float],
+    train_frames: int | Sequence[int] | None = None,
     settings: Mapping[str, Any] | Population,
     store: str | Path,
     crops: str | Path,
@@ -78,6 +79,7 @@ def fit_background(
         sequence: Sequence, e.g. `"01"`.
         annotations: `"ST"` or `"GT"`. Of sparsely annotated stacks, the other slices serve where they are not bright.
         voxel_size_um: Size of a pixel, ([z,] y, x).
+        train_frames: Only these annotated frames, see `ctc.annotated_frames`.
         settings: The `population` block; its rim is kept free of background pixels.
         store: Where the model is written, `background.zarr.zip`.
         crops: The data set's crops store, which names the data set and the camera's type.
@@ -90,7 +92,7 @@ def fit_background(
     """
     settings = Population.model_validate(settings)
     about = open_shard(crops, "crops/1").attrs
-    frames = _by_image(annotated_frames(folder, sequence, annotations))
+    frames = _by_image(annotated_frames(folder, sequence, annotations, train_frames))
     chosen = np.unique(np.linspace(0, len(frames) - 1, FRAMES[len(voxel_size_um)]).round().astype(int))
     generator = numpy_generator(0, about["dataset"], "background")
     learned, decays = [], []

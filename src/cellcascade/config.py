@@ -16,6 +16,7 @@ from cellcascade.errors import InputError
 Positive = Annotated[float, Field(gt=0)]
 Count = Annotated[int, Field(ge=1)]
 Fraction = Annotated[float, Field(ge=0, le=1)]
+RESERVED = {"shared", "overview", "learning_curve", "ablations"}  # folders of results/ that are no data set's
 
 
 class Settings(BaseModel):
@@ -193,6 +194,53 @@ class Export(Settings):
     levels: Count = Field(3, description="resolution levels, each 2x coarser in y and x")
 
 
+class Cellpose(Settings):
+    """The segmentation network that is trained with and without the synthetic images (paper, section 3, evaluation)."""
+
+    start: str = Field(
+        "scratch",
+        description="scratch, a Cellpose 3 generalist (cyto3, nuclei, ...; fetched once), or a file of weights",
+    )
+    network_diameter: Positive = Field(
+        30.0, description="diameter to which cells are scaled, pixels: 30 as in cyto3, 17 as in nuclei (faster)"
+    )
+    patch: Annotated[int, Field(ge=32)] = Field(224, description="edge of the training patches, after scaling, pixels")
+    real_share: Fraction = Field(0.5, description="regime both: share of real images in every batch")
+    max_images: Count = Field(200, description="real and synthetic images (planes in 3D) learned from, at most, each")
+    volumes: Literal["do_3D", "stitch"] = Field(
+        "do_3D", description="3D: do_3D: flows of the three orientations; stitch: planes, joined by overlap"
+    )
+    train: Training = Training(steps=3000, batch_size=8, learning_rate=0.002, warmup=0.1, ema_decay=0.98)
+
+    @model_validator(mode="after")
+    def _mixes(self) -> "Cellpose":
+        real = round(self.real_share * self.train.batch_size)
+        if not 0 < real < self.train.batch_size:
+            raise ValueError(f"real_share {self.real_share} of train.batch_size {self.train.batch_size} is not a mixture")
+        return self
+
+
+class Evaluation(Settings):
+    """The proof: Cellpose trained on real, synthetic and both kinds of images, scored on the test sequence."""
+
+    regimes: tuple[Literal["real", "synthetic", "both"], ...] = Field(
+        ("real", "synthetic", "both"),
+        description="what Cellpose is trained on; none of them: no training; weights to start from are scored as `none`",
+    )
+    seeds: Count = Field(3, description="trainings of each regime, paired by their seed")
+    max_test_frames: Count | None = Field(None, description="annotated test frames scored, evenly spread; null: all")
+    inception: str | None = Field(
+        None, description="FID and KID by Inception: a file of its weights, `download`, or null: without"
+    )
+    cellpose: Cellpose = Cellpose()
+
+    @model_validator(mode="after")
+    def _comparable(self) -> "Evaluation":
+        if len(set(self.regimes)) < len(self.regimes) or (self.regimes and "real" not in self.regimes):
+            raise ValueError(f"regimes {list(self.regimes)} must differ, and hold real: it is what others are compared with")
+        return self
+
+
 class Stages(Settings):
     """The settings of every stage of one data set, and how much it makes."""
 
@@ -206,6 +254,7 @@ class Stages(Settings):
     texture: Texture = Texture()
     population: Population = Population()
     export: Export = Export()
+    evaluation: Evaluation = Evaluation()
 
 
 class Dataset(Stages):
@@ -217,7 +266,11 @@ class Dataset(Stages):
     voxel_size_um: tuple[Positive, ...] = Field(
         min_length=2, max_length=3, description="(y, x) or (z, y, x) size of a pixel, micrometres"
     )
+    train_frames: Annotated[int, Field(ge=1)] | Annotated[list[int], Field(min_length=1)] | None = Field(
+        None, description="annotated frames learned from: their count, evenly spread, or their numbers; null: all"
+    )
     models_from: str | None = Field(None, description="reuse crops and trained models of this data set")
+    inherits: str | None = Field(None, description="data set whose entry this one is laid over")
 
     @property
     def ndim(self) -> int:
@@ -263,7 +316,9 @@ class Config(Settings):
     data_root: str = Field("data", description="folder that holds the CTC folders")
     seed: Annotated[int, Field(ge=0)] = Field(0, description="seed of the whole run")
     device: Literal["auto", "cpu", "cuda"] = Field("auto", description="auto: a GPU if the job sees one, else the CPU")
-    run: list[str] | None = Field(None, description="data sets that `all` makes; null: every one")
+    run: list[str] | None = Field(
+        None, description="data sets that `all` makes; null: every one but the variants, which inherit and share its data"
+    )
     max_invalid_fraction: Fraction = Field(0.2, description="a job fails when more of its cells than this are invalid")
     shards: Shards = Shards()
     shapes: Shapes = Shapes()
@@ -276,18 +331,57 @@ class Config(Settings):
         for name in self.run or []:
             if name not in self.datasets:
                 raise ValueError(f"run names {name!r}, but datasets holds {sorted(self.datasets)}")
+        for name in RESERVED & self.datasets.keys():
+            raise ValueError(f"datasets.{name}: results/{name} holds something else; give the data set another name")
         for name, dataset in self.datasets.items():
             source = dataset.models_from
             if source and (source not in self.datasets or self.datasets[source].models_from or source == name):
                 raise ValueError(
                     f"datasets.{name}.models_from {source!r} must name another data set that trains its own models"
                 )
+            if source and self.datasets[source].train_frames != dataset.train_frames:
+                raise ValueError(
+                    f"datasets.{name}.models_from {source!r}: its models learned from other train_frames; "
+                    "leave models_from out, so that this data set trains its own"
+                )
         return self
 
     @property
     def selected(self) -> list[str]:
         """Names of the data sets that `all` makes."""
-        return list(self.run or self.datasets)
+        return list(self.run or (name for name in self.datasets if not self.parent_of(name)))
+
+    def parent_of(self, name: str) -> str | None:
+        """The data set that `name` is a variant of: the one it inherits from, if both learn from the same sequence."""
+        entry = self.datasets[name]
+        parent = self.datasets.get(entry.inherits or "")
+        same = parent and (parent.folder, parent.train_sequence) == (entry.folder, entry.train_sequence)
+        return entry.inherits if same else None
+
+    @property
+    def learning_curves(self) -> list[list[str]]:
+        """Names of data sets that differ in `train_frames`: each list is one curve, its last the data set itself."""
+        curves: dict[str, list[str]] = {}
+        for parent, name in self._variants(other_frames=True):
+            curves.setdefault(parent, []).append(name)
+        return [[*names, parent] for parent, names in curves.items()]
+
+    @property
+    def ablations(self) -> list[tuple[str, str]]:
+        """Pairs of a data set and a variant of it that learns from the same frames."""
+        return self._variants(other_frames=False)
+
+    def _variants(self, other_frames: bool) -> list[tuple[str, str]]:
+        """Pairs of a parent and a variant, of the data sets that `run` selects."""
+        found = []
+        for name, entry in self.datasets.items():
+            parent = root = self.parent_of(name)
+            while root and self.parent_of(root):
+                root = self.parent_of(root)
+            differs = parent and (entry.train_frames != self.datasets[parent].train_frames)
+            if parent and differs == other_frames and root in self.selected:
+                found.append((parent, name))
+        return found
 
     def models_of(self, dataset: str) -> str:
         """Name of the data set whose crops and models `dataset` uses."""
@@ -356,11 +450,10 @@ def _inherit(
     if not isinstance(entry, Mapping):
         problems.append(f"datasets.{name}: must be a block of keys such as folder and voxel_size_um (found {entry!r})")
         return None
-    own = {key: value for key, value in entry.items() if key != "inherits"}
     if entry.get("inherits") is None:
-        return own
+        return dict(entry)
     parent = _inherit(entry["inherits"], datasets, problems, (*seen, name))
-    return None if parent is None else overlay(parent, own)
+    return None if parent is None else overlay(parent, entry)
 
 
 def _describe(item: Mapping[str, Any], datasets: Any) -> str:

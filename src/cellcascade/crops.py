@@ -79,6 +79,7 @@ def make_crops(
     *,
     dataset: str,
     voxel_size_um: Sequence[float],
+    train_frames: int | Sequence[int] | None = None,
     settings: Mapping,
     store: str | Path,
     table: str | Path,
@@ -91,6 +92,7 @@ def make_crops(
         annotations: `"ST"` (silver truth) or `"GT"` (gold truth).
         dataset: Name of the data set; the random numbers hang on it.
         voxel_size_um: Size of a pixel, (y, x) or (z, y, x); its length says whether the frames are 2D or 3D.
+        train_frames: Only these annotated frames, see `ctc.annotated_frames`.
         settings: The `crops` block of the configuration.
         store: Crops to write, `crops/1`.
         table: CSV to write: one row an annotated object, with the reason if it was left out.
@@ -99,7 +101,7 @@ def make_crops(
         InputError: The data cannot be used, or hold no usable cell.
     """
     options = config.Crops.model_validate(settings)
-    frames = annotated_frames(folder, sequence, annotations)
+    frames = annotated_frames(folder, sequence, annotations, train_frames)
     rows, cuts, per_frame = [], [], []
     for annotated in progress(frames, total=len(frames), what="crops: frames"):
         image, labels = read_annotated(annotated, len(voxel_size_um))

@@ -7,13 +7,17 @@ A data set folder holds `01/t000.tif` (frames), `01_ST/SEG/man_seg000.tif` (silv
 
 import re
 import struct
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import tifffile
 
 from cellcascade.errors import InputError
+
+Item = TypeVar("Item")
 
 FRAME = re.compile(r"t(\d{3,4})\.tif")
 LABELS = re.compile(r"man_seg(\d{3,4})\.tif|man_seg_(\d{3,4})_(\d{3,4})\.tif")
@@ -57,26 +61,32 @@ def missing_folder(folder: str | Path) -> InputError:
     )
 
 
-def annotated_frames(folder: str | Path, sequence: str, annotations: str) -> list[AnnotatedFrame]:
+def annotated_frames(
+    folder: str | Path, sequence: str, annotations: str, frames: int | Sequence[int] | None = None
+) -> list[AnnotatedFrame]:
     """Find the annotated frames of a sequence by walking its annotation files.
 
     Args:
         folder: The data set's folder.
         sequence: Sequence, e.g. `"01"`.
         annotations: `"ST"` (silver truth) or `"GT"` (gold truth).
+        frames: Only these: a count, spread evenly over the annotated frames, or their numbers; `None` for all.
 
     Returns:
         Annotated frames in the order of frame and slice.
 
     Raises:
-        InputError: A folder is missing, nothing is annotated, or an annotation lacks its frame.
+        InputError: A folder is missing, nothing is annotated, an annotation lacks its frame, or a frame that is asked
+            for is not annotated.
     """
     found, problems = _pair(Path(folder), sequence, annotations)
     _raise(problems, _annotation_folder(Path(folder), sequence, annotations))
-    return found
+    return found if frames is None else _chosen(found, frames, _annotation_folder(Path(folder), sequence, annotations))
 
 
-def check_sequence(folder: str | Path, sequence: str, annotations: str, ndim: int) -> list[AnnotatedFrame]:
+def check_sequence(
+    folder: str | Path, sequence: str, annotations: str, ndim: int, frames: int | Sequence[int] | None = None
+) -> list[AnnotatedFrame]:
     """Check every annotated frame of a sequence by the headers of its files, without reading pixels.
 
     Args:
@@ -84,6 +94,7 @@ def check_sequence(folder: str | Path, sequence: str, annotations: str, ndim: in
         sequence: Sequence, e.g. `"01"`.
         annotations: `"ST"` (silver truth) or `"GT"` (gold truth).
         ndim: Axes of a frame: 2 (y, x) or 3 (z, y, x).
+        frames: Only these, see `annotated_frames`.
 
     Returns:
         The annotated frames, as `annotated_frames` gives them.
@@ -107,7 +118,30 @@ def check_sequence(folder: str | Path, sequence: str, annotations: str, ndim: in
         except InputError as error:
             problems.append(error)
     _raise(list({str(problem): problem for problem in problems}.values()), Path(folder) / sequence)
-    return found
+    return found if frames is None else _chosen(found, frames, _annotation_folder(Path(folder), sequence, annotations))
+
+
+def _chosen(found: list[AnnotatedFrame], frames: int | Sequence[int], where: Path) -> list[AnnotatedFrame]:
+    """The annotations of some frames: `frames` of them spread evenly, or those with the numbers in `frames`."""
+    numbers = sorted({item.frame for item in found})
+    wanted = set(frames) if not isinstance(frames, int) else set(spread(numbers, frames))
+    missing = sorted(wanted - set(numbers)) if not isinstance(frames, int) else []
+    if missing or (isinstance(frames, int) and frames > len(numbers)):
+        raise InputError(
+            "There are fewer annotated frames than train_frames asks for",
+            where=where,
+            found=f"{len(numbers)} annotated frames: {', '.join(map(str, numbers[:20]))}{', ...' * (len(numbers) > 20)}",
+            expected=f"frames {', '.join(map(str, missing))} among them" if missing else f"at least {frames}",
+            mend="correct train_frames in the data set's entry, or annotate more frames",
+        )
+    return [item for item in found if item.frame in wanted]
+
+
+def spread(items: Sequence[Item], count: int) -> list[Item]:
+    """At most `count` of the items, evenly spread over them, in their order."""
+    if len(items) <= count:
+        return list(items)
+    return [items[int((index + 0.5) * len(items) / count)] for index in range(count)]
 
 
 def read_frame(path: str | Path, ndim: int, z: int | None = None) -> np.ndarray:

@@ -197,7 +197,7 @@ def paint(
     """Paint placed cells over a background without a seam.
 
     Within a cell the image is the cell's. In the rim around it, what the crop's local mean has above the crop's own
-    background fades out on top of the canvas' background. Mixing the noise would average it away: each pixel has either
+    background lies on top of the canvas' background, and fades out over the rim's outer half. Mixing the noise would average it away: each pixel has either
     the crop's or the background's, the latter the likelier the farther from the cell. Slices beyond the cell show a
     falling share of its signal.
 
@@ -218,7 +218,7 @@ def paint(
         here, cut = overlap(item.corner, item.cell.image.shape, canvas.shape)
         inside, distance = canvas.labels[here] == item.label, canvas.distance[here]
         band = (canvas.owner[here] == item.label) & ~inside & (distance <= rim)
-        weight = np.clip(1 - distance / (rim + 1), 0, 1)
+        weight = np.clip(2 * (1 - distance / (rim + 1)), 0, 1)  # the inner half of the rim is the crop's own light
         crop, around = item.cell.image[cut], item.cell.around[cut]
         noise = np.where(ndtr(scores[here]) < weight, crop - around, background[here] - smooth[here])
         rim_counts = smooth[here] + weight * (around - item.cell.level) + noise

@@ -27,8 +27,6 @@ def config_schema() -> dict[str, Any]:
     """JSON schema of a configuration as users write it: with `inherits`, before data sets are completed."""
     schema = Config.model_json_schema()
     entry = schema["$defs"]["Dataset"]
-    inherits = {"type": "string", "description": "data set whose entry this one is laid over"}
-    entry["properties"] = {"inherits": inherits, **entry["properties"]}
     entry["anyOf"] = [{"required": entry.pop("required")}, {"required": ["inherits"]}]
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "cellcascade config.yaml", **schema}
 

@@ -9,6 +9,8 @@ from pathlib import Path
 from cellcascade.config import load_config
 from cellcascade.ctc import check_sequence
 from cellcascade.errors import InputError
+from cellcascade.segmentation.scoring import reference_annotations
+from cellcascade.seeds import seed_for
 from cellcascade.shards import shard_name, shard_ranges
 from cellcascade.stages import STAGE_VERSIONS
 
@@ -35,6 +37,9 @@ def one_of(names):
 
 wildcard_constraints:
     dataset=one_of(CONFIG.datasets),
+    regime="none|real|synthetic|both",
+    seed=r"\d+",
+    page="overview|learning_curve|ablations",
     shard=r"\d\d\d+",
     image_shard=r"\d\d\d+",
 
@@ -105,16 +110,55 @@ def stop(problems, sound=()):
 def frames_of(name):
     """Checked annotated frames of a data set's training sequence, by the headers of their files."""
     data = CONFIG.datasets[name]
-    return check_sequence(Path(CONFIG.data_root) / data.folder, data.train_sequence, data.annotations, data.ndim)
+    folder = Path(CONFIG.data_root) / data.folder
+    return check_sequence(folder, data.train_sequence, data.annotations, data.ndim, data.train_frames)
+
+
+@functools.cache
+def test_frames_of(name):
+    """Checked annotated frames of a data set's test sequence, by reference: gold, silver."""
+    data = CONFIG.datasets[name]
+    folder = Path(CONFIG.data_root) / data.folder
+    return reference_annotations(folder, data.test_sequence, data.ndim, data.evaluation.max_test_frames)
 
 
 def annotated_files(wildcards):
     """Frames and annotations that the models learn from: when one of them changes, its data set is made again."""
+    return files_of(wildcards.dataset, frames_of)
+
+
+def test_files(wildcards):
+    """Frames and annotations of the test sequence, which nothing learns from."""
+    return files_of(wildcards.dataset, lambda name: [item for items in test_frames_of(name).values() for item in items])
+
+
+def test_annotations(wildcards):
+    """The annotation folder whose cells the synthetic ones are compared with: the denser silver truth if it is there."""
     try:
-        found = frames_of(wildcards.dataset)
+        return "ST" if "silver" in test_frames_of(wildcards.dataset) else "GT"
     except InputError as error:
         stop({wildcards.dataset: error})
+
+
+def files_of(name, find):
+    """Files of the annotated frames that `find` gives for a data set; ends with a message where they cannot be used."""
+    try:
+        found = find(name)
+    except InputError as error:
+        stop({name: error})
     return list(dict.fromkeys(str(path) for item in found for path in (item.image, item.labels)))
+
+
+def real_frames(wildcards):
+    """Parameters that say which real frames are learned from."""
+    data = entry(wildcards)
+    return {
+        "folder": data_folder(wildcards),
+        "sequence": data.train_sequence,
+        "annotations": data.annotations,
+        "voxel_size_um": data.voxel_size_um,
+        "train_frames": data.train_frames,
+    }
 
 
 # --- intermediate results -----------------------------------------------------------------------------------------
@@ -210,7 +254,7 @@ def synthetic_sources(wildcards):
 
 def record(wildcards):
     """The settings that a synthetic data set was made with."""
-    settings = block(entry(wildcards))
+    settings = block(entry(wildcards), without={"evaluation"})
     if wildcards.dataset in THREE_D:
         settings |= {"multiview": block(CONFIG.multiview), "shapes": block(CONFIG.shapes)}
     return {"dataset": wildcards.dataset, "seed": CONFIG.seed, "config": settings}
@@ -218,15 +262,23 @@ def record(wildcards):
 
 def products(wildcards):
     """What `all` makes; all problems of all data sets come out here, before anything runs."""
+    names = CONFIG.selected
+    check_frames(names)
+    return [path for name in names for path in results_of(name)] + ["results/overview/index.html"] * (len(names) > 1)
+
+
+def check_frames(names):
+    """Look at the frames of data sets, and end with all their problems at once."""
     problems = {}
-    for name in CONFIG.selected:
+    for name in names:
         try:
             frames_of(name)
+            if CONFIG.datasets[name].evaluation.regimes:
+                test_frames_of(name)
         except InputError as error:
             problems[name] = error
     if problems:
-        stop(problems, [name for name in CONFIG.selected if name not in problems])
-    return [path for name in CONFIG.selected for path in results_of(name)]
+        stop(problems, [name for name in names if name not in problems])
 
 
 def results_of(name):
@@ -235,9 +287,105 @@ def results_of(name):
     stages = ["masks", "textures"]
     stages += ["volumes", "slices"] if name in THREE_D else []
     stages += ["views"] if name in WITH_VIEWS else []
-    made = ["synthetic", "evaluation/shape.csv", "report/index.html"]
+    made = ["synthetic", "report/index.html", *(f"evaluation/{table}.csv" for table in tables_of(name))]
     made += [f"{stage}/shard-{shard}.zarr.zip" for stage in stages for shard in shards]
     return [f"results/{name}/{path}" for path in made]
+
+
+# --- evaluation ---------------------------------------------------------------------------------------------------
+
+
+def tables_of(name):
+    """Tables of a data set's evaluation: those of Cellpose and of FID where they are configured."""
+    evaluation = CONFIG.datasets[name].evaluation
+    tables = ["shape", "texture", "population", "memorisation"]
+    tables += ["seg", "gain"] if evaluation.regimes else []
+    return tables + ["fid"] * bool(evaluation.regimes or evaluation.inception)
+
+
+def tables(name):
+    """Paths of a data set's evaluation tables, by name."""
+    return {table: f"results/{name}/evaluation/{table}.csv" for table in tables_of(name)}
+
+
+def networks_of(name):
+    """Regime and seed of each Cellpose of a data set; weights that it starts from are scored as regime `none`."""
+    evaluation = CONFIG.datasets[name].evaluation
+    trained = [(regime, seed) for regime in evaluation.regimes for seed in range(evaluation.seeds)]
+    return trained + [("none", 0)] * bool(trained and evaluation.cellpose.start != "scratch")
+
+
+def of_networks(file, seeds=None):
+    """Input function: a file of each Cellpose of the job's data set, of those with one of the `seeds`."""
+
+    def paths(wildcards):
+        chosen = [(regime, seed) for regime, seed in networks_of(wildcards.dataset) if seeds is None or seed in seeds]
+        return [f"{network_folder(wildcards.dataset, regime, seed)}/{file}" for regime, seed in chosen]
+
+    return paths
+
+
+def network_folder(name, regime, seed):
+    """Folder of a Cellpose; without synthetic images it is that of the data set of which this one is an ablation."""
+    data = CONFIG.datasets[name]
+    parent = CONFIG.datasets.get(CONFIG.parent_of(name))
+    learned = ("train_frames", "annotations", "voxel_size_um", "test_sequence", "evaluation")
+    if regime in ("none", "real") and parent and all(getattr(data, key) == getattr(parent, key) for key in learned):
+        return network_folder(data.inherits, regime, seed)
+    return f"results/{name}/evaluation/cellpose/{regime}-{seed}"
+
+
+def cellpose_start(wildcards):
+    """The weights that Cellpose starts from: none, a file, or the library's own, which rule cellpose_weights fetches."""
+    start = entry(wildcards).evaluation.cellpose.start
+    if start == "scratch":
+        return []
+    return start if Path(start).is_file() or "/" in start else f"resources/cellpose/{start}"
+
+
+def synthetic_images(wildcards):
+    """The synthetic images that a Cellpose learns from; none in the regimes real and none."""
+    return f"results/{wildcards.dataset}/synthetic" if wildcards.regime in ("synthetic", "both") else []
+
+
+def style_network(wildcards):
+    """The Cellpose whose style vectors stand in for Inception: the first one that was trained on the real frames."""
+    trained = ("real", 0) in networks_of(wildcards.dataset)
+    return f"{network_folder(wildcards.dataset, 'real', 0)}/model" if trained else []
+
+
+def inception_weights(wildcards):
+    """The weights of Inception for FID: none, a file, or where rule inception_weights puts them."""
+    given = entry(wildcards).evaluation.inception
+    return {None: [], "download": INCEPTION_FILE}.get(given, given)
+
+
+INCEPTION_FILE = "resources/inception/pt_inception-2015-12-05-6726825d.pth"
+
+OVERVIEWS = {
+    "overview": CONFIG.selected,
+    "learning_curve": list(dict.fromkeys(name for curve in CONFIG.learning_curves for name in curve)),
+    "ablations": list(dict.fromkeys(name for pair in CONFIG.ablations for name in pair)),
+}
+
+
+def compared(wildcards):
+    """All tables of the data sets that an overview compares."""
+    check_frames(OVERVIEWS[wildcards.page])
+    return [path for name in OVERVIEWS[wildcards.page] for path in tables(name).values()]
+
+
+def page_of(kind):
+    """Input function of a target: its page and all that is kept of its data sets."""
+
+    def paths(wildcards):
+        names = OVERVIEWS[kind]
+        if not names:
+            sys.exit(f"No data set is part of {kind}: docs/configuration.md (datasets) says which entries are.")
+        check_frames(names)
+        return [f"results/{kind}/index.html", *(path for name in names for path in results_of(name))]
+
+    return paths
 
 
 # --- resources ----------------------------------------------------------------------------------------------------

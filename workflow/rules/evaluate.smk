@@ -1,3 +1,26 @@
+use rule crops as test_crops with:
+    input:
+        frames=test_files,
+    output:
+        store="results/{dataset}/evaluation/test_crops.zarr.zip",
+        table="results/{dataset}/evaluation/test_crops.csv",
+    log:
+        "logs/{dataset}/evaluation/test_crops.log",
+    benchmark:
+        "benchmarks/{dataset}/evaluation/test_crops.tsv"
+    wildcard_constraints:
+        dataset=one_of(CONFIG.datasets),
+    params:
+        dataset="{dataset}",
+        folder=data_folder,
+        sequence=lambda wildcards: entry(wildcards).test_sequence,
+        annotations=test_annotations,
+        voxel_size_um=lambda wildcards: entry(wildcards).voxel_size_um,
+        train_frames=None,
+        settings=settings_of("crops"),
+        version=STAGE_VERSIONS["crops"],
+
+
 rule evaluate_shapes:
     input:
         crops=source("crops.zarr.zip"),
@@ -22,3 +45,119 @@ rule evaluate_shapes:
         version=STAGE_VERSIONS["evaluate_shapes"],
     script:
         "../../scripts/evaluate_shapes.py"
+
+
+rule evaluate_textures:
+    input:
+        crops=source("crops.zarr.zip"),
+        textures=cell_shards("textures"),
+    output:
+        table=report(
+            "results/{dataset}/evaluation/texture.csv",
+            caption="../report/texture.rst",
+            category="Evaluation",
+            subcategory="{dataset}",
+        ),
+    log:
+        "logs/{dataset}/evaluation/texture.log",
+    benchmark:
+        "benchmarks/{dataset}/evaluation/texture.tsv"
+    conda:
+        "../../envs/images.yaml"
+    resources:
+        mem_mb=scaled(4000),
+        runtime=scaled(30),
+    params:
+        version=STAGE_VERSIONS["evaluate_textures"],
+    script:
+        "../../scripts/evaluate_textures.py"
+
+
+rule evaluate_population:
+    input:
+        frames=annotated_files,
+        synthetic="results/{dataset}/synthetic",
+    output:
+        table=report(
+            "results/{dataset}/evaluation/population.csv",
+            caption="../report/population.rst",
+            category="Evaluation",
+            subcategory="{dataset}",
+        ),
+    log:
+        "logs/{dataset}/evaluation/population.log",
+    benchmark:
+        "benchmarks/{dataset}/evaluation/population.tsv"
+    conda:
+        "../../envs/images.yaml"
+    resources:
+        mem_mb=scaled(4000),
+        runtime=scaled(60),
+    params:
+        folder=data_folder,
+        sequence=lambda wildcards: entry(wildcards).train_sequence,
+        annotations=lambda wildcards: entry(wildcards).annotations,
+        frames=lambda wildcards: entry(wildcards).train_frames,
+        version=STAGE_VERSIONS["evaluate_population"],
+    script:
+        "../../scripts/evaluate_population.py"
+
+
+rule evaluate_memorisation:
+    input:
+        crops=source("crops.zarr.zip"),
+        test_crops="results/{dataset}/evaluation/test_crops.zarr.zip",
+        masks=cell_shards("masks"),
+        textures=cell_shards("textures"),
+    output:
+        table=report(
+            "results/{dataset}/evaluation/memorisation.csv",
+            caption="../report/memorisation.rst",
+            category="Evaluation",
+            subcategory="{dataset}",
+        ),
+    log:
+        "logs/{dataset}/evaluation/memorisation.log",
+    benchmark:
+        "benchmarks/{dataset}/evaluation/memorisation.tsv"
+    conda:
+        "../../envs/images.yaml"
+    resources:
+        mem_mb=scaled(6000),
+        runtime=scaled(60),
+    params:
+        version=STAGE_VERSIONS["evaluate_memorisation"],
+    script:
+        "../../scripts/evaluate_memorisation.py"
+
+
+rule evaluate_fid:
+    input:
+        crops=source("crops.zarr.zip"),
+        textures=cell_shards("textures"),
+        cellpose=style_network,
+        inception=inception_weights,
+    output:
+        table=report(
+            "results/{dataset}/evaluation/fid.csv",
+            caption="../report/fid.rst",
+            category="Evaluation",
+            subcategory="{dataset}",
+        ),
+    log:
+        "logs/{dataset}/evaluation/fid.log",
+    benchmark:
+        "benchmarks/{dataset}/evaluation/fid.tsv"
+    conda:
+        "../../envs/segmentation.yaml"
+    threads: 4
+    resources:
+        gpu=1,
+        mem_mb=scaled(16000),
+        runtime=scaled(60),
+    params:
+        dataset="{dataset}",
+        seed=CONFIG.seed,
+        version=STAGE_VERSIONS["evaluate_fid"],
+    script:
+        "../../scripts/evaluate_fid.py"

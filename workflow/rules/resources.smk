@@ -1,6 +1,8 @@
-# The only job that uses the network; local, because nodes of a cluster often have none.
+# The only jobs that use the network; local, because nodes of a cluster often have none.
 localrules:
     texture_base,
+    cellpose_weights,
+    inception_weights,
 
 
 rule texture_base:
@@ -9,7 +11,7 @@ rule texture_base:
     log:
         "logs/resources/{owner}/{model}.log",
     wildcard_constraints:
-        owner=r"[\w.-]+",
+        owner=r"(?!(cellpose|inception)/)[\w.-]+",
         model=r"[\w.-]+",
     conda:
         "../../envs/diffusion.yaml"
@@ -20,3 +22,35 @@ rule texture_base:
         hub_id="{owner}/{model}",
     script:
         "../../scripts/texture_base.py"
+
+
+rule cellpose_weights:
+    output:
+        weights="resources/cellpose/{name}",
+    log:
+        "logs/resources/cellpose/{name}.log",
+    wildcard_constraints:
+        name=r"[\w.-]+",
+    conda:
+        "../../envs/segmentation.yaml"
+    resources:
+        mem_mb=scaled(2000),
+        runtime=scaled(60),
+    params:
+        name="{name}",
+    script:
+        "../../scripts/cellpose_weights.py"
+
+
+rule inception_weights:
+    output:
+        weights=INCEPTION_FILE,
+    log:
+        "logs/resources/inception.log",
+    conda:
+        "../../envs/segmentation.yaml"
+    resources:
+        mem_mb=scaled(2000),
+        runtime=scaled(60),
+    script:
+        "../../scripts/inception_weights.py"

@@ -2,18 +2,18 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from importlib import metadata
 from pathlib import Path
 
-import jinja2
 import numpy as np
 import pandas as pd
 import yaml
 
-from cellcascade import __version__
 from cellcascade.errors import InputError
+from cellcascade.report import evaluation as findings
 from cellcascade.report import sections
 from cellcascade.report.figures import montage
+from cellcascade.report.pages import write_page
+from cellcascade.report.segmentation import segmented_frame
 from cellcascade.report.sources import (
     Store,
     open_cells,
@@ -22,12 +22,8 @@ from cellcascade.report.sources import (
     read_synthetic_image,
     read_table,
 )
-from cellcascade.shards import atomic_path
 
 __all__ = ["montage", "write_report"]
-
-PACKAGES = ("torch", "diffusers", "numpy", "scipy", "scikit-image", "pyshtools", "zarr", "ome-zarr", "snakemake")
-SHAPE_COLUMNS = ("property", "real_mean", "real_std", "synthetic_mean", "synthetic_std", "w1_over_std")
 
 
 def write_report(
@@ -47,6 +43,9 @@ def write_report(
     benchmarks: str | Path | None,
     html: str | Path,
     real_frame: str | Path | None = None,
+    evaluation: Mapping[str, str | Path | None] | None = None,
+    predictions: Sequence[str | Path] = (),
+    truth: tuple[str | Path, str] | None = None,
 ) -> None:
     """Write the report of one data set as a single HTML file without outside references.
 
@@ -66,6 +65,10 @@ def write_report(
         benchmarks: Folder of Snakemake's benchmark files; may be missing.
         html: The page to write.
         real_frame: A TIFF of the data set; left out where it is missing.
+        evaluation: The CSV files `seg`, `gain`, `fid`, `texture`, `population` and `memorisation`; what is `None` or
+            not named was not measured.
+        predictions: Stores `predictions/1` of the regimes to show on a test frame, one seed of each.
+        truth: Folder of the data set and its test sequence; needed for `predictions`.
 
     Raises:
         InputError: A file that the page needs is missing, damaged or empty.
@@ -94,23 +97,25 @@ def write_report(
     display = sections.Display.of(real, real.read("brightness")[widest])
     tables = {
         "objects": read_table(crops_table, ("kept", "reason")),
-        "shapes": read_table(shape_table, SHAPE_COLUMNS),
+        "shapes": read_table(shape_table, findings.DISTANCES),
         "manifest": read_table(Path(synthetic) / "manifest.csv", ()),
         "cells": read_table(Path(synthetic) / "cells.csv", ("image", "label")),
     }
+    measured = findings.read_evaluation(evaluation or {})
+    ndim = len(real.attributes["voxel_size_um"])
+    compared = segmented_frame(predictions, truth, display=display, ndim=ndim) if truth and predictions else None
     logs = {name: read_table(path, ("step", "loss", "seconds")) for name, path in training.items()}
     content = {
         "dataset": dataset,
-        "version": __version__,
         **_numbers(stages, tables, real, display),
         **_cells(stages, real, widest, display, shown),
         **_images(synthetic, real_frame, display),
+        **_evaluation(measured, tables["shapes"]),
+        "segmented_frame": compared,
         **_work(logs, benchmarks),
         "config": yaml.safe_dump(json.loads(json.dumps(config, default=str)), sort_keys=False, allow_unicode=True),
-        "versions": _versions(),
     }
-    with atomic_path(html) as scratch:
-        scratch.write_text(_render(content), encoding="utf-8")
+    write_page("page.html.j2", content, html)
 
 
 def _numbers(stages: Mapping, tables: Mapping[str, pd.DataFrame], real: Store, display: sections.Display) -> dict:
@@ -125,7 +130,6 @@ def _numbers(stages: Mapping, tables: Mapping[str, pd.DataFrame], real: Store, d
         "sequence": attributes.get("sequence", ""),
         "axes": "z, y, x" if len(attributes["voxel_size_um"]) == 3 else "y, x",
         "display": display.text,
-        "shapes": tables["shapes"].to_dict("records"),
         "dropped_objects": sections.dropped_objects(tables["objects"]),
         "dropped_cells": sections.dropped_cells(stages),
         "not_placed": sections.not_placed(tables["manifest"], placed),
@@ -156,6 +160,18 @@ def _images(synthetic: str | Path, real_frame: str | Path | None, display: secti
     return {"image": pictures, "image_caption": caption, "beside": beside, "beside_caption": beside_caption}
 
 
+def _evaluation(measured: Mapping[str, pd.DataFrame], shapes: pd.DataFrame) -> dict:
+    tables = {"shape": shapes, **measured}
+    return {
+        "verdict": findings.verdict(tables),
+        "segmentation": findings.segmentation(tables),
+        "features": findings.features(tables.get("fid")),
+        "distance_chart": findings.distance_chart(tables),
+        "distances": findings.distances(tables),
+        "memorisation": findings.memorisation(tables.get("memorisation")),
+    }
+
+
 def _work(logs: Mapping[str, pd.DataFrame], benchmarks: str | Path | None) -> dict:
     table, unread = read_benchmarks(benchmarks)
     rows = [
@@ -173,24 +189,3 @@ def _work(logs: Mapping[str, pd.DataFrame], benchmarks: str | Path | None) -> di
     curves, models = sections.training(logs) if logs else (None, [])
     total = sections.duration(table["seconds"].sum())
     return {"curves": curves, "models": models, "time": rows, "total": total, "unread": unread}
-
-
-def _versions() -> list[tuple[str, str]]:
-    found = [("cellcascade", __version__)]
-    for name in PACKAGES:
-        try:
-            found.append((name, metadata.version(name)))
-        except metadata.PackageNotFoundError:
-            continue
-    return found
-
-
-def _render(content: Mapping) -> str:
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("cellcascade.report", "."),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    return environment.get_template("page.html.j2").render(content)

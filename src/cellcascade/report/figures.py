@@ -211,7 +211,7 @@ def histograms(panels: Sequence[tuple[str, np.ndarray, np.ndarray]]) -> Figure:
         ):
             if len(values):
                 axes.hist(np.clip(values, edges[0], edges[-1]), bins=edges, density=True, **style)
-        _quiet(axes, title)
+        quiet(axes, title)
         axes.set_yticks([])
         axes.spines["left"].set_visible(False)
     handles = figure.axes[0].get_legend_handles_labels()
@@ -227,13 +227,14 @@ def loss_curves(logs: Mapping[str, pd.DataFrame]) -> Figure:
         axes.plot(log["step"], log["loss"].rolling(9, center=True, min_periods=1).median(), color=SYNTHETIC, lw=1.6)
         if (log["loss"] > 0).all():
             axes.set_yscale("log")
-        _quiet(axes, name)
+        quiet(axes, name)
         axes.set_xlabel("step", fontsize=8, color=INK)
         axes.set_ylabel("loss", fontsize=8, color=INK)
     return figure
 
 
-def _quiet(axes: Axes, title: str) -> None:
+def quiet(axes: Axes, title: str) -> None:
+    """Give a panel a small title and take away what does not carry data."""
     axes.set_facecolor(PAPER)
     axes.set_title(title, fontsize=9, color=INK, loc="left")
     axes.tick_params(which="both", labelsize=8, colors=INK, length=3)

@@ -29,8 +29,17 @@ STAGES = (
     "textures",
     "population",
     "synthetic",
+    "evaluation/test_crops",
+    "evaluation/cellpose/train",
+    "evaluation/cellpose/predict",
+    "evaluation/seg",
+    "evaluation/fid",
     "evaluation/shape",
+    "evaluation/texture",
+    "evaluation/population",
+    "evaluation/memorisation",
 )
+PARTS = re.compile(r"shard-\d+|(none|real|synthetic|both)-\d+")  # files of one stage: its shards, or its trainings
 
 
 @dataclass(frozen=True)
@@ -205,7 +214,7 @@ def read_benchmarks(folder: str | Path | None) -> tuple[pd.DataFrame, list[str]]
     """Sum the Snakemake benchmark files of a data set by stage.
 
     Args:
-        folder: Folder with `*.tsv` files (columns `s`, `max_rss`); shards of one stage lie in one folder.
+        folder: Folder with `*.tsv` files (columns `s`, `max_rss`); shards or trainings of one stage lie in one folder.
 
     Returns:
         One row a stage, in the order of the cascade: `stage`, `jobs`, `seconds` (sum), `longest`
@@ -215,7 +224,7 @@ def read_benchmarks(folder: str | Path | None) -> tuple[pd.DataFrame, list[str]]
     folder = Path(folder) if folder else None
     for path in sorted(folder.rglob("*.tsv")) if folder and folder.is_dir() else []:
         relative = path.relative_to(folder).with_suffix("")
-        stage = (relative.parent if re.match(r"shard-\d+$", relative.name) else relative).as_posix()
+        stage = (relative.parent if PARTS.fullmatch(relative.name) else relative).as_posix()
         try:
             table = pd.read_csv(path, sep="\t", na_values=["-"])
             seconds, memory = table["s"].mean(), pd.to_numeric(table.get("max_rss", pd.Series(dtype=float))).max()

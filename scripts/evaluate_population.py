@@ -1,0 +1,12 @@
+"""Compare synthetic images with the annotated frames of a data set's training sequence."""
+
+from cellcascade.jobs import run_job
+from cellcascade.metrics.population import compare
+
+
+def main(inputs, outputs, *, folder, sequence, annotations, frames):
+    compare(folder, sequence, annotations, frames=frames, synthetic=inputs.synthetic, table=outputs.table)
+
+
+if "snakemake" in globals():
+    run_job(main, snakemake)  # noqa: F821

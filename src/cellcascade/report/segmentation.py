@@ -1,0 +1,197 @@
+"""A test frame as each regime segments it: what was found, what was missed, what was made up."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+from scipy.ndimage import binary_dilation, uniform_filter
+from skimage.segmentation import find_boundaries
+
+from cellcascade.ctc import AnnotatedFrame, read_annotated
+from cellcascade.errors import InputError
+from cellcascade.metrics.seg import overlaps
+from cellcascade.report import figures
+from cellcascade.report.evaluation import REGIMES
+from cellcascade.report.sections import Display, Picture
+from cellcascade.report.sources import Store
+from cellcascade.segmentation.scoring import reference_annotations
+
+TRUTH, FOUND, MISSED, EXTRA = (255, 255, 255), (64, 196, 255), (255, 82, 140), (255, 196, 61)
+WIDTH, DETAIL, CELLS_ACROSS = 1100, 480, 5  # pixels of a row of frames and of a detail; cell widths in a detail
+
+
+@dataclass(frozen=True)
+class Matched:
+    """A segmentation of a plane against its truth, all `(y, x)`: labels, and those that count as each outcome."""
+
+    truth: np.ndarray = field(repr=False)
+    result: np.ndarray = field(repr=False)
+    found: np.ndarray = field(repr=False)
+    missed: np.ndarray = field(repr=False)
+    extra: np.ndarray = field(repr=False)
+
+    @property
+    def text(self) -> str:
+        """Counts of the outcomes."""
+        found, missed, extra = (len(np.unique(part[part > 0])) for part in (self.found, self.missed, self.extra))
+        return f"{found} of {found + missed} found, {missed} missed, {extra} extra"
+
+
+def match(truth: np.ndarray, result: np.ndarray) -> Matched:
+    """Sort the objects of a plane by outcome, with the matching rule of SEG.
+
+    Args:
+        truth: Labels `(y, x)`, 0 is background.
+        result: Labels of the same shape. A reference object is found by the result object that covers more than
+            half of it; result objects that find nothing are extra.
+    """
+    both = overlaps(truth, result)
+    rows, columns, common = both.pairs.T
+    good = 2 * common > both.reference_sizes[rows]
+    found = np.isin(result, both.result_labels[columns[good]])
+    missed = ~np.isin(truth, both.reference_labels[rows[good]])
+    return Matched(truth, result, result * found, truth * missed, result * ~found)
+
+
+def segmented_frame(
+    predictions: Sequence[str | Path], truth: tuple[str | Path, str], *, display: Display, ndim: int
+) -> dict | None:
+    """Show one annotated test frame with the outlines of each regime's segmentation.
+
+    Args:
+        predictions: Stores `predictions/1`, one a regime: mask `(frames, (z,) y, x)`, frame `(frames)`.
+        truth: Data set folder and test sequence; silver truth is shown where there is some, as it annotates all cells.
+        display: How counts are shown.
+        ndim: Axes of the frames: 2 or 3.
+
+    Returns:
+        Panels of the whole frame and of a detail, with captions; `None` where no frame is both annotated and
+        segmented by all regimes.
+
+    Raises:
+        InputError: A store or a frame cannot be read, or a segmentation does not fit its frame.
+    """
+    stores = sorted((Store.open(path, "predictions/1") for path in predictions), key=_regime_order)
+    if not stores:
+        return None
+    rows = [{number: row for row, number in enumerate(store.read("frame").tolist())} for store in stores]
+    annotations = reference_annotations(*truth, ndim)
+    reference = "silver" if "silver" in annotations else "gold"
+    shown = [item for item in annotations[reference] if all(item.frame in numbers for numbers in rows)]
+    if not shown:
+        return None
+    chosen = shown[len(shown) // 2]
+    image, labels, results, plane = _planes(chosen, stores, rows, ndim)
+    matched = {store.attributes["regime"]: match(labels, result) for store, result in zip(stores, results, strict=True)}
+    window = _where_they_differ(labels, list(matched.values()))
+    seeds = sorted({str(store.attributes["seed"]) for store in stores})
+    caption = (
+        f"Test frame {chosen.frame}{plane} of sequence {truth[1]}, the middle one of {len(shown)} annotated ones "
+        f"({reference} truth); {display.text}; seed {', '.join(seeds)}. Found: one segmented object covers more than "
+        "half of the annotated one."
+    )
+    columns = 2 if len(matched) == 3 else 3
+    return {
+        "detail_columns": 4 if len(matched) == 3 else 3,
+        "whole_columns": columns,
+        "whole": _panels(display.grey(image), labels, matched, edge=WIDTH // columns, counts=True),
+        "detail": _panels(
+            display.grey(image)[window],
+            labels[window],
+            {name: _cut(item, window) for name, item in matched.items()},
+            edge=DETAIL,
+            counts=False,
+        ),
+        "caption": caption,
+    }
+
+
+def _regime_order(store: Store) -> int:
+    names = list(REGIMES)
+    name = store.attributes.get("regime")
+    return names.index(name) if name in names else len(names)
+
+
+def _planes(
+    chosen: AnnotatedFrame, stores: Sequence[Store], rows: Sequence[Mapping[int, int]], ndim: int
+) -> tuple[np.ndarray, np.ndarray, list[np.ndarray], str]:
+    """Image, truth and results on the plane to show, and the words for that plane."""
+    image, labels = read_annotated(chosen, ndim)
+    results = [store.read("mask", row[chosen.frame]) for store, row in zip(stores, rows)]
+    if chosen.z is not None:
+        results, plane = [volume[chosen.z] for volume in results], f", slice {chosen.z}"
+    elif labels.ndim == 3:
+        z = int((labels > 0).sum((1, 2)).argmax())
+        image, labels, results, plane = image[z], labels[z], [volume[z] for volume in results], f", slice {z}"
+    else:
+        plane = ""
+    for store, result in zip(stores, results):
+        if result.shape != labels.shape:
+            raise InputError(
+                "A segmentation does not fit its frame",
+                where=store.path,
+                found=f"a plane of {result.shape} pixels of frame {chosen.frame}",
+                expected=f"{labels.shape}, as {chosen.labels.name}",
+                mend=f"delete {store.path} and rerun snakemake: it remakes this file alone",
+            )
+    return image, labels, results, plane
+
+
+def _where_they_differ(truth: np.ndarray, matched: Sequence[Matched]) -> tuple[slice, slice]:
+    """The window, some cells wide, in which most pixels are wrong in one regime or another; else the densest."""
+    counts = np.bincount(truth.ravel())[1:]
+    across = 2 * np.sqrt(np.median(counts[counts > 0]) / np.pi) if (counts > 0).any() else min(truth.shape) / 5
+    edge = int(min(max(24, CELLS_ACROSS * across), *truth.shape))
+    wrong = sum(
+        ((item.result > 0) != (truth > 0)).astype(np.float32) + (item.missed > 0) + (item.extra > 0) for item in matched
+    )
+    weight = uniform_filter(wrong + 1e-3 * (truth > 0), edge, mode="constant")
+    y, x = np.unravel_index(weight.argmax(), weight.shape)
+    starts = [int(np.clip(at - edge // 2, 0, size - edge)) for at, size in zip((y, x), truth.shape)]
+    return tuple(slice(start, start + edge) for start in starts)
+
+
+def _cut(item: Matched, window: tuple[slice, slice]) -> Matched:
+    return Matched(*(part[window] for part in (item.truth, item.result, item.found, item.missed, item.extra)))
+
+
+def _panels(
+    grey: np.ndarray, truth: np.ndarray, matched: Mapping[str, Matched], *, edge: int, counts: bool
+) -> list[Picture]:
+    """Panels of equal size, enough to fill their rows: the image, the annotation, one a regime."""
+    shape = tuple(max(1, round(size * edge / max(grey.shape))) for size in grey.shape)
+    thickness = 2 if counts else 3
+    base, objects = figures.image_uri(_resized(grey, shape)), len(np.unique(truth[truth > 0]))
+    lines = {"Annotation": [(truth, TRUTH)]}
+    notes = {"Image": "", "Annotation": f": {objects} objects"}
+    for regime, item in matched.items():
+        lines[regime.capitalize()] = [(item.found, FOUND), (item.extra, EXTRA), (item.missed, MISSED)]
+        notes[regime.capitalize()] = f": {item.text}"
+    sheets = {name: figures.image_uri(_sheet(layers, shape, thickness)) for name, layers in lines.items()}
+    names = ["Image"] * (len(matched) in (1, 4)) + list(lines)
+    return [
+        Picture(base, f"test frame: {name}", name + notes[name] * counts, shape[1], sheets.get(name, ""))
+        for name in names
+    ]
+
+
+def _resized(grey: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
+    shrinks = shape[0] < grey.shape[0]
+    picture = Image.fromarray(np.ascontiguousarray(grey))
+    return np.asarray(picture.resize(shape[::-1], Image.Resampling.BOX if shrinks else Image.Resampling.BICUBIC))
+
+
+def _sheet(layers: Sequence[tuple[np.ndarray, tuple]], shape: tuple[int, int], thickness: int) -> np.ndarray:
+    """Transparent sheet with the outlines of labels, later layers on top."""
+    sheet = np.zeros((*shape, 4), np.uint8)
+    for labels, colour in layers:
+        rows, columns = (
+            np.minimum((np.arange(want) + 0.5) * have / want, have - 1).astype(int)
+            for want, have in zip(shape, labels.shape)
+        )
+        enlarged = labels[np.ix_(rows, columns)]
+        rim = find_boundaries(enlarged, mode="inner")
+        sheet[binary_dilation(rim, iterations=thickness - 1) if thickness > 1 else rim] = (*colour, 255)
+    return sheet

@@ -1,0 +1,261 @@
+"""Training of Cellpose 3, its predictions, and its style vectors.
+
+Network, loss, augmentation and flows are Cellpose's own, and so is the file of weights that is written. The loop is ours:
+Cellpose's orders its data by the epoch's number alone, so that trainings from the same weights would be one and the same
+whatever their seed, and it cannot go on after a kill.
+"""
+
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from cellpose import dynamics, models
+from cellpose.resnet_torch import CPnet
+from cellpose.transforms import random_rotate_and_resize
+from torch import Tensor
+from torch.nn import functional
+
+from cellcascade import config, training
+from cellcascade.ctc import annotated_frames
+from cellcascade.errors import InputError
+from cellcascade.seeds import seed_for
+from cellcascade.segmentation.planes import Planes, normalise, real_planes, synthetic_planes
+from cellcascade.shards import atomic_path
+from cellcascade.stages import STAGE_VERSIONS
+
+logger = logging.getLogger(__name__)
+
+SCALE_RANGE = 0.5  # as in Cellpose's own training: cells are scaled by 0.75 to 1.25
+Sample = tuple[np.ndarray, np.ndarray]  # a plane (1, y, x) and its targets (cell, dy, dx; y, x)
+
+
+def train(
+    *,
+    regime: str,
+    real: Mapping,
+    synthetic: str | Path | None,
+    start: str | Path | None,
+    settings: Mapping,
+    weights: str | Path,
+    record: str | Path,
+    table: str | Path,
+    checkpoints: str,
+    seed: int,
+    device: str,
+) -> None:
+    """Train Cellpose on real images, synthetic ones, or both; every regime takes equally many steps.
+
+    Trainings of one seed start from the same weights in all regimes. Regime `none` takes no step: it gives the weights
+    it starts from the training set's diameter.
+
+    Args:
+        regime: none, real, synthetic or both.
+        real: The real training frames: folder, sequence, annotations, voxel_size_um and train_frames.
+        synthetic: Folder of the synthetic images; needed for synthetic and both.
+        start: Weights to start from; `None` for random ones.
+        settings: The `evaluation.cellpose` block.
+        weights: Gets the weights, a file that Cellpose 3 loads.
+        record: Gets what the network was trained on, JSON.
+        table: Gets the training log, CSV.
+        checkpoints: Prefix of the checkpoint folder, which also carries a fingerprint.
+        seed: Seed of this training.
+        device: auto, cpu or cuda.
+
+    Raises:
+        InputError: The images or the weights to start from cannot be used.
+    """
+    block, target = config.Cellpose.model_validate(settings), training.pick_device(device)
+    sources, share = _sources(regime, real, synthetic, block)
+    diameter = float(np.average([source.diameter for source in sources], weights=share))
+    net = _network(start, block, seed).to(target)
+    net.diam_labels.data.fill_(diameter)
+    log = None
+    if regime != "none":
+        samples = [_samples(source, target) for source in sources]
+        counts = [round(part * block.train.batch_size) for part in share]
+        loss = _loss(net, samples, counts, diameter / net.diam_mean.item(), block.patch, target)
+        checkpoint = Path(f"{checkpoints}-{_fingerprint(regime, real, synthetic, start, block, seed)}") / "state.pt"
+        log = training.train(
+            net, loss, block.train, checkpoint=checkpoint, seed=seed, device=target, what=f"Cellpose {regime} training"
+        )
+    with atomic_path(weights) as scratch:
+        net.cpu().save_model(scratch)
+    frames = annotated_frames(real["folder"], real["sequence"], real["annotations"], real["train_frames"])
+    training.write_json(
+        Path(record),
+        {
+            "regime": regime,
+            "start": Path(start).name if start else "scratch",
+            "diameter": diameter,
+            "network_diameter": net.diam_mean.item(),
+            "steps": block.train.steps if log is not None else 0,
+            "real_share": {"none": None, "real": 1.0, "synthetic": 0.0, "both": share[0]}[regime],
+            "planes": {name: len(s.images) for name, s in zip(_kinds(regime), sources)},
+            "images": {name: s.frames for name, s in zip(_kinds(regime), sources)},
+            "train_frames": len({item.frame for item in frames}),
+        },
+    )
+    empty = training.pd.DataFrame(columns=["step", "loss", "learning_rate", "seconds"])
+    training.write_table(Path(table), empty if log is None else log)
+
+
+def load(weights: str | Path, device: torch.device) -> models.CellposeModel:
+    """A Cellpose 3 network from a file of weights, its own or a trained one.
+
+    Raises:
+        InputError: The file is missing, damaged, or no Cellpose 3 network.
+    """
+    try:
+        if not Path(weights).is_file():
+            raise FileNotFoundError(f"no file {weights}")
+        return models.CellposeModel(gpu=False, device=device, pretrained_model=str(weights))
+    except (OSError, RuntimeError, KeyError, AssertionError, EOFError, ValueError) as error:
+        raise InputError(
+            "Cellpose weights cannot be loaded",
+            where=weights,
+            found=f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}",
+            expected="weights of Cellpose 3 (a file such as cyto3, or one that its training wrote)",
+            mend="set evaluation.cellpose.start to `scratch`, a generalist's name or a sound file",
+        ) from error
+    except Exception as error:  # torch.load raises unpickling errors of several kinds
+        raise InputError(
+            "Cellpose weights cannot be loaded",
+            where=weights,
+            found=f"{type(error).__name__}",
+            expected="weights of Cellpose 3",
+            mend="delete the file; it is fetched or trained again",
+        ) from error
+
+
+def segment(
+    model: models.CellposeModel, image: np.ndarray, *, diameter: float, anisotropy: float, volumes: str
+) -> np.ndarray:
+    """Segment a frame.
+
+    Args:
+        model: The network.
+        image: Counts ([z,] y, x).
+        diameter: Diameter of the cells that the network was trained on, pixels.
+        anisotropy: Size of a voxel in z over that in x.
+        volumes: 3D: `do_3D`, flows of the three orientations, or `stitch`, planes joined by overlap.
+
+    Returns:
+        Labels ([z,] y, x), uint16 or uint32.
+    """
+    how: dict = {}
+    if image.ndim == 3:
+        three = {"do_3D": True, "anisotropy": anisotropy, "stitch_threshold": 0.0}
+        how = {"z_axis": 0, **(three if volumes == "do_3D" else {"do_3D": False, "stitch_threshold": 0.25})}
+    masks = model.eval(normalise(image), diameter=diameter, channels=[0, 0], normalize=False, **how)[0]
+    masks = np.asarray(masks)
+    return masks.astype(np.uint16 if masks.max(initial=0) < 2**16 else np.uint32)
+
+
+def style_vectors(weights: str | Path, *, device: str) -> Callable[[np.ndarray], np.ndarray]:
+    """Features of images by a trained Cellpose: its style vector (256 values a network describes an image by).
+
+    Args:
+        weights: File of weights.
+        device: auto, cpu or cuda.
+
+    Returns:
+        Function of images (n, y, x), scaled to 0..1, that gives features (n, 256).
+    """
+    target = training.pick_device(device)
+    net = load(weights, target).net.eval()
+
+    @torch.no_grad()
+    def features(images: np.ndarray) -> np.ndarray:
+        scale = net.diam_mean.item() / net.diam_labels.item()
+        edge = max(16, round(images.shape[-1] * scale / 16) * 16)
+        made = []
+        for first in range(0, len(images), 32):
+            batch = torch.from_numpy(np.asarray(images[first : first + 32], np.float32))[:, None]
+            batch = functional.interpolate(batch, (edge, edge), mode="bilinear", antialias=True)
+            made.append(net(torch.cat([batch, torch.zeros_like(batch)], 1).to(target))[1].float().cpu().numpy())
+        return np.concatenate(made)
+
+    return features
+
+
+def _kinds(regime: str) -> list[str]:
+    return ["real", "synthetic"] if regime == "both" else ["synthetic" if regime == "synthetic" else "real"]
+
+
+def _sources(
+    regime: str, real: Mapping, synthetic: str | Path | None, block: config.Cellpose
+) -> tuple[list[Planes], list[float]]:
+    """The planes of a regime, and the share of each kind in a batch."""
+    common = {"orientations": block.volumes == "do_3D", "most": block.max_images}
+    kinds, sources = _kinds(regime), []
+    for kind in kinds:
+        if kind == "real":
+            sources.append(real_planes(**real, **common))
+        else:
+            size_um = real["voxel_size_um"]
+            sources.append(synthetic_planes(synthetic, voxel_size_um=size_um, images=block.max_images, **common))
+        logger.info("%d %s planes, median diameter %.1f", len(sources[-1].images), kind, sources[-1].diameter)
+    real_part = round(block.real_share * block.train.batch_size) / block.train.batch_size
+    return sources, [real_part, 1 - real_part] if len(kinds) == 2 else [1.0]
+
+
+def _network(start: str | Path | None, block: config.Cellpose, seed: int) -> CPnet:
+    """The network: from weights, or random ones that hang on the seed."""
+    if start:
+        net = load(start, torch.device("cpu")).net
+        net.mkldnn = False
+        return net
+    torch.manual_seed(seed_for(seed, "cellpose"))
+    return CPnet([2, 32, 64, 128, 256], 3, sz=3, mkldnn=False, max_pool=True, diam_mean=block.network_diameter)
+
+
+def _samples(planes: Planes, device: torch.device) -> list[Sample]:
+    """Planes with the targets that Cellpose learns: cell or not, and flows towards the cells' centres."""
+    flows = dynamics.labels_to_flows([labels.copy() for labels in planes.labels], device=device)
+    return [(image[None], flow[1:].astype(np.float32)) for image, flow in zip(planes.images, flows)]
+
+
+def _loss(
+    net: CPnet, samples: Sequence[list[Sample]], counts: Sequence[int], zoom: float, patch: int, device: torch.device
+) -> Callable[[torch.Generator], Tensor]:
+    """Loss of a batch with `counts` patches of each kind of samples (loss of Cellpose: flows and cell probability)."""
+
+    def loss(generator: torch.Generator) -> Tensor:
+        chosen = []
+        for kind, count in zip(samples, counts):
+            picks = torch.randint(len(kind), (count,), generator=generator)
+            chosen += [kind[index] for index in picks]
+        # The augmentation takes its numbers from numpy's global state.
+        np.random.seed(torch.randint(2**31, (1,), generator=generator).item())  # noqa: NPY002
+        images, targets = random_rotate_and_resize(
+            [image for image, _ in chosen],
+            Y=[flow for _, flow in chosen],
+            rescale=np.full(len(chosen), zoom),
+            scale_range=SCALE_RANGE,
+            xy=(patch, patch),
+        )[:2]
+        batch, wanted = torch.from_numpy(images).to(device), torch.from_numpy(targets).to(device)
+        made = net(torch.cat([batch, torch.zeros_like(batch)], 1))[0]
+        flows = functional.mse_loss(made[:, :2], 5 * wanted[:, 1:]) / 2
+        return flows + functional.binary_cross_entropy_with_logits(made[:, -1], (wanted[:, 0] > 0.5).float())
+
+    return loss
+
+
+def _fingerprint(
+    regime: str,
+    real: Mapping,
+    synthetic: str | Path | None,
+    start: str | Path | None,
+    block: config.Cellpose,
+    seed: int,
+) -> str:
+    """Name of a training: its settings and the contents of what it learns from."""
+    frames = annotated_frames(real["folder"], real["sequence"], real["annotations"], real["train_frames"])
+    inputs = [path for item in frames for path in (item.image, item.labels)]
+    inputs += [Path(synthetic) / "dataset.json"] if synthetic else []
+    inputs += [start] if start else []
+    settings = {**block.model_dump(mode="json"), "regime": regime, "seed": seed}
+    return training.fingerprint(settings, inputs, STAGE_VERSIONS["train_cellpose"])

@@ -1,0 +1,90 @@
+rule train_cellpose:
+    input:
+        frames=annotated_files,
+        synthetic=synthetic_images,
+        start=cellpose_start,
+    output:
+        weights="results/{dataset}/evaluation/cellpose/{regime}-{seed}/model",
+        record="results/{dataset}/evaluation/cellpose/{regime}-{seed}/config.json",
+        table="results/{dataset}/evaluation/cellpose/{regime}-{seed}/training.csv",
+    log:
+        "logs/{dataset}/evaluation/cellpose/{regime}-{seed}/train.log",
+    benchmark:
+        "benchmarks/{dataset}/evaluation/cellpose/train/{regime}-{seed}.tsv"
+    conda:
+        "../../envs/segmentation.yaml"
+    threads: 4
+    resources:
+        gpu=1,
+        mem_mb=scaled(8000, each=40, items=lambda wildcards: entry(wildcards).evaluation.cellpose.max_images),
+        runtime=scaled(30, each=0.03, items=lambda wildcards: entry(wildcards).evaluation.cellpose.train.steps),
+    params:
+        regime="{regime}",
+        real=real_frames,
+        settings=lambda wildcards: block(entry(wildcards).evaluation.cellpose),
+        checkpoints="checkpoints/{dataset}/cellpose-{regime}-{seed}",
+        seed=lambda wildcards: seed_for(CONFIG.seed, "cellpose", int(wildcards.seed)),
+        version=STAGE_VERSIONS["train_cellpose"],
+    script:
+        "../../scripts/train_cellpose.py"
+
+
+rule predict_cellpose:
+    input:
+        frames=test_files,
+        weights="results/{dataset}/evaluation/cellpose/{regime}-{seed}/model",
+        record="results/{dataset}/evaluation/cellpose/{regime}-{seed}/config.json",
+    output:
+        store="results/{dataset}/evaluation/cellpose/{regime}-{seed}/predictions.zarr.zip",
+        table="results/{dataset}/evaluation/cellpose/{regime}-{seed}/scores.csv",
+    log:
+        "logs/{dataset}/evaluation/cellpose/{regime}-{seed}/predict.log",
+    benchmark:
+        "benchmarks/{dataset}/evaluation/cellpose/predict/{regime}-{seed}.tsv"
+    conda:
+        "../../envs/segmentation.yaml"
+    threads: 4
+    resources:
+        gpu=1,
+        mem_mb=scaled(16000),
+        runtime=scaled(60),
+    params:
+        folder=data_folder,
+        sequence=lambda wildcards: entry(wildcards).test_sequence,
+        voxel_size_um=lambda wildcards: entry(wildcards).voxel_size_um,
+        most=lambda wildcards: entry(wildcards).evaluation.max_test_frames,
+        settings=lambda wildcards: {"volumes": entry(wildcards).evaluation.cellpose.volumes},
+        names=lambda wildcards: {"dataset": wildcards.dataset, "regime": wildcards.regime, "seed": int(wildcards.seed)},
+        version=STAGE_VERSIONS["predict_cellpose"],
+    script:
+        "../../scripts/predict_cellpose.py"
+
+
+rule evaluate_seg:
+    input:
+        scores=of_networks("scores.csv"),
+    output:
+        seg=report(
+            "results/{dataset}/evaluation/seg.csv",
+            caption="../report/seg.rst",
+            category="Evaluation",
+            subcategory="{dataset}",
+        ),
+        gain=report(
+            "results/{dataset}/evaluation/gain.csv",
+            caption="../report/gain.rst",
+            category="Evaluation",
+            subcategory="{dataset}",
+        ),
+    log:
+        "logs/{dataset}/evaluation/seg.log",
+    conda:
+        "../../envs/images.yaml"
+    resources:
+        mem_mb=scaled(2000),
+        runtime=scaled(10),
+    params:
+        dataset="{dataset}",
+        version=STAGE_VERSIONS["evaluate_seg"],
+    script:
+        "../../scripts/evaluate_seg.py"
