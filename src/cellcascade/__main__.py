@@ -17,10 +17,11 @@ from cellcascade.ctc import check_sequence
 from cellcascade.errors import InputError
 from cellcascade.metrics.seg import annotation_pairs, score
 from cellcascade.reference import config_schema, reference
+from cellcascade.segmentation.scoring import reference_annotations
 
 
 def check(config: Config) -> list[str]:
-    """Look at the training sequences of all data sets that a configuration runs.
+    """Look at the sequences of all data sets that a configuration runs.
 
     Args:
         config: The checked configuration.
@@ -33,8 +34,10 @@ def check(config: Config) -> list[str]:
         data = config.datasets[name]
         folder = Path(config.data_root) / data.folder
         try:
-            frames = check_sequence(folder, data.train_sequence, data.annotations, data.ndim)
-            print(f"{name}: {len(frames)} annotations in {folder}")
+            frames = check_sequence(folder, data.train_sequence, data.annotations, data.ndim, data.train_frames)
+            tests = reference_annotations(folder, data.test_sequence, data.ndim) if data.test_sequence else {}
+            counts = "".join(f", {len(items)} to test on ({kind})" for kind, items in tests.items())
+            print(f"{name}: {len(frames)} annotations in {folder}{counts}")
         except InputError as error:
             problems.append(f"{name}: {error}")
     return problems

@@ -262,7 +262,7 @@ class Dataset(Stages):
 
     folder: str = Field(description="CTC folder below data_root, e.g. Fluo-N2DH-GOWT1")
     train_sequence: str = Field("01", description="sequence the models learn from")
-    test_sequence: str = Field("02", description="sequence kept for tests")
+    test_sequence: str | None = Field("02", description="sequence kept for tests; null: none, and no evaluation on it")
     voxel_size_um: tuple[Positive, ...] = Field(
         min_length=2, max_length=3, description="(y, x) or (z, y, x) size of a pixel, micrometres"
     )

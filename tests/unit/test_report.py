@@ -4,6 +4,7 @@ import base64
 import io
 import re
 import shutil
+import subprocess
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -20,8 +21,10 @@ from cellcascade.report import montage, write_report
 from cellcascade.report.figures import label_overlay, orthogonal_planes, outlines, render_surface, tone
 from cellcascade.report.sources import group_reasons, read_benchmarks
 from cellcascade.shards import write_shard
+from tests.unit.test_report_evaluation import all_tables, write_tables
 
 SIZE, CELLS = 16, 6
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 
 
 def discs(n, rng):
@@ -224,11 +227,85 @@ def test_page_is_complete_and_needs_nothing_else(inputs, tmp_path):
             assert expected in text, expected
 
 
+def browser(html, folder):
+    """Draw a page 1280 pixels wide; gives its full width, how many images it has and has loaded, and the picture."""
+    script = "[document.documentElement.scrollWidth, document.images.length, "
+    script += "[...document.images].filter(image => image.naturalWidth > 0).length].join(' ')"
+    probe, picture = folder / "probe.html", folder / "page.png"
+    probe.write_text(html.read_text().replace("</body>", f"<script>document.title = {script}</script></body>"))
+    flags = ["--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", f"--user-data-dir={folder / 'user'}"]
+    call = [CHROMIUM, *flags, "--window-size=1280,2600"]
+    subprocess.run([*call, f"--screenshot={picture}", html.as_uri()], check=True, capture_output=True, timeout=120)
+    dumped = subprocess.run([*call, "--dump-dom", probe.as_uri()], check=True, capture_output=True, timeout=120)
+    numbers = re.search(r"<title>(\d+) (\d+) (\d+)</title>", dumped.stdout.decode()).groups()
+    return *map(int, numbers), np.asarray(Image.open(picture).convert("RGB"))
+
+
+def inked_rows(picture):
+    """Share of the rows that hold anything; a right margin that is not empty is an error."""
+    assert picture.shape == (2600, 1280, 3)
+    inked = (np.abs(picture.astype(int) - picture[0, 0]) > 40).any(2)
+    assert not inked[:, 1230:].any()
+    return inked.any(1).mean()
+
+
+def write_test_sequence(folder, ndim):
+    """Two annotated frames of sequence 02, and stores of their segmentation by two networks."""
+    labels = np.zeros((6, 32, 40) if ndim == 3 else (32, 40), "u2")
+    labels[..., 4:10, 4:10], labels[..., 12:20, 12:20] = 1, 2
+    for path, pixels in (("02/t{:03d}.tif", labels * 40 + 10), ("02_ST/SEG/man_seg{:03d}.tif", labels)):
+        for number in range(2):
+            (folder / path).parent.mkdir(parents=True, exist_ok=True)
+            tifffile.imwrite(folder / path.format(number), pixels)
+    stores = []
+    for regime, result in (("real", labels * (labels == 1)), ("both", labels)):
+        stores.append(folder / f"{regime}-0/predictions.zarr.zip")
+        arrays = {"mask": np.stack([result] * 2), "frame": np.arange(2, dtype="i4")}
+        write_shard(stores[-1], schema="predictions/1", arrays=arrays, attributes={"regime": regime, "seed": 0})
+    return stores
+
+
+def test_page_with_the_evaluation(inputs, tmp_path):
+    ndim = len(inputs["config"]["voxel_size_um"])
+    stores = write_test_sequence(tmp_path / "data", ndim)
+    tables = write_tables(tmp_path / "evaluation", all_tables())
+    write_report(**inputs, evaluation=tables, predictions=stores, truth=(tmp_path / "data", "02"))
+    page = Page(inputs["html"])
+    assert {"verdict", "segmentation", "segmented-frame", "features", "shapes", "memorisation"} <= set(page.ids)
+    assert all(link[1:] in page.ids for link in page.links if link.startswith("#"))
+    text = re.sub(r"\s+", " ", page.text)
+    for expected in (
+        "+0.050 SEG of Both over Real: adding synthetic images to the real ones improved the segmentation",
+        "Both 0.870 ± 0.010 +0.050 [+0.025, +0.075] 0.900 0.800 0.850 0.700 0.200 3",
+        "Training: 300 gradient steps in every regime, from scratch, cell diameter 21.5 pixels",
+        "Real: 1 of 2 found, 1 missed, 0 extra",
+        "slice 0 of sequence 02" if ndim == 3 else "Test frame 1 of sequence 02",
+        "Inception (2048-d) FID 9 [8, 10] 26.5 [24, 29] 40",
+        "FID of 40 images is biased",
+        "power spectrum, dB (largest deviation) 10 ± 2 11 ± 1.5 –",
+        "Masks: no sign of copying. 4.0 % of",
+        "python 3.",
+    ):
+        assert expected in text, expected
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="no chromium to draw the page with")
+def test_a_browser_draws_the_page_without_overflow(inputs, tmp_path):
+    stores = write_test_sequence(tmp_path / "data", len(inputs["config"]["voxel_size_um"]))
+    tables = write_tables(tmp_path / "evaluation", all_tables())
+    write_report(**inputs, evaluation=tables, predictions=stores, truth=(tmp_path / "data", "02"))
+    width, images, loaded, picture = browser(inputs["html"], tmp_path)
+    assert width <= 1280 and images == loaded > 10
+    assert inked_rows(picture) > 0.4
+
+
 def test_page_without_optional_parts(inputs):
     inputs |= {"training": {}, "benchmarks": None}
     write_report(**inputs, real_frame="missing.tif")
     page = Page(inputs["html"])
-    assert not {"training", "time", "beside"} & set(page.ids)
+    evaluated = {"segmentation", "segmented-frame", "features", "memorisation"}
+    assert not ({"training", "time", "beside"} | evaluated) & set(page.ids)
+    assert "Not measured" in page.text and "evaluation.regimes" in page.text
     assert all(link[1:] in page.ids for link in page.links if link.startswith("#"))
 
 
@@ -331,11 +408,18 @@ def test_reasons_that_differ_in_numbers_count_together():
 
 
 def test_benchmarks_follow_the_cascade_and_tell_what_they_could_not_read(tmp_path):
-    texts = {"textures/shard-000": "s\tmax_rss\n5\t-\n", "crops": "s\tmax_rss\n7\t12.5\n", "masks/shard-001": ""}
+    texts = {
+        "textures/shard-000": "s\tmax_rss\n5\t-\n",
+        "evaluation/cellpose/train/real-0": "s\tmax_rss\n20\t9\n",
+        "evaluation/cellpose/train/both-0": "s\tmax_rss\n30\t8\n",
+        "crops": "s\tmax_rss\n7\t12.5\n",
+        "masks/shard-001": "",
+    }
     for name, text in texts.items():
-        (tmp_path / f"{name}.tsv").parent.mkdir(exist_ok=True)
+        (tmp_path / f"{name}.tsv").parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / f"{name}.tsv").write_text(text)
     table, unread = read_benchmarks(tmp_path)
-    assert list(table["stage"]) == ["crops", "textures"] and unread == ["masks/shard-001"]
+    assert list(table["stage"]) == ["crops", "textures", "evaluation/cellpose/train"]
+    assert unread == ["masks/shard-001"] and table["seconds"].iloc[2] == 50
     assert table["max_rss_mb"].iloc[0] == 12.5 and np.isnan(table["max_rss_mb"].iloc[1])
     assert read_benchmarks(tmp_path / "missing")[0].empty

@@ -5,6 +5,9 @@ import yaml
 from tests.workflow.dry_run import REPOSITORY, job_counts, jobs
 
 SAMPLE_OR_TRAIN = {"train_mask_ddpm", "train_texture", "train_multiview", "masks", "views", "volumes", "textures"}
+SEGMENT = {"train_cellpose", "predict_cellpose", "evaluate_fid"}
+ON_GPU = SAMPLE_OR_TRAIN | SEGMENT
+WITH_CELLPOSE = ("--configfile", "demo/config.yaml", "presets/evaluation-cpu.yaml")
 TINY = """
 run: [nuclei2d]
 datasets:
@@ -24,7 +27,9 @@ def test_demo_plans_every_stage_in_2d_and_3d(demo_dry_run):
     }
     both = sum(shards.values())
     expected = dict.fromkeys(("crops", "background", "train_mask_ddpm", "train_texture", "population", "synthetic"), 2)
-    expected |= {"evaluate_shapes": 2, "report": 2, "masks": both, "textures": both, "all": 1}
+    expected |= dict.fromkeys(("evaluate_shapes", "evaluate_textures", "evaluate_population"), 2)
+    expected |= dict.fromkeys(("test_crops", "evaluate_memorisation", "report"), 2)
+    expected |= {"masks": both, "textures": both, "overview": 1, "all": 1}
     expected |= dict.fromkeys(("views", "volumes", "slices"), shards["embryo3d"])
     assert job_counts(demo_dry_run) == expected | {"total": sum(expected.values())}
 
@@ -36,20 +41,20 @@ def test_2d_textures_take_masks_and_3d_textures_take_slices(demo_dry_run):
     assert "embryo3d/masks" not in inputs["dataset=embryo3d, shard=000"]
 
 
-def test_rules_that_train_or_sample_ask_for_a_gpu_and_no_others(demo_dry_run):
-    planned = [job for job in jobs(demo_dry_run) if job["rule"] != "all"]
-    assert {job["rule"] for job in planned} > SAMPLE_OR_TRAIN - {"train_multiview"}
+def test_rules_that_train_or_sample_ask_for_a_gpu_and_no_others(project):
+    planned = [job for job in jobs(project.dry_run("all", *WITH_CELLPOSE)) if job["rule"] != "all"]
+    assert {job["rule"] for job in planned} > ON_GPU - {"train_multiview"}
     for job in planned:
         asked = resources(job)
-        assert asked.get("gpu") == ("1" if job["rule"] in SAMPLE_OR_TRAIN else None), job
+        assert asked.get("gpu") == ("1" if job["rule"] in ON_GPU else None), job
         assert int(asked["mem_mb"]) >= 1000 and int(asked["runtime"]) >= 10, job
 
 
 def test_slurm_profile_sends_gpu_jobs_to_the_gpu_partition(project):
-    output = project.dry_run("all", "--profile", "slurm", "--configfile", "demo/config.yaml")
+    output = project.dry_run("all", "--profile", "slurm", *WITH_CELLPOSE)
     for job in jobs(output):
         if job["rule"] not in ("all", "synthetic"):
-            expected = "gpu" if job["rule"] in SAMPLE_OR_TRAIN else "cpu"
+            expected = "gpu" if job["rule"] in ON_GPU else "cpu"
             assert resources(job)["slurm_partition"] == expected, job
 
 
@@ -75,6 +80,59 @@ def test_ablation_reuses_models_needs_no_views_and_multiview_trains_on_request(p
     assert (
         "results/shared/models/multiview/model.safetensors" in planned["views", "dataset=embryo3d, shard=000"]["input"]
     )
+
+
+def test_regimes_and_seeds_are_jobs_and_real_ones_need_no_synthetic_image(project):
+    planned = jobs(project.dry_run("results/nuclei2d/evaluation/seg.csv", *WITH_CELLPOSE))
+    inputs = {job["wildcards"]: job["input"] for job in planned if job["rule"] == "train_cellpose"}
+    assert len(inputs) == 3 * 5
+    for wildcards, files in inputs.items():
+        assert ("results/nuclei2d/synthetic" in files) == ("regime=real" not in wildcards)
+        assert "DSB2018-20x/02" not in files
+    tested = [job["input"] for job in planned if job["rule"] == "predict_cellpose"]
+    assert len(tested) == 15 and all("DSB2018-20x/02_GT" in files and "DSB2018-20x/01" not in files for files in tested)
+
+
+def test_few_training_frames_are_all_that_a_variant_sees(project):
+    planned = jobs(project.dry_run("learning_curve", *WITH_CELLPOSE))
+    seen = {}
+    for job in planned:
+        frames = {name for name in job["input"].split(", ") if "DSB2018-20x/01/" in name}
+        if frames:
+            dataset = job["wildcards"].split(",")[0].removeprefix("dataset=")
+            assert seen.setdefault(dataset, frames) == frames, job
+    assert {name: len(frames) for name, frames in seen.items()} == {"nuclei2d_1": 1, "nuclei2d_2": 2, "nuclei2d": 12}
+    own = {job["wildcards"] for job in planned if job["rule"] == "train_texture"}
+    assert own == {f"dataset={name}" for name in seen}
+    readers = {job["rule"] for job in planned if "DSB2018-20x/01/" in job["input"]}
+    assert readers == {"crops", "background", "train_cellpose", "evaluate_population", "report"}
+
+
+def test_an_ablation_takes_the_networks_without_synthetic_images_from_its_parent(project):
+    planned = jobs(project.dry_run("ablations", *WITH_CELLPOSE))
+    trained = [job["wildcards"] for job in planned if job["rule"] == "train_cellpose"]
+    regimes = {name: {w.split("regime=")[1].split(",")[0] for w in trained if f"dataset={name}," in w} for name in
+               ("embryo3d", "embryo_spharm")}
+    assert regimes == {"embryo3d": {"real", "synthetic", "both"}, "embryo_spharm": {"synthetic", "both"}}
+    assert {job["wildcards"] for job in planned if job["rule"] == "overview"} == {"page=ablations"}
+
+
+def test_a_generalist_is_fetched_by_a_local_job_and_scored_as_it_is(project):
+    (project.folder / "more.yaml").write_text(
+        "run: [nuclei2d]\ndefaults: {evaluation: {seeds: 1, inception: download, cellpose: {start: cyto3}}}\n"
+    )
+    output = project.dry_run("all", *WITH_CELLPOSE, "more.yaml")
+    counts = job_counts(output)
+    assert counts["cellpose_weights"] == counts["inception_weights"] == 1 and counts["train_cellpose"] == 4
+    inputs = {job["wildcards"]: job["input"] for job in jobs(output) if job["rule"] == "train_cellpose"}
+    assert all("resources/cellpose/cyto3" in files for files in inputs.values())
+    assert any("regime=none" in wildcards for wildcards in inputs)
+
+
+def test_without_a_test_sequence_nothing_is_tested(project):
+    (project.folder / "more.yaml").write_text("run: [nuclei2d]\ndatasets: {nuclei2d: {test_sequence: null}}\n")
+    rules = set(job_counts(project.dry_run("all", *WITH_CELLPOSE, "more.yaml")))
+    assert "report" in rules and not rules & {"test_crops", "train_cellpose", "evaluate_memorisation", "evaluate_seg"}
 
 
 def test_hub_model_is_fetched_by_one_local_job_and_a_folder_by_none(project):

@@ -78,6 +78,8 @@ rule evaluate_seg:
         ),
     log:
         "logs/{dataset}/evaluation/seg.log",
+    benchmark:
+        "benchmarks/{dataset}/evaluation/seg.tsv"
     conda:
         "../../envs/images.yaml"
     resources:

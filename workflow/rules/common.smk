@@ -119,6 +119,8 @@ def test_frames_of(name):
     """Checked annotated frames of a data set's test sequence, by reference: gold, silver."""
     data = CONFIG.datasets[name]
     folder = Path(CONFIG.data_root) / data.folder
+    if data.test_sequence is None:
+        return {}
     return reference_annotations(folder, data.test_sequence, data.ndim, data.evaluation.max_test_frames)
 
 
@@ -273,8 +275,7 @@ def check_frames(names):
     for name in names:
         try:
             frames_of(name)
-            if CONFIG.datasets[name].evaluation.regimes:
-                test_frames_of(name)
+            test_frames_of(name)
         except InputError as error:
             problems[name] = error
     if problems:
@@ -297,10 +298,9 @@ def results_of(name):
 
 def tables_of(name):
     """Tables of a data set's evaluation: those of Cellpose and of FID where they are configured."""
-    evaluation = CONFIG.datasets[name].evaluation
-    tables = ["shape", "texture", "population", "memorisation"]
-    tables += ["seg", "gain"] if evaluation.regimes else []
-    return tables + ["fid"] * bool(evaluation.regimes or evaluation.inception)
+    data, trained = CONFIG.datasets[name], networks_of(name)
+    made = ["shape", "texture", "population"] + ["memorisation"] * bool(data.test_sequence)
+    return made + ["seg", "gain"] * bool(trained) + ["fid"] * bool(trained or data.evaluation.inception)
 
 
 def tables(name):
@@ -310,7 +310,9 @@ def tables(name):
 
 def networks_of(name):
     """Regime and seed of each Cellpose of a data set; weights that it starts from are scored as regime `none`."""
-    evaluation = CONFIG.datasets[name].evaluation
+    data, evaluation = CONFIG.datasets[name], CONFIG.datasets[name].evaluation
+    if data.test_sequence is None:
+        return []
     trained = [(regime, seed) for regime in evaluation.regimes for seed in range(evaluation.seeds)]
     return trained + [("none", 0)] * bool(trained and evaluation.cellpose.start != "scratch")
 

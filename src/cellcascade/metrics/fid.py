@@ -165,7 +165,8 @@ def _covariance_root(rows: np.ndarray) -> np.ndarray:
 
 
 def _kernel(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    return (a @ b.T / a.shape[1] + 1) ** 3
+    kernel = a @ b.T / a.shape[1] + 1
+    return kernel * kernel * kernel  # many times faster than a power
 
 
 def _by_cell(cells: np.ndarray, generator: np.random.Generator) -> np.ndarray:

@@ -306,6 +306,6 @@ def _bad_weights(what: str, path: str | Path, found: str) -> InputError:
         where=path,
         found=found,
         expected=f"{FILE}, 95 MB, SHA-256 {SHA256}",
-        mend=f"set evaluation.inception to download, or fetch {URL} on a machine with network and set "
-        "evaluation.inception to that file; null leaves FID by Inception out",
+        mend=f"where there is network set evaluation.inception to download; else fetch {URL} on a machine with network "
+        "and set evaluation.inception to that file; null leaves FID by Inception out",
     )

@@ -69,6 +69,7 @@ def _overlap_curves(axes: Axes, seg: pd.DataFrame) -> None:
     for name in (name for name in COLOURS if name in set(seg["regime"])):
         values = seg.loc[seg["regime"] == name, list(columns.values())].mean()
         axes.plot(list(columns), values, color=COLOURS[name], lw=1.8, marker="o", ms=4, label=name.capitalize())
+    axes.set_xticks(list(columns))
     axes.set_xlabel("overlap asked for (IoU)", fontsize=8, color=INK)
     axes.legend(frameon=False, fontsize=8, labelcolor=INK)
 

@@ -200,7 +200,7 @@ def _training_facts(seg: pd.DataFrame) -> str:
         parts.append(f"cell diameter {diameter} pixels")
     both = trained[trained["regime"] == "both"]
     if "real_share" in both and both["real_share"].notna().any():
-        parts.append(f"real share of the images in Both {both['real_share'].mean():.0%}")
+        parts.append(f"real share of the images in Both {100 * both['real_share'].mean():.0f} %")
     return f"Training: {', '.join(parts)}." if parts else ""
 
 
@@ -258,6 +258,7 @@ def readable(name: str) -> str:
     for plain_word, word in (
         (" um", " (µm)"),
         (" db", ", dB"),
+        ("ring mean", "mean of the ring outside"),
         ("otsu iou", "IoU with Otsu's threshold"),
         ("std", "std."),
     ):
@@ -289,18 +290,27 @@ def memorisation(table: pd.DataFrame | None) -> list[dict] | None:
     rows = []
     for row in table.itertuples():
         what = {"mask": "masks", "image": "cell images"}.get(row.what, row.what)
-        shares = (
-            f"{row.share_synthetic:.1%} of the synthetic {what} lie closer to a training cell than the closest 5 % of "
-            f"real test cells do; of the real test cells {row.share_real:.1%}"
-        )
+        shares = [f"{100 * value:.1f} %" for value in (row.share_synthetic, row.share_real)]
         if row.n_real_test < FEWEST or not np.isfinite(row.excess):
-            kind, words = "open", f"The {what} cannot be judged: only {int(row.n_real_test)} real test cells"
-        elif row.excess > EXCESS:
-            kind, words = "bad", f"Copies are likely among the {what}: {shares}"
+            kind, found = "open", f"cannot be judged: only {int(row.n_real_test)} real test cells"
         else:
-            kind, words = "good", f"No sign of copying among the {what}: {shares}"
+            kind, found = ("bad", "copies are likely") if row.excess > EXCESS else ("good", "no sign of copying")
+        words = (
+            f"{what.capitalize()}: {found}. {shares[0]} of the synthetic ones lie closer to a training cell than the "
+            f"closest 5 % of real test cells do; of the real test cells {shares[1]}"
+        )
         medians = [plain(value, ".3f") for value in (row.nearest_synthetic_median, row.nearest_real_median)]
         counts = [f"{int(value):,}" for value in (row.n_synthetic, row.n_real_test, row.n_train)]
-        rows.append({"what": what, "kind": kind, "words": words, "medians": medians, "counts": counts})
+        rows.append(
+            {
+                "what": what,
+                "kind": kind,
+                "found": found,
+                "words": words,
+                "shares": shares,
+                "medians": medians,
+                "counts": counts,
+            }
+        )
         rows[-1]["excess"] = signed(100 * row.excess, 1)
     return rows

@@ -161,7 +161,8 @@ def style_vectors(weights: str | Path, *, device: str) -> Callable[[np.ndarray],
         device: auto, cpu or cuda.
 
     Returns:
-        Function of images (n, y, x), scaled to 0..1, that gives features (n, 256).
+        Function of images (n, y, x), scaled to 0..1, that gives features (n, 256); Cellpose's vectors have length 1,
+        these have length 16, so that their values are of the order of 1, as those of Inception are.
     """
     target = training.pick_device(device)
     net = load(weights, target).net.eval()
@@ -175,7 +176,7 @@ def style_vectors(weights: str | Path, *, device: str) -> Callable[[np.ndarray],
             batch = torch.from_numpy(np.asarray(images[first : first + 32], np.float32))[:, None]
             batch = functional.interpolate(batch, (edge, edge), mode="bilinear", antialias=True)
             made.append(net(torch.cat([batch, torch.zeros_like(batch)], 1).to(target))[1].float().cpu().numpy())
-        return np.concatenate(made)
+        return np.concatenate(made) * np.sqrt(made[0].shape[1])
 
     return features
 

@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from cellcascade.ctc import AnnotatedFrame, check_sequence, read_annotated, read_frame, spread
+from cellcascade.ctc import AnnotatedFrame, check_sequence, missing_folder, read_annotated, read_frame, spread
+from cellcascade.errors import InputError
 from cellcascade.logs import progress
 from cellcascade.metrics.seg import THRESHOLDS, paired_gain, score
 from cellcascade.shards import atomic_path, digest, write_shard
@@ -34,8 +35,18 @@ def reference_annotations(
     Raises:
         InputError: The sequence has no annotation at all, or a file cannot be used.
     """
+    if not Path(folder).is_dir():
+        raise missing_folder(folder)
     there = {name: kind for name, kind in REFERENCES.items() if (Path(folder) / f"{sequence}_{kind}" / "SEG").is_dir()}
-    found = {name: check_sequence(folder, sequence, kind, ndim) for name, kind in (there or {"silver": "ST"}).items()}
+    if not there:
+        raise InputError(
+            f"The test sequence {sequence} has no annotations",
+            where=Path(folder).absolute(),
+            found=", ".join(sorted(path.name for path in Path(folder).iterdir() if path.is_dir())) or "an empty folder",
+            expected=f"{sequence}_GT/SEG or {sequence}_ST/SEG beside {sequence}",
+            mend="correct test_sequence, or set it to null: then nothing is evaluated on test frames",
+        )
+    found = {name: check_sequence(folder, sequence, kind, ndim) for name, kind in there.items()}
     if most is not None:
         chosen = set(spread(sorted({item.frame for items in found.values() for item in items}), most))
         found = {name: [item for item in items if item.frame in chosen] for name, items in found.items()}
