@@ -28,8 +28,9 @@ def main(inputs, outputs, *, name):
             where="evaluation.cellpose.start",
             found=str(error).strip().splitlines()[0],
             expected=f"a network, or the file {outputs.weights}",
-            mend=f"on a machine with network: python -c \"from cellpose.models import model_path; print(model_path('{name}'))\", "
-            f"then copy the file it names to {Path(outputs.weights).absolute()}; or set start: scratch",
+            mend="on a machine with network run `from cellpose.models import model_path; print(model_path("
+            f"{name!r}))` in Python, copy the file it names to {Path(outputs.weights).absolute()}; "
+            "or set start: scratch",
         ) from error
     if fetched != Path(outputs.weights).absolute():
         os.replace(fetched, outputs.weights)

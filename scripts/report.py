@@ -4,7 +4,7 @@ from cellcascade.jobs import run_job
 from cellcascade.report import write_report
 
 
-def main(inputs, outputs, *, dataset, config, benchmarks):
+def main(inputs, outputs, *, dataset, config, evaluation, truth, benchmarks):
     write_report(
         dataset=dataset,
         config=config,
@@ -16,11 +16,14 @@ def main(inputs, outputs, *, dataset, config, benchmarks):
         slices=list(inputs.slices),
         textures=list(inputs.textures),
         synthetic=inputs.synthetic,
-        shape_table=inputs.shape_table,
+        shape_table=evaluation["shape"],
         training={"mask_ddpm": inputs.mask_training, "texture": inputs.texture_training},
         benchmarks=benchmarks,
         html=outputs.html,
         real_frame=inputs.real_frame,
+        evaluation=evaluation,
+        predictions=list(inputs.predictions),
+        truth=tuple(truth) if inputs.predictions else None,
     )
 
 

@@ -199,7 +199,7 @@ class Cellpose(Settings):
 
     start: str = Field(
         "scratch",
-        description="scratch, a Cellpose 3 generalist (cyto3, nuclei, ...; fetched once), or a file of weights",
+        description="scratch, a Cellpose 3 generalist (cyto3, nuclei, ...; fetched once), or a path to weights",
     )
     network_diameter: Positive = Field(
         30.0, description="diameter to which cells are scaled, pixels: 30 as in cyto3, 17 as in nuclei (faster)"
@@ -216,7 +216,9 @@ class Cellpose(Settings):
     def _mixes(self) -> "Cellpose":
         real = round(self.real_share * self.train.batch_size)
         if not 0 < real < self.train.batch_size:
-            raise ValueError(f"real_share {self.real_share} of train.batch_size {self.train.batch_size} is not a mixture")
+            raise ValueError(
+                f"real_share {self.real_share} of train.batch_size {self.train.batch_size} is not a mixture"
+            )
         return self
 
 
@@ -225,7 +227,7 @@ class Evaluation(Settings):
 
     regimes: tuple[Literal["real", "synthetic", "both"], ...] = Field(
         ("real", "synthetic", "both"),
-        description="what Cellpose is trained on; none of them: no training; weights to start from are scored as `none`",
+        description="what Cellpose is trained on; []: no training; weights to start from are scored as `none`",
     )
     seeds: Count = Field(3, description="trainings of each regime, paired by their seed")
     max_test_frames: Count | None = Field(None, description="annotated test frames scored, evenly spread; null: all")
@@ -237,7 +239,9 @@ class Evaluation(Settings):
     @model_validator(mode="after")
     def _comparable(self) -> "Evaluation":
         if len(set(self.regimes)) < len(self.regimes) or (self.regimes and "real" not in self.regimes):
-            raise ValueError(f"regimes {list(self.regimes)} must differ, and hold real: it is what others are compared with")
+            raise ValueError(
+                f"regimes {list(self.regimes)} must differ, and hold real: it is what others are compared with"
+            )
         return self
 
 
@@ -317,7 +321,8 @@ class Config(Settings):
     seed: Annotated[int, Field(ge=0)] = Field(0, description="seed of the whole run")
     device: Literal["auto", "cpu", "cuda"] = Field("auto", description="auto: a GPU if the job sees one, else the CPU")
     run: list[str] | None = Field(
-        None, description="data sets that `all` makes; null: every one but the variants, which inherit and share its data"
+        None,
+        description="data sets that `all` makes; null: every one but variants, which inherit and share data",
     )
     max_invalid_fraction: Fraction = Field(0.2, description="a job fails when more of its cells than this are invalid")
     shards: Shards = Shards()

@@ -130,7 +130,7 @@ def _chosen(found: list[AnnotatedFrame], frames: int | Sequence[int], where: Pat
         raise InputError(
             "There are fewer annotated frames than train_frames asks for",
             where=where,
-            found=f"{len(numbers)} annotated frames: {', '.join(map(str, numbers[:20]))}{', ...' * (len(numbers) > 20)}",
+            found=f"{len(numbers)}: {', '.join(map(str, numbers[:20]))}{', ...' * (len(numbers) > 20)}",
             expected=f"frames {', '.join(map(str, missing))} among them" if missing else f"at least {frames}",
             mend="correct train_frames in the data set's entry, or annotate more frames",
         )

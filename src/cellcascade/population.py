@@ -197,9 +197,9 @@ def paint(
     """Paint placed cells over a background without a seam.
 
     Within a cell the image is the cell's. In the rim around it, what the crop's local mean has above the crop's own
-    background lies on top of the canvas' background, and fades out over the rim's outer half. Mixing the noise would average it away: each pixel has either
-    the crop's or the background's, the latter the likelier the farther from the cell. Slices beyond the cell show a
-    falling share of its signal.
+    background lies on top of the canvas' background, and fades out over the rim's outer half. Mixing the noise would
+    average it away: each pixel has either the crop's or the background's, the latter the likelier the farther from the
+    cell. Slices beyond the cell show a falling share of its signal.
 
     Args:
         canvas: Where the cells are.

@@ -32,7 +32,9 @@ def blobs(shape: tuple[int, ...], seed: int) -> tuple[np.ndarray, np.ndarray]:
     labels = np.zeros(shape, np.uint16)
     for label, middle in enumerate(((0.25, 0.25), (0.25, 0.75), (0.75, 0.25), (0.75, 0.75)), 1):
         centre = [n / 2 for n in shape[:-2]] + [n * m + generator.uniform(-2, 2) for n, m in zip(shape[-2:], middle)]
-        inside = sum(((g - c) / (2 if len(shape) == 3 and i == 0 else 8)) ** 2 for i, (g, c) in enumerate(zip(grid, centre)))
+        inside = sum(
+            ((g - c) / (2 if len(shape) == 3 and i == 0 else 8)) ** 2 for i, (g, c) in enumerate(zip(grid, centre))
+        )
         labels[inside < 1] = label
     image = generator.poisson(10 + 90 * (labels > 0)).astype(np.uint16)
     return image, labels
@@ -154,7 +156,11 @@ def test_weights_that_are_none_are_refused_with_the_file(data, damage):
         torch.save({"weight": torch.zeros(3)}, path)
     with pytest.raises(InputError, match="Cellpose weights cannot be loaded") as error:
         train(data, "real", "tuned", start=path)
-    assert str(path) in str(error.value) and "evaluation.cellpose.start" in str(error.value) or "fetched" in str(error.value)
+    assert (
+        str(path) in str(error.value)
+        and "evaluation.cellpose.start" in str(error.value)
+        or "fetched" in str(error.value)
+    )
 
 
 def test_predictions_are_scored_on_gold_and_silver_by_file(data):

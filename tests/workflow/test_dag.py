@@ -100,7 +100,7 @@ def test_few_training_frames_are_all_that_a_variant_sees(project):
         frames = {name for name in job["input"].split(", ") if "DSB2018-20x/01/" in name}
         if frames:
             dataset = job["wildcards"].split(",")[0].removeprefix("dataset=")
-            assert seen.setdefault(dataset, frames) == frames, job
+            seen.setdefault(dataset, set()).update(frames)
     assert {name: len(frames) for name, frames in seen.items()} == {"nuclei2d_1": 1, "nuclei2d_2": 2, "nuclei2d": 12}
     own = {job["wildcards"] for job in planned if job["rule"] == "train_texture"}
     assert own == {f"dataset={name}" for name in seen}
@@ -111,8 +111,10 @@ def test_few_training_frames_are_all_that_a_variant_sees(project):
 def test_an_ablation_takes_the_networks_without_synthetic_images_from_its_parent(project):
     planned = jobs(project.dry_run("ablations", *WITH_CELLPOSE))
     trained = [job["wildcards"] for job in planned if job["rule"] == "train_cellpose"]
-    regimes = {name: {w.split("regime=")[1].split(",")[0] for w in trained if f"dataset={name}," in w} for name in
-               ("embryo3d", "embryo_spharm")}
+    regimes = {
+        name: {w.split("regime=")[1].split(",")[0] for w in trained if f"dataset={name}," in w}
+        for name in ("embryo3d", "embryo_spharm")
+    }
     assert regimes == {"embryo3d": {"real", "synthetic", "both"}, "embryo_spharm": {"synthetic", "both"}}
     assert {job["wildcards"] for job in planned if job["rule"] == "overview"} == {"page=ablations"}
 

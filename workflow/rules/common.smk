@@ -342,7 +342,7 @@ def cellpose_start(wildcards):
     start = entry(wildcards).evaluation.cellpose.start
     if start == "scratch":
         return []
-    return start if Path(start).is_file() or "/" in start else f"resources/cellpose/{start}"
+    return start if len(Path(start).parts) > 1 else f"resources/cellpose/{start}"
 
 
 def synthetic_images(wildcards):

@@ -8,10 +8,12 @@ rule report:
         slices=cell_shards_3d("slices"),
         textures=cell_shards("textures"),
         synthetic="results/{dataset}/synthetic",
-        shape_table="results/{dataset}/evaluation/shape.csv",
+        tables=lambda wildcards: list(tables(wildcards.dataset).values()),
+        predictions=of_networks("predictions.zarr.zip", seeds=[0]),
         mask_training=source("models/mask_ddpm/training.csv"),
         texture_training=source("models/texture/training.csv"),
         real_frame=lambda wildcards: annotated_files(wildcards)[0],
+        test_frames=lambda wildcards: test_files(wildcards) if networks_of(wildcards.dataset) else [],
     output:
         html=report(
             "results/{dataset}/report/index.html",
@@ -31,6 +33,8 @@ rule report:
     params:
         dataset="{dataset}",
         config=record,
+        evaluation=lambda wildcards: tables(wildcards.dataset),
+        truth=lambda wildcards: [data_folder(wildcards), entry(wildcards).test_sequence],
         benchmarks="benchmarks/{dataset}",
         version=STAGE_VERSIONS["report"],
     script:

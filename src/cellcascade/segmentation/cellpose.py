@@ -1,8 +1,8 @@
 """Training of Cellpose 3, its predictions, and its style vectors.
 
-Network, loss, augmentation and flows are Cellpose's own, and so is the file of weights that is written. The loop is ours:
-Cellpose's orders its data by the epoch's number alone, so that trainings from the same weights would be one and the same
-whatever their seed, and it cannot go on after a kill.
+Network, loss, augmentation and flows are Cellpose's own, and so is the file of weights that is written. The loop is
+ours: Cellpose's orders its data by the epoch's number alone, so that trainings from the same weights would be one and
+the same whatever their seed, and it cannot go on after a kill.
 """
 
 import logging

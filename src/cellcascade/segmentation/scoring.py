@@ -98,7 +98,9 @@ def predict(
             anisotropy=voxel_size_um[0] / voxel_size_um[-1],
             volumes=settings["volumes"],
         )
-    rows = [{**names, **_row(reference, items, made, ndim), **_facts(about)} for reference, items in annotations.items()]
+    rows = [
+        {**names, **_row(reference, items, made, ndim), **_facts(about)} for reference, items in annotations.items()
+    ]
     if len(rows) > 1:  # gold truth beside silver truth annotates some of the cells: the others are no false ones
         rows[0] |= {name: None for name in rows[0] if name == "precision" or name.startswith("f1")}
     largest = max(int(mask.max()) for mask in made.values())
@@ -124,7 +126,7 @@ def collect(scores: Sequence[str | Path], *, dataset: str, seg: str | Path, gain
     """Join the scores of all networks of a data set, and compare the regimes seed by seed.
 
     Args:
-        scores: Tables of `predict`; those without synthetic images may be of the data set that this one is a variant of.
+        scores: Tables of `predict`; without synthetic images, of the data set that this one may be a variant of.
         dataset: Name of the data set.
         seg: CSV to write: all rows.
         gain: CSV to write: gain over regime real with its interval.
