@@ -17,10 +17,10 @@ import numpy as np
 from scipy import fft, ndimage
 
 from cellcascade.background_noise import correlation_of, gaussian_correlation, quantiles, residuals_at
-from cellcascade.config import Population
 from cellcascade.ctc import AnnotatedFrame, annotated_frames, read_annotated, read_frame
 from cellcascade.errors import InputError
 from cellcascade.seeds import numpy_generator
+from cellcascade.settings import Population
 from cellcascade.shards import digest, open_shard, write_shard
 from cellcascade.stages import STAGE_VERSIONS
 

@@ -12,12 +12,12 @@ import pandas as pd
 from scipy import ndimage
 from skimage.measure import regionprops
 
-from cellcascade import config
 from cellcascade.ctc import AnnotatedFrame, annotated_frames, read_annotated, read_frame
 from cellcascade.errors import InputError
 from cellcascade.inpainting import Section, clear_of, cut_alone, section_at
 from cellcascade.logs import progress
 from cellcascade.seeds import numpy_generator
+from cellcascade.settings import Crops as CropSettings
 from cellcascade.shards import atomic_path, digest, open_shard, write_shard
 from cellcascade.stages import STAGE_VERSIONS
 
@@ -100,7 +100,7 @@ def make_crops(
     Raises:
         InputError: The data cannot be used, or hold no usable cell.
     """
-    options = config.Crops.model_validate(settings)
+    options = CropSettings.model_validate(settings)
     frames = annotated_frames(folder, sequence, annotations, train_frames)
     rows, cuts, per_frame = [], [], []
     for annotated in progress(frames, total=len(frames), what="crops: frames"):
@@ -169,7 +169,7 @@ def to_counts(unit: np.ndarray, window: Sequence[float], dtype_max: int) -> np.n
     return np.clip(np.rint(counts), 0, dtype_max).astype(np.uint16)
 
 
-def _find_cells(labels: np.ndarray, annotated: AnnotatedFrame, options: config.Crops) -> Iterator[_Cell]:
+def _find_cells(labels: np.ndarray, annotated: AnnotatedFrame, options: CropSettings) -> Iterator[_Cell]:
     """Every annotated object, with the slices to cut if it is usable."""
     volume = labels if labels.ndim == 3 else labels[None]
     for label, box in enumerate(ndimage.find_objects(volume), 1):
@@ -206,7 +206,7 @@ def _one_piece(mask: np.ndarray, box: tuple[slice, ...], z: int) -> _Slice | Non
     return _Slice(z, ndimage.binary_fill_holes(mask[tight]), corner)
 
 
-def _unfit(plane: _Slice | None, options: config.Crops) -> str:
+def _unfit(plane: _Slice | None, options: CropSettings) -> str:
     """Why a cell cannot be used, or an empty text."""
     if plane is None:
         return "several pieces"
@@ -227,7 +227,7 @@ def _origin(plane: _Slice, size: int) -> tuple[int, int]:
     return tuple(first + (length - size) // 2 for first, length in zip(plane.corner, plane.mask.shape))
 
 
-def _fits(other: _Slice, widest: _Slice, options: config.Crops) -> bool:
+def _fits(other: _Slice, widest: _Slice, options: CropSettings) -> bool:
     """Whether another slice of the cell lies in the crop of the widest one."""
     starts = [first - origin for first, origin in zip(other.corner, _origin(widest, options.size))]
     return all(start >= 0 and start + n <= options.size for start, n in zip(starts, other.mask.shape))
@@ -280,7 +280,7 @@ def _window(image: np.ndarray, mask: np.ndarray, percentiles: tuple[float, float
     return [float(low), max(float(high), float(low) + 1)]
 
 
-def _no_usable_cell(where: Path, rows: list[dict], options: config.Crops) -> InputError:
+def _no_usable_cell(where: Path, rows: list[dict], options: CropSettings) -> InputError:
     reasons = pd.Series([row["reason"] for row in rows], dtype=object).value_counts()
     listed = ", ".join(f"{count} {reason}" for reason, count in reasons.items())
     return InputError(

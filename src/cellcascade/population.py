@@ -19,12 +19,12 @@ from scipy.special import ndtr
 
 from cellcascade.background import Background, read_background, sample_background, sample_noise
 from cellcascade.cell_library import SMOOTH, Cell, CellLibrary, turned
-from cellcascade.config import Export, Population
 from cellcascade.errors import InputError
 from cellcascade.logs import progress
 from cellcascade.ngff import write_image
 from cellcascade.placement import Canvas, Corner, free_corner, near_corner, overlap
 from cellcascade.seeds import numpy_generator, seed_for
+from cellcascade.settings import Export, Population
 from cellcascade.shards import atomic_path, open_shard
 
 

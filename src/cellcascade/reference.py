@@ -8,7 +8,8 @@ from typing import Any
 
 from pydantic.fields import FieldInfo
 
-from cellcascade.config import Config, Dataset, Settings, Stages
+from cellcascade.config import Config, Dataset
+from cellcascade.settings import Settings, Stages
 
 Leaf = tuple[str, FieldInfo, Any]
 

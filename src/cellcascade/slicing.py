@@ -3,8 +3,8 @@
 import numpy as np
 from scipy import ndimage
 
-from cellcascade.config import Slicing
 from cellcascade.logs import progress
+from cellcascade.settings import Slicing
 from cellcascade.shards import digest, open_shard, write_shard
 
 SMALLEST_END = 0.04  # area of an end slice relative to the widest one; less is a cap that nobody would annotate

@@ -8,11 +8,11 @@ import numpy as np
 import pyshtools
 import torch
 
-from cellcascade.config import Shapes
 from cellcascade.logs import progress
 from cellcascade.mask_distance import signed_distance
 from cellcascade.render import hemisphere_cameras, silhouettes, with_input_view
 from cellcascade.seeds import numpy_generator
+from cellcascade.settings import Shapes
 from cellcascade.shards import write_shard
 
 SMALLEST_RADIUS, LARGEST_RADIUS = 0.3, 1.7  # relative to the mean: keeps every cell star-shaped and compact

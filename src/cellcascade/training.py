@@ -18,10 +18,10 @@ import torch
 from diffusers.training_utils import EMAModel
 from torch import Tensor, nn
 
-from cellcascade.config import Training
 from cellcascade.errors import InputError
 from cellcascade.logs import progress
 from cellcascade.seeds import torch_generator
+from cellcascade.settings import Training
 from cellcascade.shards import atomic_path, digest
 
 logger = logging.getLogger(__name__)

@@ -8,6 +8,7 @@ from tests.workflow.dry_run import Project
 
 # One job a core, as `make demo` does it.
 THREADS = [f"{rule}=1" for rule in ("train_mask_ddpm", "train_texture", "masks", "views", "volumes", "textures")]
+THREADS += [f"{rule}=1" for rule in ("train_cellpose", "predict_cellpose", "evaluate_fid")]
 CONFIGS = ("--cores", "2", "--resources", "gpu=2", "--set-threads", *THREADS)
 CONFIGS += ("--configfile", "demo/config.yaml", "tiny.yaml")
 

@@ -20,7 +20,7 @@ from cellcascade.shards import open_shard
 from tests.e2e.conftest import CONFIGS
 from tests.workflow.dry_run import job_counts
 
-DATASETS = {"nuclei2d": 3, "embryo3d": 1, "embryo_sh": 1}
+DATASETS = {"nuclei2d": 3, "embryo3d": 1, "embryo_spharm": 1}
 
 
 def stamps(folder: Path) -> dict[str, int]:
@@ -50,20 +50,47 @@ def test_images_and_labels_are_valid_ome_zarr_and_agree_with_the_tables(cascade,
 
 def test_evaluation_and_report_are_there(cascade):
     for dataset in DATASETS:
-        table = pd.read_csv(cascade.folder / "results" / dataset / "evaluation" / "shape.csv")
-        assert {"area", "eccentricity", "solidity"} <= set(table["property"])
+        tables = {
+            path.stem: pd.read_csv(path) for path in (cascade.folder / "results" / dataset / "evaluation").glob("*.csv")
+        }
+        assert {"area", "eccentricity", "solidity"} <= set(tables["shape"]["property"])
+        assert {"intensity_mean", "otsu_iou"} <= set(tables["texture"]["property"])
+        assert {"cells_per_image", "touching_share"} <= set(tables["population"]["property"])
+        assert set(tables["memorisation"]["what"]) == {"mask", "image"}
+        assert set(tables["fid"]["metric"]) == {"FID", "KID"} and tables["fid"]["value"].notna().all()
         page = (cascade.folder / "results" / dataset / "report" / "index.html").read_text()
-        assert "data:image/png;base64" in page
+        assert "data:image/png;base64" in page and "SEG" in page
+    assert "embryo_spharm" in (cascade.folder / "results/overview/index.html").read_text()
+
+
+def test_cellpose_is_scored_in_every_regime_after_equal_steps(cascade):
+    results = cascade.folder / "results"
+    for dataset, objects in (("nuclei2d", 100), ("embryo3d", 8), ("embryo_spharm", 8)):
+        seg = pd.read_csv(results / dataset / "evaluation" / "seg.csv")
+        assert seg["regime"].tolist() == ["real", "synthetic", "both"] and set(seg["dataset"]) == {dataset}
+        assert (
+            seg["steps"].nunique() == 1
+            and set(seg["start"]) == {"scratch"}
+            and seg["real_share"].tolist() == [1, 0, 0.5]
+        )
+        assert (seg["n_objects"] >= objects).all() and seg["seg"].between(0, 1).all()
+        gain = pd.read_csv(results / dataset / "evaluation" / "gain.csv").set_index("regime")["gain"]
+        scores = seg.set_index("regime")["seg"]
+        assert gain["both"] == pytest.approx(scores["both"] - scores["real"])
+    assert pd.read_csv(results / "nuclei2d/evaluation/seg.csv")["seg"].max() > 0.3
+    assert not (results / "embryo_spharm/evaluation/cellpose/real-0").exists()
+    cascade.run("ablations")
+    assert "embryo_spharm" in (results / "ablations/index.html").read_text()
 
 
 def test_slices_agree_with_the_mask_they_came_from_unless_shapes_are_random(cascade):
     agreement = {}
-    for dataset in ("embryo3d", "embryo_sh"):
+    for dataset in ("embryo3d", "embryo_spharm"):
         shard = open_shard(cascade.folder / "results" / dataset / "slices" / "shard-000.zarr.zip", "slices/1")
         agreement[dataset] = np.median(shard["section_iou"][:][shard["valid"][:] > 0])
-    assert agreement["embryo3d"] >= 0.9 > agreement["embryo_sh"]
-    assert not (cascade.folder / "results" / "embryo_sh" / "views").exists()
-    assert not (cascade.folder / "results" / "embryo_sh" / "models").exists()
+    assert agreement["embryo3d"] >= 0.9 > agreement["embryo_spharm"]
+    assert not (cascade.folder / "results" / "embryo_spharm" / "views").exists()
+    assert not (cascade.folder / "results" / "embryo_spharm" / "models").exists()
 
 
 def test_a_second_run_does_nothing(cascade):
@@ -78,8 +105,12 @@ def test_a_deleted_texture_shard_is_remade_to_the_bit_and_nothing_upstream(casca
     counts = job_counts(cascade.run("all"))
     assert shard.read_bytes() == content
     changed = {name for name, stamp in stamps(cascade.folder / "results").items() if before.get(name) != stamp}
-    assert changed == {"nuclei2d/textures/shard-000.zarr.zip"}
-    assert set(counts) == {"textures", "population", "synthetic", "report", "all", "total"} and counts["textures"] == 1
+    networks = {f"nuclei2d/evaluation/cellpose/{regime}-0/predictions.zarr.zip" for regime in ("synthetic", "both")}
+    assert changed == {"nuclei2d/textures/shard-000.zarr.zip"} | networks
+    evaluated = {f"evaluate_{what}" for what in ("textures", "population", "memorisation", "fid", "seg")}
+    remade = {"textures", "population", "synthetic", "train_cellpose", "predict_cellpose", "report", "overview"}
+    assert set(counts) == remade | evaluated | {"all", "total"}
+    assert counts["textures"] == 1 and counts["train_cellpose"] == 2
 
 
 def test_multiview_model_can_be_trained(cascade):

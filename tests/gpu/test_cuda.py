@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import torch
 
-from cellcascade.config import Multiview, Reconstruction, Shapes, Training
 from cellcascade.diffusion import multiview
 from cellcascade.reconstruction import reconstruct
+from cellcascade.settings import Multiview, Reconstruction, Shapes, Training
 from cellcascade.shards import open_shard, write_shard
 from cellcascade.spharm import make_shapes
 

@@ -3,12 +3,12 @@ import pytest
 import torch
 from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel
 
-from cellcascade.config import MaskDDPM, Multiview, Texture, Training
 from cellcascade.crops import read_crops
 from cellcascade.diffusion import mask_ddpm, multiview, texture, texture_model
 from cellcascade.diffusion.process import ddim, fixed_batches, noise_schedule
 from cellcascade.diffusion.texture_space import PixelSpace
 from cellcascade.errors import InputError
+from cellcascade.settings import MaskDDPM, Multiview, Texture, Training
 from cellcascade.shards import open_shard, write_shard
 from cellcascade.spharm import make_shapes
 

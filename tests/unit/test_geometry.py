@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 import torch
 
-from cellcascade.config import Reconstruction, Shapes
 from cellcascade.reconstruction import METHODS
 from cellcascade.reconstruction.base import Problem, reprojection_iou
 from cellcascade.reconstruction.neus import ray_opacity
 from cellcascade.render import hemisphere_cameras, occupancy, silhouettes, with_input_view
 from cellcascade.seeds import numpy_generator
+from cellcascade.settings import Reconstruction, Shapes
 from cellcascade.shards import open_shard
 from cellcascade.slicing import cut, slice_heights
 from cellcascade.spharm import distance_images, make_shapes, radius_grids, random_coefficients

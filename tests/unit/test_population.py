@@ -9,11 +9,11 @@ from scipy.spatial import cKDTree
 
 from cellcascade.background_noise import SCORES
 from cellcascade.cell_library import CellLibrary
-from cellcascade.config import Population
 from cellcascade.errors import InputError
 from cellcascade.ngff import read_image
 from cellcascade.placement import Canvas
 from cellcascade.population import make_images, place_cells
+from cellcascade.settings import Population
 from cellcascade.shards import write_shard
 
 LEVEL, SPREAD, SIGNAL = 100.0, 6.0, 400.0

@@ -4,8 +4,8 @@ import torch
 from torch import nn
 
 from cellcascade import training
-from cellcascade.config import Training
 from cellcascade.errors import InputError
+from cellcascade.settings import Training
 
 SETTINGS = Training(steps=12, batch_size=4, learning_rate=0.01, ema_decay=0.9, checkpoint_every=4)
 

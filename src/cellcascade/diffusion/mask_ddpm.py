@@ -13,13 +13,13 @@ from torch import Tensor
 from torch.nn import functional
 
 from cellcascade import training
-from cellcascade.config import MaskDDPM
 from cellcascade.crops import read_crops
 from cellcascade.diffusion.process import augment, ddim, diffusion_loss, draw_noise, fixed_batches, noise_schedule
 from cellcascade.errors import InputError
 from cellcascade.logs import progress
 from cellcascade.mask_distance import signed_distance
 from cellcascade.seeds import seed_for, torch_generator
+from cellcascade.settings import MaskDDPM
 from cellcascade.shards import atomic_path, check_invalid, digest, write_shard
 from cellcascade.stages import STAGE_VERSIONS
 

@@ -19,12 +19,12 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from cellcascade import training
-from cellcascade.config import Multiview
 from cellcascade.diffusion.process import ddim, diffusion_loss, draw_noise, fixed_batches, noise_schedule
 from cellcascade.errors import InputError
 from cellcascade.logs import progress
 from cellcascade.render import hemisphere_cameras, pixel_centres, ray_points
 from cellcascade.seeds import seed_for, torch_generator
+from cellcascade.settings import Multiview
 from cellcascade.shards import atomic_path, digest, open_shard, write_shard
 from cellcascade.spharm import distance_images
 from cellcascade.stages import STAGE_VERSIONS

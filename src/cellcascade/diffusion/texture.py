@@ -12,7 +12,6 @@ import torch
 from torch import Tensor
 
 from cellcascade import training
-from cellcascade.config import Texture
 from cellcascade.crops import Crops, read_crops, to_counts, to_unit
 from cellcascade.diffusion.process import augment, ddim, diffusion_loss, fixed_batches
 from cellcascade.diffusion.texture_model import build, load
@@ -20,6 +19,7 @@ from cellcascade.diffusion.texture_space import PixelSpace
 from cellcascade.logs import progress
 from cellcascade.mask_distance import signed_distance
 from cellcascade.seeds import numpy_generator, seed_for, torch_generator
+from cellcascade.settings import Texture
 from cellcascade.shards import digest, open_shard, write_shard
 from cellcascade.stages import STAGE_VERSIONS
 

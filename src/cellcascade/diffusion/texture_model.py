@@ -11,10 +11,10 @@ from diffusers import AutoencoderKL, ControlNetModel, DDIMScheduler, UNet2DCondi
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from cellcascade.config import Texture
 from cellcascade.diffusion.process import noise_schedule
 from cellcascade.diffusion.texture_space import LatentSpace, PixelSpace, Space
 from cellcascade.errors import InputError
+from cellcascade.settings import Texture
 from cellcascade.shards import atomic_path
 from cellcascade.training import autocast, write_json
 

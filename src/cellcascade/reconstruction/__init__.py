@@ -5,7 +5,6 @@ import logging
 import numpy as np
 import torch
 
-from cellcascade.config import Reconstruction, Shapes
 from cellcascade.diffusion.process import fixed_batches
 from cellcascade.reconstruction.base import Method, Problem, reprojection_iou
 from cellcascade.reconstruction.neus import neus
@@ -13,6 +12,7 @@ from cellcascade.reconstruction.spharm import random_volumes
 from cellcascade.reconstruction.visual_hull import visual_hull
 from cellcascade.render import hemisphere_cameras, with_input_view
 from cellcascade.seeds import seed_for
+from cellcascade.settings import Reconstruction, Shapes
 from cellcascade.shards import check_invalid, digest, open_shard, write_shard
 from cellcascade.spharm import distance_images
 from cellcascade.training import pick_device

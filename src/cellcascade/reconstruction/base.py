@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from cellcascade.config import Reconstruction, Shapes
 from cellcascade.render import pixel_centres, ray_points
+from cellcascade.settings import Reconstruction, Shapes
 
 
 @dataclass(frozen=True)

@@ -13,11 +13,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from cellcascade.config import Reconstruction
 from cellcascade.logs import progress
 from cellcascade.reconstruction.base import Problem, view_distance, voxel_points
 from cellcascade.reconstruction.visual_hull import visual_hull
 from cellcascade.seeds import torch_generator
+from cellcascade.settings import Reconstruction
 
 logger = logging.getLogger(__name__)
 

@@ -3,10 +3,10 @@
 import torch
 from torch import Tensor
 
-from cellcascade.config import Reconstruction
 from cellcascade.reconstruction.base import Problem
 from cellcascade.render import occupancy
 from cellcascade.seeds import numpy_generator
+from cellcascade.settings import Reconstruction
 from cellcascade.spharm import radius_grids, random_coefficients
 
 

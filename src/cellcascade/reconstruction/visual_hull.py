@@ -2,8 +2,8 @@
 
 from torch import Tensor
 
-from cellcascade.config import Reconstruction
 from cellcascade.reconstruction.base import Problem, view_distance, voxel_points
+from cellcascade.settings import Reconstruction
 
 
 def visual_hull(problem: Problem, settings: Reconstruction) -> Tensor:

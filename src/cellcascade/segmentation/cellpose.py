@@ -17,11 +17,12 @@ from cellpose.transforms import random_rotate_and_resize
 from torch import Tensor
 from torch.nn import functional
 
-from cellcascade import config, training
+from cellcascade import training
 from cellcascade.ctc import annotated_frames
 from cellcascade.errors import InputError
 from cellcascade.seeds import seed_for
 from cellcascade.segmentation.planes import Planes, normalise, real_planes, synthetic_planes
+from cellcascade.settings import Cellpose
 from cellcascade.shards import atomic_path
 from cellcascade.stages import STAGE_VERSIONS
 
@@ -66,7 +67,7 @@ def train(
     Raises:
         InputError: The images or the weights to start from cannot be used.
     """
-    block, target = config.Cellpose.model_validate(settings), training.pick_device(device)
+    block, target = Cellpose.model_validate(settings), training.pick_device(device)
     sources, share = _sources(regime, real, synthetic, block)
     diameter = float(np.average([source.diameter for source in sources], weights=share))
     net = _network(start, block, seed).to(target)
@@ -186,7 +187,7 @@ def _kinds(regime: str) -> list[str]:
 
 
 def _sources(
-    regime: str, real: Mapping, synthetic: str | Path | None, block: config.Cellpose
+    regime: str, real: Mapping, synthetic: str | Path | None, block: Cellpose
 ) -> tuple[list[Planes], list[float]]:
     """The planes of a regime, and the share of each kind in a batch."""
     common = {"orientations": block.volumes == "do_3D", "most": block.max_images}
@@ -202,7 +203,7 @@ def _sources(
     return sources, [real_part, 1 - real_part] if len(kinds) == 2 else [1.0]
 
 
-def _network(start: str | Path | None, block: config.Cellpose, seed: int) -> CPnet:
+def _network(start: str | Path | None, block: Cellpose, seed: int) -> CPnet:
     """The network: from weights, or random ones that hang on the seed."""
     if start:
         net = load(start, torch.device("cpu")).net
@@ -250,7 +251,7 @@ def _fingerprint(
     real: Mapping,
     synthetic: str | Path | None,
     start: str | Path | None,
-    block: config.Cellpose,
+    block: Cellpose,
     seed: int,
 ) -> str:
     """Name of a training: its settings and the contents of what it learns from."""
