@@ -52,6 +52,33 @@ def test_entries_inherit_over_several_steps():
     assert config.datasets["CE"].reconstruction.method == "neus"
 
 
+VARIANTS = {
+    "A": PLANE,
+    "A_1": {"inherits": "A", "train_frames": 1},
+    "A_2": {"inherits": "A", "train_frames": [3, 5]},
+    "A_rho": {"inherits": "A", "models_from": "A", "texture": {"rho": 0.0}},
+    "A_1_rho": {"inherits": "A_1", "texture": {"rho": 0.0}},
+    "B": {"inherits": "A", "folder": "Other"},
+    "B_1": {"inherits": "B", "train_frames": 1},
+}
+
+
+def test_variants_are_left_out_of_all_and_form_curves_and_ablations():
+    config = load_config({"datasets": VARIANTS})
+    assert config.selected == ["A", "B"]
+    assert config.learning_curves == [["A_1", "A_2", "A"], ["B_1", "B"]]
+    assert config.ablations == [("A", "A_rho"), ("A_1", "A_1_rho")]
+    one = load_config({"datasets": VARIANTS, "run": ["B", "A_rho"]})
+    assert one.selected == ["B", "A_rho"] and one.learning_curves == [["B_1", "B"]] and one.ablations == []
+
+
+def test_models_of_other_frames_are_not_reused_and_folders_of_results_are_no_names():
+    (found,) = problems({"datasets": {**VARIANTS, "A_1": {"inherits": "A", "models_from": "A", "train_frames": 1}}})
+    assert "datasets.A_1.models_from 'A': its models learned from other train_frames" in found
+    (found,) = problems({"datasets": {"overview": PLANE}})
+    assert "results/overview holds something else" in found
+
+
 def test_an_overlay_can_drop_a_data_set():
     raw = overlay({"datasets": {"A": PLANE, "B": STACK}}, {"datasets": {"A": None}})
     assert list(load_config(raw).datasets) == ["B"]
@@ -112,6 +139,8 @@ def test_a_problem_is_blamed_on_the_entry_that_holds_the_key():
         ({"models_from": "B"}, "datasets.A.models_from 'B' must name another data set"),
         ({"inherits": "B"}, "datasets.A.inherits: there is no such data set (found 'B', of ['A'])"),
         ({"inherits": "A"}, "datasets.A.inherits: the data sets inherit from each other in a circle"),
+        ({"evaluation": {"regimes": ["both"]}}, "regimes ['both'] must differ, and hold real"),
+        ({"evaluation": {"cellpose": {"real_share": 0.01}}}, "real_share 0.01 of train.batch_size 8 is not a mixture"),
     ],
 )
 def test_settings_that_do_not_fit_together(change, message):

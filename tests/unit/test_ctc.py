@@ -1,5 +1,6 @@
 """The Cell Tracking Challenge layout, and everything that can be wrong with it."""
 
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -44,6 +45,26 @@ def test_walks_the_annotations(data_2d):
     assert [item.labels.name for item in found] == ["man_seg000.tif", "man_seg002.tif"]
     assert all(item.z is None for item in found)
     assert ctc.check_sequence(data_2d, "01", "ST", 2) == found
+
+
+def test_chosen_frames_alone_spread_evenly_or_by_number(tmp_path):
+    folder = write_2d(tmp_path / "Toy")
+    for kind, name in (("01", "t"), ("01_ST/SEG", "man_seg")):
+        for frame in range(3, 12):
+            shutil.copy(folder / kind / f"{name}000.tif", folder / kind / f"{name}{frame:03d}.tif")
+    every = [item.frame for item in ctc.annotated_frames(folder, "01", "ST")]
+    assert every == [0, 2, *range(3, 12)]
+
+    def chosen(frames):
+        found = ctc.annotated_frames(folder, "01", "ST", frames)
+        assert ctc.check_sequence(folder, "01", "ST", 2, frames) == found
+        return [item.frame for item in found]
+
+    assert chosen(1) == [6] and chosen(2) == [3, 9] and chosen(11) == every and chosen([7, 0]) == [0, 7]
+    with pytest.raises(InputError, match="at least 12"):
+        chosen(12)
+    with pytest.raises(InputError, match="frames 1, 40 among them"):
+        chosen([0, 1, 40])
 
 
 def test_four_digits(tmp_path):
