@@ -22,7 +22,7 @@ class Project:
         """Run Snakemake here; give what it wrote."""
         command = [sys.executable, "-m", "snakemake", *arguments]
         environment = {**os.environ, "XDG_CACHE_HOME": str(self.folder / ".cache"), "COLUMNS": "200"}
-        done = subprocess.run(command, cwd=self.folder, env=environment, capture_output=True, text=True, timeout=1200)
+        done = subprocess.run(command, cwd=self.folder, env=environment, capture_output=True, text=True, timeout=3000)
         output = done.stdout + done.stderr
         assert (done.returncode != 0) == fails, output
         return output

@@ -33,6 +33,9 @@ class TextureModel(nn.Module):
         schedule: Noise schedule the UNet was made for.
         space: The space they work in.
         trainable: What is trained, as in the configuration.
+
+    Attributes:
+        outline_shift_px: What `texture.outline_shift` found after training; moves outlines in the hints of new cells.
     """
 
     def __init__(
@@ -45,6 +48,7 @@ class TextureModel(nn.Module):
     ):
         super().__init__()
         self.unet, self.controlnet, self.schedule, self.space = unet, controlnet, schedule, space
+        self.outline_shift_px = 0.0
         unet.requires_grad_(trainable == "all")
         if trainable == "controlnet+decoder":
             for part in (unet.up_blocks, unet.conv_norm_out, unet.conv_out):
@@ -84,7 +88,16 @@ class TextureModel(nn.Module):
                 save_file(network.state_dict(), scratch)
         scales = {name: value.tolist() for name, value in self.space.state_dict().items() if name in ("mean", "spread")}
         configs = {name: dict(getattr(self, name).config) for name in ("unet", "controlnet", "schedule")}
-        write_json(folder / "config.json", {"settings": settings, "size": self.space.size, "scales": scales, **configs})
+        write_json(
+            folder / "config.json",
+            {
+                "settings": settings,
+                "size": self.space.size,
+                "scales": scales,
+                "outline_shift_px": self.outline_shift_px,
+                **configs,
+            },
+        )
 
 
 def build(settings: Texture, size: int) -> TextureModel:
@@ -208,4 +221,5 @@ def load(folder: str | Path, device: torch.device) -> TextureModel:
     space = _space(settings, record["size"], unet.config.sample_size)
     space.load_state_dict({name: torch.tensor(value) for name, value in record["scales"].items()}, strict=False)
     model = TextureModel(unet, controlnet, DDIMScheduler.from_config(record["schedule"]), space, settings.trainable)
+    model.outline_shift_px = record["outline_shift_px"]
     return model.to(device).eval()
