@@ -51,7 +51,7 @@ def hints(
     """
     n, edge, _ = masks.shape
     distance = np.stack([signed_distance(mask) for mask in masks]) + shift
-    inside, distance = distance > 0, distance / (OUTLINE_REACH * edge)
+    inside, distance = (distance + 0.5).clip(0, 1), distance / (OUTLINE_REACH * edge)  # a part of a pixel if shifted
     levels = np.stack([brightness, background, area_ratio], 1)[:, :, None, None] * 2 - 1
     planes = [inside[:, None] * 2.0 - 1, distance[:, None].clip(-1.5, 1.5), np.broadcast_to(levels, (n, 3, edge, edge))]
     return torch.from_numpy(np.concatenate(planes, 1).astype(np.float32))
