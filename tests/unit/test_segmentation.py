@@ -146,6 +146,15 @@ def test_weights_to_start_from_are_used_and_scored_as_they_are(data):
     assert not equal(tuned, start) and not equal(tuned, scratch)
 
 
+def test_the_librarys_own_files_scale_nuclei_to_17_pixels_and_others_to_30(data):
+    state, _ = train(data, "real", "net", settings={**SETTINGS, "network_diameter": 25})
+    bare = {name: value for name, value in state.items() if not name.startswith("diam_")}
+    for name, expected in (("nuclei", 17), ("cyto3", 30)):
+        torch.save(bare, data / name)
+        assert cellpose.load(data / name, torch.device("cpu")).net.diam_mean.item() == expected
+    assert cellpose.load(data / "net" / "model", torch.device("cpu")).net.diam_mean.item() == 25
+
+
 @pytest.mark.parametrize("damage", ["missing", "truncated", "other"])
 def test_weights_that_are_none_are_refused_with_the_file(data, damage):
     path = data / "weights"
