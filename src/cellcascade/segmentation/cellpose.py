@@ -111,9 +111,12 @@ def load(weights: str | Path, device: torch.device) -> models.CellposeModel:
     try:
         if not Path(weights).is_file():
             raise FileNotFoundError(f"no file {weights}")
-        # The library's own files do not say to which diameter they scale cells: nuclei to 17 pixels, all others to 30.
-        scaled_to = 17.0 if Path(weights).name.startswith("nuclei") else 30.0
-        return models.CellposeModel(gpu=False, device=device, pretrained_model=str(weights), diam_mean=scaled_to)
+        model = models.CellposeModel(gpu=False, device=device, pretrained_model=str(weights))
+        if "diam_mean" not in torch.load(weights, map_location="cpu", weights_only=True):
+            # The library's own files do not say to which diameter they scale cells: nuclei to 17 pixels, others to 30.
+            model.diam_mean = 17.0 if Path(weights).name.startswith("nuclei") else 30.0
+            model.net.diam_mean.data.fill_(model.diam_mean)
+        return model
     except (OSError, RuntimeError, KeyError, AssertionError, EOFError, ValueError) as error:
         raise InputError(
             "Cellpose weights cannot be loaded",
