@@ -212,8 +212,9 @@ def paint(
     Returns:
         Counts, float32, (z, y, x).
     """
-    image, free = background.copy(), canvas.labels == 0
+    image, free = background.copy(), (canvas.labels == 0).astype(np.float32)
     smooth = ndimage.gaussian_filter(background, (0, SMOOTH, SMOOTH))
+    darkest = np.percentile(background, 1)  # crop and canvas together could fall below the camera's
     for item in placed:
         here, cut = overlap(item.corner, item.cell.image.shape, canvas.shape)
         inside, distance = canvas.labels[here] == item.label, canvas.distance[here]
@@ -222,9 +223,9 @@ def paint(
         crop, around = item.cell.image[cut], item.cell.around[cut]
         noise = np.where(ndtr(scores[here]) < weight, crop - around, background[here] - smooth[here])
         rim_counts = smooth[here] + weight * (around - item.cell.level) + noise
-        image[here][band] = rim_counts[band]
+        image[here][band] = np.maximum(rim_counts, darkest)[band]
         image[here][inside] = crop[inside]
-        free[here][band] = False
+        free[here][band] = 1 - weight[band]  # what the crop does not show of the light around a cell, its glow does
         if z_decay:
             _glow(canvas, item, image, free=free, scores=scores, decay=z_decay)
     return image
@@ -235,7 +236,7 @@ def _glow(
 ) -> None:
     """Add what is seen of a cell in the slices above and below its voxels; each next slice shows `decay` of it.
 
-    Its grain is shot noise: as strong as the cell's own, with the square root of the signal.
+    Its grain is shot noise, as strong as the cell's own: it adds light and never makes the background darker.
     """
     cell, sigma = item.cell, (0, SMOOTH, SMOOTH)
     signal = np.maximum(ndimage.gaussian_filter(np.where(cell.mask, cell.image - cell.level, 0), sigma), 0)
@@ -247,8 +248,21 @@ def _glow(
         for z in range(1, len(stack)):
             stack[z] = np.maximum(stack[z], decay * stack[z - 1])
     here, cut = overlap((item.corner[0] - more, *item.corner[1:]), light.shape, canvas.shape)
-    lit = free[here] & ((canvas.owner[here] == item.label) | (canvas.owner[here] == 0))
-    image[here] += np.where(lit, light[cut] + grain * np.sqrt(light[cut] / mean) * scores[here], 0)
+    lit = (canvas.owner[here] == item.label) | (canvas.owner[here] == 0)
+    image[here] += np.where(lit, free[here] * _shot_noise(light[cut], grain**2 / mean, scores[here]), 0)
+
+
+def _shot_noise(light: np.ndarray, gain: float, scores: np.ndarray) -> np.ndarray:
+    """Light with its shot noise: gamma distributed, of variance `gain` times the light, and never below zero.
+
+    Args:
+        light: Mean counts, any shape, not negative.
+        gain: Counts of one photon.
+        scores: Standard normal numbers, of which these become the quantiles (by Wilson and Hilferty's cube).
+    """
+    photons = np.maximum(light / max(gain, 1e-6), 1e-3)
+    root = 1 - 1 / (9 * photons) + scores / (3 * np.sqrt(photons))
+    return np.where(light > 0, np.maximum(root, 0) ** 3 * photons * gain, 0)
 
 
 def _check_number(settings: Population, frames: Mapping[str, Any], crops: str | Path) -> None:
