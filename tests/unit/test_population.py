@@ -12,7 +12,7 @@ from cellcascade.cell_library import CellLibrary
 from cellcascade.errors import InputError
 from cellcascade.ngff import read_image
 from cellcascade.placement import Canvas
-from cellcascade.population import make_images, place_cells
+from cellcascade.population import _shot_noise, make_images, place_cells
 from cellcascade.settings import Population
 from cellcascade.shards import write_shard
 
@@ -186,6 +186,22 @@ def test_stack_is_composed_in_three_dimensions(tmp_path):
     grown = [ndimage.maximum_filter(labels == label, (3, 5, 5)) for label in cells["label"]]
     for label, around in zip(cells["label"], grown):
         assert set(np.unique(labels[around])) <= {0, label}
+
+
+def test_nothing_near_a_cell_in_a_stack_is_darker_than_the_background(tmp_path):
+    inputs = write_inputs(tmp_path, ndim=3, cells=6, shape=(16, 120, 120), level=LEVEL + 20)
+    image, labels = opened(make(tmp_path / "out", inputs, images=(0, 1), cells_per_image=(10, 10)))
+    distance = ndimage.distance_transform_edt(labels == 0, sampling=(2, 1, 1))
+    floor = np.percentile(image[distance > 10], 1)
+    near = image[(distance > 0) & (distance <= 6)]
+    assert (near < floor - 0.5).mean() < 0.01
+
+
+@pytest.mark.parametrize("light", (2.0, 50.0))
+def test_shot_noise_adds_light_with_the_variance_of_photons(light):
+    made = _shot_noise(np.full(200_000, light), 4.0, np.random.default_rng(0).standard_normal(200_000))
+    assert made.min() >= 0 and made.mean() == pytest.approx(light, rel=0.1)
+    assert made.var() == pytest.approx(4 * light, rel=0.15)
 
 
 def test_cells_fade_out_above_and_below(tmp_path):
