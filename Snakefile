@@ -17,6 +17,7 @@ resource_scopes:
 
 
 include: "workflow/rules/common.smk"
+include: "workflow/rules/common_evaluation.smk"
 include: "workflow/rules/resources.smk"
 include: "workflow/rules/crops.smk"
 include: "workflow/rules/masks.smk"

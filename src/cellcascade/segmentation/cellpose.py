@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import torch
 from cellpose import dynamics, models
 from cellpose.resnet_torch import CPnet
@@ -72,18 +73,23 @@ def train(
     diameter = float(np.average([source.diameter for source in sources], weights=share))
     net = _network(start, block, seed).to(target)
     net.diam_labels.data.fill_(diameter)
-    log = None
+    frames = annotated_frames(real["folder"], real["sequence"], real["annotations"], real["train_frames"])
+    log = pd.DataFrame(columns=["step", "loss", "learning_rate", "seconds"])
     if regime != "none":
         samples = [_samples(source, target) for source in sources]
         counts = [round(part * block.train.batch_size) for part in share]
         loss = _loss(net, samples, counts, diameter / net.diam_mean.item(), block.patch, target)
-        checkpoint = Path(f"{checkpoints}-{_fingerprint(regime, real, synthetic, start, block, seed)}") / "state.pt"
+        inputs = [path for item in frames for path in (item.image, item.labels)]
+        inputs += [Path(synthetic) / "dataset.json"] if synthetic else []
+        inputs += [start] if start else []
+        about = {**block.model_dump(mode="json"), "regime": regime, "seed": seed}
+        name = training.fingerprint(about, inputs, STAGE_VERSIONS["train_cellpose"])
+        checkpoint = Path(f"{checkpoints}-{name}") / "state.pt"
         log = training.train(
             net, loss, block.train, checkpoint=checkpoint, seed=seed, device=target, what=f"Cellpose {regime} training"
         )
     with atomic_path(weights) as scratch:
         net.cpu().save_model(scratch)
-    frames = annotated_frames(real["folder"], real["sequence"], real["annotations"], real["train_frames"])
     training.write_json(
         Path(record),
         {
@@ -91,15 +97,14 @@ def train(
             "start": Path(start).name if start else "scratch",
             "diameter": diameter,
             "network_diameter": net.diam_mean.item(),
-            "steps": block.train.steps if log is not None else 0,
+            "steps": block.train.steps if len(log) else 0,
             "real_share": {"none": None, "real": 1.0, "synthetic": 0.0, "both": share[0]}[regime],
             "planes": {name: len(s.images) for name, s in zip(_kinds(regime), sources)},
             "images": {name: s.frames for name, s in zip(_kinds(regime), sources)},
             "train_frames": len({item.frame for item in frames}),
         },
     )
-    empty = training.pd.DataFrame(columns=["step", "loss", "learning_rate", "seconds"])
-    training.write_table(Path(table), empty if log is None else log)
+    training.write_table(Path(table), log)
 
 
 def load(weights: str | Path, device: torch.device) -> models.CellposeModel:
@@ -249,20 +254,3 @@ def _loss(
         return flows + functional.binary_cross_entropy_with_logits(made[:, -1], (wanted[:, 0] > 0.5).float())
 
     return loss
-
-
-def _fingerprint(
-    regime: str,
-    real: Mapping,
-    synthetic: str | Path | None,
-    start: str | Path | None,
-    block: Cellpose,
-    seed: int,
-) -> str:
-    """Name of a training: its settings and the contents of what it learns from."""
-    frames = annotated_frames(real["folder"], real["sequence"], real["annotations"], real["train_frames"])
-    inputs = [path for item in frames for path in (item.image, item.labels)]
-    inputs += [Path(synthetic) / "dataset.json"] if synthetic else []
-    inputs += [start] if start else []
-    settings = {**block.model_dump(mode="json"), "regime": regime, "seed": seed}
-    return training.fingerprint(settings, inputs, STAGE_VERSIONS["train_cellpose"])

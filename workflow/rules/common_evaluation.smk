@@ -1,0 +1,95 @@
+"""What the rules of the evaluation share: tables, networks, and the data sets that a page compares. No rules."""
+
+
+def tables_of(name):
+    """Tables of a data set's evaluation: those of Cellpose and of FID where they are configured."""
+    data, trained = CONFIG.datasets[name], networks_of(name)
+    made = ["shape", "texture", "population"] + ["memorisation"] * bool(data.test_sequence)
+    return made + ["seg", "gain"] * bool(trained) + ["fid"] * bool(trained or data.evaluation.inception)
+
+
+def tables(name):
+    """Paths of a data set's evaluation tables, by name."""
+    return {table: f"results/{name}/evaluation/{table}.csv" for table in tables_of(name)}
+
+
+def networks_of(name):
+    """Regime and seed of each Cellpose of a data set; weights that it starts from are scored as regime `none`."""
+    data, evaluation = CONFIG.datasets[name], CONFIG.datasets[name].evaluation
+    if data.test_sequence is None:
+        return []
+    trained = [(regime, seed) for regime in evaluation.regimes for seed in range(evaluation.seeds)]
+    return trained + [("none", 0)] * bool(trained and evaluation.cellpose.start != "scratch")
+
+
+def of_networks(file, seeds=None):
+    """Input function: a file of each Cellpose of the job's data set, of those with one of the `seeds`."""
+
+    def paths(wildcards):
+        chosen = [(regime, seed) for regime, seed in networks_of(wildcards.dataset) if seeds is None or seed in seeds]
+        return [f"{network_folder(wildcards.dataset, regime, seed)}/{file}" for regime, seed in chosen]
+
+    return paths
+
+
+def network_folder(name, regime, seed):
+    """Folder of a Cellpose; without synthetic images it is that of the data set of which this one is an ablation."""
+    data = CONFIG.datasets[name]
+    parent = CONFIG.datasets.get(CONFIG.parent_of(name))
+    learned = ("train_frames", "annotations", "voxel_size_um", "test_sequence", "evaluation")
+    if regime in ("none", "real") and parent and all(getattr(data, key) == getattr(parent, key) for key in learned):
+        return network_folder(data.inherits, regime, seed)
+    return f"results/{name}/evaluation/cellpose/{regime}-{seed}"
+
+
+def cellpose_start(wildcards):
+    """The weights that Cellpose starts from: none, a file, or the library's own, which rule cellpose_weights fetches."""
+    start = entry(wildcards).evaluation.cellpose.start
+    if start == "scratch":
+        return []
+    return start if len(Path(start).parts) > 1 else f"resources/cellpose/{start}"
+
+
+def synthetic_images(wildcards):
+    """The synthetic images that a Cellpose learns from; none in the regimes real and none."""
+    return f"results/{wildcards.dataset}/synthetic" if wildcards.regime in ("synthetic", "both") else []
+
+
+def style_network(wildcards):
+    """The Cellpose whose style vectors stand in for Inception: the first one that was trained on the real frames."""
+    trained = ("real", 0) in networks_of(wildcards.dataset)
+    return f"{network_folder(wildcards.dataset, 'real', 0)}/model" if trained else []
+
+
+def inception_weights(wildcards):
+    """The weights of Inception for FID: none, a file, or where rule inception_weights puts them."""
+    given = entry(wildcards).evaluation.inception
+    return {None: [], "download": INCEPTION_FILE}.get(given, given)
+
+
+INCEPTION_FILE = "resources/inception/pt_inception-2015-12-05-6726825d.pth"
+
+OVERVIEWS = {
+    "overview": CONFIG.selected,
+    "learning_curve": list(dict.fromkeys(name for curve in CONFIG.learning_curves for name in curve)),
+    "ablations": list(dict.fromkeys(name for pair in CONFIG.ablations for name in pair)),
+}
+
+
+def compared(wildcards):
+    """All tables of the data sets that an overview compares."""
+    check_frames(OVERVIEWS[wildcards.page])
+    return [path for name in OVERVIEWS[wildcards.page] for path in tables(name).values()]
+
+
+def page_of(kind):
+    """Input function of a target: its page and all that is kept of its data sets."""
+
+    def paths(wildcards):
+        names = OVERVIEWS[kind]
+        if not names:
+            sys.exit(f"No data set is part of {kind}: docs/configuration.md (datasets) says which entries are.")
+        check_frames(names)
+        return [f"results/{kind}/index.html", *(path for name in names for path in results_of(name))]
+
+    return paths
