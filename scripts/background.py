@@ -4,13 +4,13 @@ from cellcascade.background import fit_background
 from cellcascade.jobs import run_job
 
 
-def main(inputs, outputs, *, folder, sequence, annotations, voxel_size_um, train_frames, settings):
+def main(inputs, outputs, *, folder, sequence, annotations, voxel_size_um, annotated, settings):
     fit_background(
         folder,
         sequence,
         annotations,
         voxel_size_um=voxel_size_um,
-        train_frames=train_frames,
+        annotated=annotated,
         settings=settings,
         store=outputs.store,
         crops=inputs.crops,

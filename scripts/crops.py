@@ -4,14 +4,14 @@ from cellcascade.crops import make_crops
 from cellcascade.jobs import run_job
 
 
-def main(inputs, outputs, *, folder, sequence, annotations, dataset, voxel_size_um, train_frames, settings):
+def main(inputs, outputs, *, folder, sequence, annotations, dataset, voxel_size_um, annotated, settings):
     make_crops(
         folder,
         sequence,
         annotations,
         dataset=dataset,
         voxel_size_um=voxel_size_um,
-        train_frames=train_frames,
+        annotated=annotated,
         settings=settings,
         store=outputs.store,
         table=outputs.table,

@@ -4,8 +4,8 @@ from cellcascade.jobs import run_job
 from cellcascade.metrics.population import compare
 
 
-def main(inputs, outputs, *, folder, sequence, annotations, frames):
-    compare(folder, sequence, annotations, frames=frames, synthetic=inputs.synthetic, table=outputs.table)
+def main(inputs, outputs, *, folder, sequence, annotations, annotated):
+    compare(folder, sequence, annotations, annotated=annotated, synthetic=inputs.synthetic, table=outputs.table)
 
 
 if "snakemake" in globals():

@@ -34,7 +34,7 @@ def check(config: Config) -> list[str]:
         data = config.datasets[name]
         folder = Path(config.data_root) / data.folder
         try:
-            frames = check_sequence(folder, data.train_sequence, data.annotations, data.ndim, data.train_frames)
+            frames = check_sequence(folder, data.train_sequence, data.annotations, data.ndim, **data.annotated)
             tests = reference_annotations(folder, data.test_sequence, data.ndim) if data.test_sequence else {}
             counts = "".join(f", {len(items)} to test on ({kind})" for kind, items in tests.items())
             print(f"{name}: {len(frames)} annotations in {folder}{counts}")

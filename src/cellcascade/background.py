@@ -17,7 +17,7 @@ import numpy as np
 from scipy import fft, ndimage
 
 from cellcascade.background_noise import correlation_of, gaussian_correlation, quantiles, residuals_at
-from cellcascade.ctc import AnnotatedFrame, annotated_frames, read_annotated, read_frame
+from cellcascade.ctc import ALL, AnnotatedFrame, annotated_frames, read_annotated, read_frame
 from cellcascade.errors import InputError
 from cellcascade.seeds import numpy_generator
 from cellcascade.settings import Population
@@ -67,7 +67,7 @@ def fit_background(
     annotations: str,
     *,
     voxel_size_um: Sequence[float],
-    train_frames: int | Sequence[int] | None = None,
+    annotated: Mapping[str, int | Sequence[int] | None] = ALL,
     settings: Mapping[str, Any] | Population,
     store: str | Path,
     crops: str | Path,
@@ -79,7 +79,7 @@ def fit_background(
         sequence: Sequence, e.g. `"01"`.
         annotations: `"ST"` or `"GT"`. Of sparsely annotated stacks, the other slices serve where they are not bright.
         voxel_size_um: Size of a pixel, ([z,] y, x).
-        train_frames: Only these annotated frames, see `ctc.annotated_frames`.
+        annotated: Only these annotations, `frames` and `slices` as `ctc.annotated_frames` takes them.
         settings: The `population` block; its rim is kept free of background pixels.
         store: Where the model is written, `background.zarr.zip`.
         crops: The data set's crops store, which names the data set and the camera's type.
@@ -92,7 +92,7 @@ def fit_background(
     """
     settings = Population.model_validate(settings)
     about = open_shard(crops, "crops/1").attrs
-    frames = _by_image(annotated_frames(folder, sequence, annotations, train_frames))
+    frames = _by_image(annotated_frames(folder, sequence, annotations, **annotated))
     chosen = np.unique(np.linspace(0, len(frames) - 1, FRAMES[len(voxel_size_um)]).round().astype(int))
     generator = numpy_generator(0, about["dataset"], "background")
     learned, decays = [], []

@@ -67,6 +67,11 @@ class CellLibrary:
     def __len__(self) -> int:
         return len(self._rows)
 
+    @property
+    def height(self) -> float:
+        """Mean number of slices of a cell."""
+        return float(np.mean([slices for *_, slices in self._rows]))
+
     def _load(self, index: int) -> Cell:
         cell_id, shard, row, slices = self._rows[index]
         group = self._groups[shard]

@@ -29,6 +29,10 @@ class Dataset(Stages):
     train_frames: Annotated[int, Field(ge=1)] | Annotated[list[int], Field(min_length=1)] | None = Field(
         None, description="annotated frames learned from: their count, evenly spread, or their numbers; null: all"
     )
+    train_slices: Annotated[int, Field(ge=1)] | Annotated[list[int], Field(min_length=1)] | None = Field(
+        None,
+        description="3D: annotated slices of each stack learned from: their count, evenly spread, or their numbers",
+    )
     models_from: str | None = Field(None, description="reuse crops and trained models of this data set")
     inherits: str | None = Field(None, description="data set whose entry this one is laid over")
 
@@ -36,6 +40,11 @@ class Dataset(Stages):
     def ndim(self) -> int:
         """2 or 3."""
         return len(self.voxel_size_um)
+
+    @property
+    def annotated(self) -> dict[str, int | list[int] | None]:
+        """Which annotations the models learn from, as `ctc.annotated_frames` takes them; `None` for all."""
+        return {"frames": self.train_frames, "slices": self.train_slices}
 
     @model_validator(mode="after")
     def _sizes_fit(self) -> "Dataset":
@@ -48,6 +57,8 @@ class Dataset(Stages):
                 raise ValueError(
                     f"texture.block and texture.channels need crops.size to be a multiple of {step}, it is {crop}"
                 )
+        if self.train_slices and self.ndim == 2:
+            raise ValueError(f"train_slices {self.train_slices} is for stacks, voxel_size_um says 2D: use train_frames")
         shape = self.population.frame_shape
         if shape and len(shape) != self.ndim:
             raise ValueError(
@@ -100,10 +111,10 @@ class Config(Settings):
                 raise ValueError(
                     f"datasets.{name}.models_from {source!r} must name another data set that trains its own models"
                 )
-            if source and self.datasets[source].train_frames != dataset.train_frames:
+            if source and self.datasets[source].annotated != dataset.annotated:
                 raise ValueError(
-                    f"datasets.{name}.models_from {source!r}: its models learned from other train_frames; "
-                    "leave models_from out, so that this data set trains its own"
+                    f"datasets.{name}.models_from {source!r}: its models learned from other train_frames or "
+                    "train_slices; leave models_from out, so that this data set trains its own"
                 )
         return self
 
@@ -121,26 +132,26 @@ class Config(Settings):
 
     @property
     def learning_curves(self) -> list[list[str]]:
-        """Names of data sets that differ in `train_frames`: each list is one curve, its last the data set itself."""
+        """Names of data sets that differ in what is annotated: each list is one curve, its last the data set itself."""
         curves: dict[str, list[str]] = {}
-        for parent, name in self._variants(other_frames=True):
+        for parent, name in self._variants(other_annotations=True):
             curves.setdefault(parent, []).append(name)
         return [[*names, parent] for parent, names in curves.items()]
 
     @property
     def ablations(self) -> list[tuple[str, str]]:
-        """Pairs of a data set and a variant of it that learns from the same frames."""
-        return self._variants(other_frames=False)
+        """Pairs of a data set and a variant of it that learns from the same annotations."""
+        return self._variants(other_annotations=False)
 
-    def _variants(self, other_frames: bool) -> list[tuple[str, str]]:
+    def _variants(self, other_annotations: bool) -> list[tuple[str, str]]:
         """Pairs of a parent and a variant, of the data sets that `run` selects."""
         found = []
         for name, entry in self.datasets.items():
             parent = root = self.parent_of(name)
             while root and self.parent_of(root):
                 root = self.parent_of(root)
-            differs = parent and (entry.train_frames != self.datasets[parent].train_frames)
-            if parent and differs == other_frames and root in self.selected:
+            differs = parent and entry.annotated != self.datasets[parent].annotated
+            if parent and differs == other_annotations and root in self.selected:
                 found.append((parent, name))
         return found
 

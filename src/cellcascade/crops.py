@@ -12,7 +12,7 @@ import pandas as pd
 from scipy import ndimage
 from skimage.measure import regionprops
 
-from cellcascade.ctc import AnnotatedFrame, annotated_frames, read_annotated, read_frame
+from cellcascade.ctc import ALL, AnnotatedFrame, annotated_frames, read_annotated, read_frame
 from cellcascade.errors import InputError
 from cellcascade.inpainting import Section, clear_of, cut_alone, section_at
 from cellcascade.logs import progress
@@ -79,7 +79,7 @@ def make_crops(
     *,
     dataset: str,
     voxel_size_um: Sequence[float],
-    train_frames: int | Sequence[int] | None = None,
+    annotated: Mapping[str, int | Sequence[int] | None] = ALL,
     settings: Mapping,
     store: str | Path,
     table: str | Path,
@@ -92,7 +92,7 @@ def make_crops(
         annotations: `"ST"` (silver truth) or `"GT"` (gold truth).
         dataset: Name of the data set; the random numbers hang on it.
         voxel_size_um: Size of a pixel, (y, x) or (z, y, x); its length says whether the frames are 2D or 3D.
-        train_frames: Only these annotated frames, see `ctc.annotated_frames`.
+        annotated: Only these annotations, `frames` and `slices` as `ctc.annotated_frames` takes them.
         settings: The `crops` block of the configuration.
         store: Crops to write, `crops/1`.
         table: CSV to write: one row an annotated object, with the reason if it was left out.
@@ -101,14 +101,16 @@ def make_crops(
         InputError: The data cannot be used, or hold no usable cell.
     """
     options = CropSettings.model_validate(settings)
-    frames = annotated_frames(folder, sequence, annotations, train_frames)
-    rows, cuts, per_frame = [], [], []
-    for annotated in progress(frames, total=len(frames), what="crops: frames"):
-        image, labels = read_annotated(annotated, len(voxel_size_um))
-        found = list(_find_cells(labels, annotated, options))
-        if annotated.z is None:
-            per_frame.append(len(found))
-        for cell, made in _cut_frame(image, labels, found, dataset=dataset, frame=annotated.frame, size=options.size):
+    frames = annotated_frames(folder, sequence, annotations, **annotated)
+    rows, cuts = [], []
+    per_frame: list[int] = []
+    per_slice: dict[int, list[int]] = {}
+    for item in progress(frames, total=len(frames), what="crops: frames"):
+        image, labels = read_annotated(item, len(voxel_size_um))
+        found = list(_find_cells(labels, item, options))
+        counts = per_frame if item.z is None else per_slice.setdefault(item.frame, [])
+        counts.append(len(found))
+        for cell, made in _cut_frame(image, labels, found, dataset=dataset, frame=item.frame, size=options.size):
             rows.append(cell.row)
             cuts.extend(made)
     if not cuts:
@@ -122,9 +124,12 @@ def make_crops(
         "window": _window(arrays["image"], arrays["mask"], options.window_percentiles),
         "frame_shape": list(read_frame(frames[0].image, len(voxel_size_um)).shape),
         "frame_dtype": str(image.dtype),
-        "frames": sorted({annotated.frame for annotated in frames}),
+        "frames": sorted({item.frame for item in frames}),
         "cells_per_frame": per_frame,
-        "digests": {path.name: digest(path) for annotated in frames for path in (annotated.image, annotated.labels)},
+        "cells_per_slice": [float(np.mean(counts)) for counts in per_slice.values()],
+        "digests": {
+            path.name: digest(path) for path in dict.fromkeys(p for item in frames for p in (item.image, item.labels))
+        },
     }
     with atomic_path(table) as scratch:
         pd.DataFrame(rows, columns=COLUMNS).to_csv(scratch, index=False, float_format="%.6g")

@@ -7,8 +7,9 @@ A data set folder holds `01/t000.tif` (frames), `01_ST/SEG/man_seg000.tif` (silv
 
 import re
 import struct
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import groupby
 from pathlib import Path
 from typing import TypeVar
 
@@ -21,6 +22,7 @@ Item = TypeVar("Item")
 
 FRAME = re.compile(r"t(\d{3,4})\.tif")
 LABELS = re.compile(r"man_seg(\d{3,4})\.tif|man_seg_(\d{3,4})_(\d{3,4})\.tif")
+ALL: Mapping[str, None] = {"frames": None, "slices": None}  # every annotation of a sequence
 READ_ERRORS = (OSError, ValueError, IndexError, KeyError, struct.error, RuntimeError, tifffile.TiffFileError)
 
 
@@ -32,13 +34,15 @@ class AnnotatedFrame:
         frame: Number of the frame in its sequence.
         image: File of the frame.
         labels: File of the annotation.
-        z: Annotated slice, from 0, of sparse 3D gold truth; `None` if the annotation covers the whole frame.
+        z: Annotated slice, from 0; `None` if the annotation covers the whole frame.
+        cut: Whether the slice is one of an annotation of the whole frame, of which only some slices are used.
     """
 
     frame: int
     image: Path
     labels: Path
     z: int | None
+    cut: bool = False
 
 
 @dataclass(frozen=True)
@@ -62,7 +66,11 @@ def missing_folder(folder: str | Path) -> InputError:
 
 
 def annotated_frames(
-    folder: str | Path, sequence: str, annotations: str, frames: int | Sequence[int] | None = None
+    folder: str | Path,
+    sequence: str,
+    annotations: str,
+    frames: int | Sequence[int] | None = None,
+    slices: int | Sequence[int] | None = None,
 ) -> list[AnnotatedFrame]:
     """Find the annotated frames of a sequence by walking its annotation files.
 
@@ -71,21 +79,27 @@ def annotated_frames(
         sequence: Sequence, e.g. `"01"`.
         annotations: `"ST"` (silver truth) or `"GT"` (gold truth).
         frames: Only these: a count, spread evenly over the annotated frames, or their numbers; `None` for all.
+        slices: Of each stack only these annotated slices: a count, spread evenly over them, or their numbers.
 
     Returns:
         Annotated frames in the order of frame and slice.
 
     Raises:
-        InputError: A folder is missing, nothing is annotated, an annotation lacks its frame, or a frame that is asked
-            for is not annotated.
+        InputError: A folder is missing, nothing is annotated, an annotation lacks its frame, or a frame or slice that
+            is asked for is not annotated.
     """
     found, problems = _pair(Path(folder), sequence, annotations)
     _raise(problems, _annotation_folder(Path(folder), sequence, annotations))
-    return found if frames is None else _chosen(found, frames, _annotation_folder(Path(folder), sequence, annotations))
+    return _chosen(found, frames, slices, _annotation_folder(Path(folder), sequence, annotations))
 
 
 def check_sequence(
-    folder: str | Path, sequence: str, annotations: str, ndim: int, frames: int | Sequence[int] | None = None
+    folder: str | Path,
+    sequence: str,
+    annotations: str,
+    ndim: int,
+    frames: int | Sequence[int] | None = None,
+    slices: int | Sequence[int] | None = None,
 ) -> list[AnnotatedFrame]:
     """Check every annotated frame of a sequence by the headers of its files, without reading pixels.
 
@@ -95,6 +109,7 @@ def check_sequence(
         annotations: `"ST"` (silver truth) or `"GT"` (gold truth).
         ndim: Axes of a frame: 2 (y, x) or 3 (z, y, x).
         frames: Only these, see `annotated_frames`.
+        slices: Only these, see `annotated_frames`.
 
     Returns:
         The annotated frames, as `annotated_frames` gives them.
@@ -118,23 +133,45 @@ def check_sequence(
         except InputError as error:
             problems.append(error)
     _raise(list({str(problem): problem for problem in problems}.values()), Path(folder) / sequence)
-    return found if frames is None else _chosen(found, frames, _annotation_folder(Path(folder), sequence, annotations))
+    return _chosen(found, frames, slices, _annotation_folder(Path(folder), sequence, annotations))
 
 
-def _chosen(found: list[AnnotatedFrame], frames: int | Sequence[int], where: Path) -> list[AnnotatedFrame]:
-    """The annotations of some frames: `frames` of them spread evenly, or those with the numbers in `frames`."""
-    numbers = sorted({item.frame for item in found})
-    wanted = set(frames) if not isinstance(frames, int) else set(spread(numbers, frames))
-    missing = sorted(wanted - set(numbers)) if not isinstance(frames, int) else []
-    if missing or (isinstance(frames, int) and frames > len(numbers)):
+def _chosen(
+    found: list[AnnotatedFrame], frames: int | Sequence[int] | None, slices: int | Sequence[int] | None, where: Path
+) -> list[AnnotatedFrame]:
+    """The annotations of some frames, and of some slices of each."""
+    if frames is not None:
+        wanted = _wanted(sorted({item.frame for item in found}), frames, "frames", where)
+        found = [item for item in found if item.frame in wanted]
+    if slices is None:
+        return found
+    chosen = []
+    for _, group in groupby(found, key=lambda item: item.frame):
+        items = {item.z: item for item in group}
+        if whole := items.get(None):
+            items = {z: replace(whole, z=z, cut=True) for z in range(_header(whole.image).shape[0])}
+        chosen += [items[z] for z in sorted(_wanted(sorted(items), slices, "slices", where))]
+    return chosen
+
+
+def _wanted(numbers: list[int], choice: int | Sequence[int], what: str, where: Path) -> set[int]:
+    """`choice` of the numbers, spread evenly, or those that `choice` lists."""
+    counted = isinstance(choice, int)
+    missing = [] if counted else sorted(set(choice) - set(numbers))
+    if missing or (counted and choice > len(numbers)):
         raise InputError(
-            "There are fewer annotated frames than train_frames asks for",
+            f"There are fewer annotated {what} than train_{what} asks for",
             where=where,
             found=f"{len(numbers)}: {', '.join(map(str, numbers[:20]))}{', ...' * (len(numbers) > 20)}",
-            expected=f"frames {', '.join(map(str, missing))} among them" if missing else f"at least {frames}",
-            mend="correct train_frames in the data set's entry, or annotate more frames",
+            expected=f"{what} {', '.join(map(str, missing))} among them" if missing else f"at least {choice}",
+            mend=f"correct train_{what} in the data set's entry, or annotate more {what}",
         )
-    return [item for item in found if item.frame in wanted]
+    return set(spread(numbers, choice) if counted else choice)
+
+
+def count_slices(annotated: Sequence[AnnotatedFrame]) -> int:
+    """Number of annotated slices of stacks: all of a stack that is annotated as a whole."""
+    return sum(1 if item.z is not None else _header(item.image).shape[0] for item in annotated)
 
 
 def spread(items: Sequence[Item], count: int) -> list[Item]:
@@ -188,6 +225,7 @@ def read_annotated(annotated: AnnotatedFrame, ndim: int) -> tuple[np.ndarray, np
             expected="0 for what is no cell, 1 to 65535 for cells",
             mend="number the cells anew and write them as a 16 bit TIFF",
         )
+    labels = labels[annotated.z] if annotated.cut else labels
     return read_frame(annotated.image, ndim, annotated.z), labels.astype(np.uint16, copy=False)
 
 
@@ -367,7 +405,7 @@ def _check_labels(item: AnnotatedFrame, labels: _Header, image: _Header | None, 
         return
     if item.z is not None and item.z >= image.shape[0]:
         raise _no_such_slice(item.labels, item.z, image)
-    expected = image.shape if item.z is None else image.shape[1:]
+    expected = image.shape if item.z is None or item.cut else image.shape[1:]
     if labels.shape != expected:
         raise InputError(
             "A frame and its annotation differ in shape",

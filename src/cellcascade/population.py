@@ -147,7 +147,7 @@ def compose(
     shape = tuple(settings.frame_shape or frames["frame_shape"])
     spacing = (size_um[0] / size_um[-1] if len(shape) == 3 else 1.0, 1.0, 1.0)
     canvas = Canvas((1, *shape)[-3:], spacing=spacing, gap=settings.gap, reach=max(settings.reach, settings.rim))
-    wanted = _number(settings, frames, shape, generator)
+    wanted = _number(settings, frames, shape, library.height, generator)
     placed = place_cells(library, canvas, wanted, settings=settings, generator=generator)
     counts = sample_background(model, shape, generator).reshape(canvas.shape)
     scores = sample_noise(model, shape, generator).reshape(canvas.shape)
@@ -266,25 +266,30 @@ def _shot_noise(light: np.ndarray, gain: float, scores: np.ndarray) -> np.ndarra
 
 
 def _check_number(settings: Population, frames: Mapping[str, Any], crops: str | Path) -> None:
-    if settings.cells_per_image is None and not frames["cells_per_frame"]:
+    if settings.cells_per_image is None and not (frames["cells_per_frame"] or frames.get("cells_per_slice")):
         raise InputError(
             "Nothing says how many cells an image has",
             where="population.cells_per_image",
-            found=f"null, and {crops} has no completely annotated frame to count cells in",
+            found=f"null, and {crops} has no annotated frame to count cells in",
             expected="a range such as [20, 60]",
             mend="set population.cells_per_image of this data set",
         )
 
 
 def _number(
-    settings: Population, frames: Mapping[str, Any], shape: Sequence[int], generator: np.random.Generator
+    settings: Population, frames: Mapping[str, Any], shape: Sequence[int], height: float, generator: np.random.Generator
 ) -> int:
-    """Number of cells of an image: of the range, or of a random real frame, as dense on a canvas of another size."""
+    """Number of cells of an image: of the range, or of a random real frame, as dense on a canvas of another size.
+
+    Of stacks in which single slices are annotated, it is the number with which a slice shows as many cells as those:
+    a cell of the mean `height`, in slices, is seen in that many of them.
+    """
     if settings.cells_per_image is not None:
         low, high = settings.cells_per_image
         return int(generator.integers(low, high + 1))
     share = np.prod(shape) / np.prod(frames["frame_shape"])
-    return int(round(int(generator.choice(frames["cells_per_frame"])) * share))
+    counts = frames["cells_per_frame"] or [n * frames["frame_shape"][0] / height for n in frames["cells_per_slice"]]
+    return int(round(float(generator.choice(counts)) * share))
 
 
 def _write_tables(folder: Path, rows: list[dict], cells: list[dict], ndim: int) -> None:

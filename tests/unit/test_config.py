@@ -60,13 +60,15 @@ VARIANTS = {
     "A_1_rho": {"inherits": "A_1", "texture": {"rho": 0.0}},
     "B": {"inherits": "A", "folder": "Other"},
     "B_1": {"inherits": "B", "train_frames": 1},
+    "C": {"folder": "Stacks", "voxel_size_um": [1.0, 0.5, 0.5]},
+    "C_3": {"inherits": "C", "train_slices": 3},
 }
 
 
 def test_variants_are_left_out_of_all_and_form_curves_and_ablations():
     config = load_config({"datasets": VARIANTS})
-    assert config.selected == ["A", "B"]
-    assert config.learning_curves == [["A_1", "A_2", "A"], ["B_1", "B"]]
+    assert config.selected == ["A", "B", "C"]
+    assert config.learning_curves == [["A_1", "A_2", "A"], ["B_1", "B"], ["C_3", "C"]]
     assert config.ablations == [("A", "A_rho"), ("A_1", "A_1_rho")]
     one = load_config({"datasets": VARIANTS, "run": ["B", "A_rho"]})
     assert one.selected == ["B", "A_rho"] and one.learning_curves == [["B_1", "B"]] and one.ablations == []
@@ -75,6 +77,10 @@ def test_variants_are_left_out_of_all_and_form_curves_and_ablations():
 def test_models_of_other_frames_are_not_reused_and_folders_of_results_are_no_names():
     (found,) = problems({"datasets": {**VARIANTS, "A_1": {"inherits": "A", "models_from": "A", "train_frames": 1}}})
     assert "datasets.A_1.models_from 'A': its models learned from other train_frames" in found
+    (found,) = problems({"datasets": {**VARIANTS, "C_3": {"inherits": "C", "models_from": "C", "train_slices": 3}}})
+    assert "datasets.C_3.models_from 'C': its models learned from other train_frames or train_slices" in found
+    (found,) = problems({"datasets": {"A": {**PLANE, "train_slices": 3}}})
+    assert "train_slices 3 is for stacks" in found
     (found,) = problems({"datasets": {"overview": PLANE}})
     assert "results/overview holds something else" in found
 

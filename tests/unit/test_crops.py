@@ -1,5 +1,6 @@
 """Crops: which cells are cut, and that each is alone on its background."""
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,7 @@ import tifffile
 from scipy import ndimage
 
 from cellcascade.crops import Crops, make_crops, read_crops, to_counts, to_unit
+from cellcascade.ctc import ALL
 from cellcascade.errors import InputError
 from cellcascade.shards import digest
 from tests.ctc_data import (
@@ -25,7 +27,7 @@ from tests.ctc_data import (
 )
 
 
-def cut(folder: Path, *, annotations: str = "ST", ndim: int = 2, dataset: str = "toy", **settings):
+def cut(folder: Path, *, annotations: str = "ST", ndim: int = 2, dataset: str = "toy", annotated=ALL, **settings):
     """Make crops beside the data; gives the crops and the table, indexed by frame and label."""
     store, table = folder.parent / "crops.zarr.zip", folder.parent / "crops.csv"
     make_crops(
@@ -34,6 +36,7 @@ def cut(folder: Path, *, annotations: str = "ST", ndim: int = 2, dataset: str = 
         annotations,
         dataset=dataset,
         voxel_size_um=(1.0, 0.5, 0.5)[-ndim:],
+        annotated=annotated,
         settings={"size": 48, **settings},
         store=store,
         table=table,
@@ -283,6 +286,18 @@ def test_touching_cells_are_parted_in_their_own_slice(tmp_path):
     assert crops.image[i][near].max() < 60
 
 
+def test_some_slices_of_a_dense_annotation_are_as_good_as_sparse_gold(tmp_path):
+    folder = write_3d(tmp_path / "Toy", annotations="GT")
+    dense, _ = cut(folder, annotations="GT", ndim=3, size=40, annotated={"frames": [0], "slices": [4, 7]})
+    shutil.rmtree(folder / "01_GT")
+    write_sparse_gold(folder, scene=scene_3d(), slices=[(0, 4), (0, 7)])
+    sparse, _ = cut(folder, annotations="GT", ndim=3, size=40)
+    assert dense.z.tolist() == sparse.z.tolist() == [4, 4, 7, 7]
+    for name in ("image", "mask", "widest", "brightness"):
+        assert np.array_equal(getattr(dense, name), getattr(sparse, name))
+    assert dense.attrs["cells_per_slice"] == sparse.attrs["cells_per_slice"]
+
+
 def test_sparse_gold(tmp_path):
     folder = write_3d(tmp_path / "Toy")
     write_sparse_gold(folder, scene=scene_3d(), slices=[(0, 4), (1, 7)], digits=4)
@@ -294,6 +309,7 @@ def test_sparse_gold(tmp_path):
     assert crops.mask[0].sum() == (labels[4] == 1).sum()
     assert list(table.z) == [4, 4, 4, 7, 7, 7]
     assert crops.attrs["cells_per_frame"] == []
+    assert crops.attrs["cells_per_slice"] == [3.0, 3.0]
     assert crops.attrs["frame_shape"] == [12, 64, 72]
     inside = crops.mask[0] > 0
     raw, _ = raw_crop(tifffile.imread(folder / "01" / "t000.tif")[4], labels[4], 1, crops.mask[0])

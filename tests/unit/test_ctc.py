@@ -91,6 +91,29 @@ def test_sparse_gold_gives_the_slice(data_3d, digits):
     assert np.array_equal(labels, scene_3d().labels()[3])
 
 
+def test_some_slices_of_stacks(data_3d):
+    write_sparse_gold(data_3d, scene=scene_3d(), slices=[(0, 3), (0, 5), (0, 9), (2, 6)])
+
+    def chosen(annotations, **annotated):
+        found = ctc.annotated_frames(data_3d, "01", annotations, **annotated)
+        assert ctc.check_sequence(data_3d, "01", annotations, 3, **annotated) == found
+        return [(item.frame, item.z) for item in found]
+
+    assert chosen("ST", slices=3) == [(0, 2), (0, 6), (0, 10), (2, 2), (2, 6), (2, 10)]
+    assert chosen("ST", frames=[2], slices=[7, 4]) == [(2, 4), (2, 7)]
+    assert chosen("GT", slices=1) == [(0, 5), (2, 6)]
+    assert chosen("GT", frames=[0], slices=2) == [(0, 3), (0, 9)]
+    with pytest.raises(InputError, match="annotated slices than train_slices asks for"):
+        chosen("GT", slices=2)
+    with pytest.raises(InputError, match="slices 12 among them"):
+        chosen("ST", slices=[3, 12])
+    found = ctc.annotated_frames(data_3d, "01", "ST", slices=[4])
+    image, labels = ctc.read_annotated(found[1], 3)
+    assert np.array_equal(image, tifffile.imread(data_3d / "01" / "t002.tif")[4])
+    assert np.array_equal(labels, scene_3d().labels()[4])
+    assert ctc.count_slices(found) == 2 and ctc.count_slices(ctc.annotated_frames(data_3d, "01", "ST")) == 24
+
+
 def test_dense_3d(data_3d):
     annotated = ctc.check_sequence(data_3d, "01", "ST", 3)[0]
     image, labels = ctc.read_annotated(annotated, 3)

@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 import tifffile
 
+from cellcascade.ctc import ALL
 from cellcascade.errors import InputError
 from cellcascade.metrics import population
 from cellcascade.ngff import write_image
@@ -100,7 +101,9 @@ def test_the_table_holds_the_chosen_frames_and_every_image(tmp_path):
         image = frame(two, 3 + index)
         write_image(tmp_path / "made" / f"img-{index:05d}.ome.zarr", image, two, voxel_size_um=(0.5, 0.5), levels=1)
     out = tmp_path / "population.csv"
-    population.compare(tmp_path / "real", "01", "GT", frames=[0, 1], synthetic=tmp_path / "made", table=out)
+    population.compare(
+        tmp_path / "real", "01", "GT", annotated={"frames": [0, 1]}, synthetic=tmp_path / "made", table=out
+    )
     rows = pd.read_csv(out).set_index("property")
     assert list(rows.index) == list(population.PROPERTIES)
     assert rows.loc["cells_per_image", ["real_mean", "synthetic_mean", "n_real", "n_synthetic"]].tolist() == [
@@ -121,7 +124,7 @@ def test_of_many_images_some_are_measured(tmp_path, monkeypatch):
     for index in range(4):
         shown = labels if index in (0, 3) else squares((10, 10), (30, 30))
         write_image(tmp_path / f"img-{index:05d}.ome.zarr", frame(shown), shown, voxel_size_um=(1, 1), levels=1)
-    population.compare(tmp_path / "real", "01", "GT", frames=None, synthetic=tmp_path, table=tmp_path / "p.csv")
+    population.compare(tmp_path / "real", "01", "GT", annotated=ALL, synthetic=tmp_path, table=tmp_path / "p.csv")
     cells = pd.read_csv(tmp_path / "p.csv").set_index("property").loc["cells_per_image"]
     assert cells.n_synthetic == 2 and cells.synthetic_mean == 1
 
@@ -134,7 +137,7 @@ def test_slices_annotated_alone_leave_the_real_columns_empty(tmp_path):
     whole.unlink()
     tifffile.imwrite(whole.with_name("man_seg_000_001.tif"), labels[1])
     write_image(tmp_path / "img-00000.ome.zarr", frame(labels), labels, voxel_size_um=(1, 1, 1), levels=1)
-    population.compare(tmp_path / "real", "01", "GT", frames=None, synthetic=tmp_path, table=tmp_path / "p.csv")
+    population.compare(tmp_path / "real", "01", "GT", annotated=ALL, synthetic=tmp_path, table=tmp_path / "p.csv")
     rows = pd.read_csv(tmp_path / "p.csv")
     assert (rows.n_real == 0).all() and rows.real_mean.isna().all()
     assert rows.set_index("property").loc["cells_per_image", "synthetic_mean"] == 1
@@ -144,7 +147,7 @@ def test_a_real_embryo_against_itself_agrees(tmp_path):
     image, labels = (tifffile.imread(next((EMBRYO / place).glob("*.tif"))) for place in ("01", "01_ST/SEG"))
     made = tmp_path / "img-00000.ome.zarr"
     write_image(made, image, labels.astype(np.uint16), voxel_size_um=(1.75, 0.8, 0.8), levels=1)
-    population.compare(EMBRYO, "01", "ST", frames=None, synthetic=tmp_path, table=tmp_path / "p.csv")
+    population.compare(EMBRYO, "01", "ST", annotated=ALL, synthetic=tmp_path, table=tmp_path / "p.csv")
     rows = pd.read_csv(tmp_path / "p.csv").set_index("property")
     assert rows.real_mean.tolist() == rows.synthetic_mean.tolist()
     assert rows.loc["cells_per_image", "real_mean"] == 16
@@ -153,4 +156,4 @@ def test_a_real_embryo_against_itself_agrees(tmp_path):
 
 def test_no_image_is_an_input_error(tmp_path):
     with pytest.raises(InputError, match="no synthetic image"):
-        population.compare(EMBRYO, "01", "ST", frames=None, synthetic=tmp_path, table=tmp_path / "p.csv")
+        population.compare(EMBRYO, "01", "ST", annotated=ALL, synthetic=tmp_path, table=tmp_path / "p.csv")

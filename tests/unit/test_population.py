@@ -29,7 +29,9 @@ def wedge(size, rng):
     return mask
 
 
-def write_inputs(folder, *, ndim=2, cells=10, shape=(200, 240), size=32, cells_per_frame=(12,), level=LEVEL, shards=2):
+def write_inputs(
+    folder, *, ndim=2, cells=10, shape=(200, 240), size=32, cells_per_frame=(12,), level=LEVEL, shards=2, per_slice=()
+):
     """Texture shards, a background model and a crops store of noise with a known level."""
     rng = np.random.default_rng(0)
     slices = 1 if ndim == 2 else 5
@@ -60,6 +62,7 @@ def write_inputs(folder, *, ndim=2, cells=10, shape=(200, 240), size=32, cells_p
         "frame_shape": list(shape),
         "frame_dtype": "uint16",
         "cells_per_frame": list(cells_per_frame),
+        "cells_per_slice": list(per_slice),
     }
     write_shard(folder / "crops.zarr.zip", schema="crops/1", arrays={"z": np.zeros(1)}, attributes=frames)
     return {"textures": paths, "background": folder / "background.zarr.zip", "crops": folder / "crops.zarr.zip"}
@@ -251,7 +254,16 @@ def test_attributes_name_seed_and_source_cells_and_skip_invalid_ones(tmp_path):
     assert 1 not in set(table["source_cell"]) and table["source_cell"].nunique() > 3
 
 
-def test_sparse_annotation_needs_a_range_of_cells(tmp_path):
+def test_annotated_slices_say_how_many_cells_a_stack_has(tmp_path):
+    inputs = write_inputs(tmp_path, ndim=3, shape=(40, 200, 200), cells_per_frame=(), per_slice=(3.0,))
+    folder = make(tmp_path / "out", inputs, images=(0, 6))
+    assert set(pd.read_csv(folder / "images.csv")["cells"]) == {24}  # 3 a slice, 40 slices, cells 5 slices high
+    labels = [opened(folder, index)[1] for index in range(6)]
+    seen = np.mean([len(np.unique(plane)) - 1 for stack in labels for plane in stack])
+    assert seen == pytest.approx(3, rel=0.25)  # the border cuts some
+
+
+def test_without_counted_cells_a_range_is_needed(tmp_path):
     inputs = write_inputs(tmp_path, cells_per_frame=())
     with pytest.raises(InputError, match="population.cells_per_image"):
         make(tmp_path / "out", inputs)

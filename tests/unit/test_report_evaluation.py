@@ -25,7 +25,9 @@ def seg_table(dataset="TOY", shift=0.0, frames=5, seeds=3, reference="silver", o
         for name, segs in SEEDS.items()
         for seed, seg in enumerate(segs[:seeds])
     ]
-    table = pd.DataFrame(rows, columns=["regime", "seed", "seg"]).assign(dataset=dataset, train_frames=frames)
+    table = pd.DataFrame(rows, columns=["regime", "seed", "seg"]).assign(
+        dataset=dataset, train_frames=frames, train_slices=np.nan
+    )
     table = table.assign(reference=reference, n_objects=objects, precision=0.9, recall=0.8, f1=0.85, f1_60=0.8)
     return table.assign(
         f1_70=0.7, f1_80=0.5, f1_90=0.2, steps=300, diameter=21.5, real_share=0.5, start="scratch", frames=4

@@ -11,6 +11,7 @@ import torch
 from cellpose.models import CellposeModel
 
 from cellcascade import training
+from cellcascade.ctc import ALL
 from cellcascade.errors import InputError
 from cellcascade.ngff import write_image
 from cellcascade.segmentation import cellpose, scoring
@@ -62,7 +63,7 @@ def data(tmp_path):
 
 def real(data, **other) -> dict:
     frames = {"folder": data / "D", "sequence": "01", "annotations": "ST", "voxel_size_um": (1.0, 1.0)}
-    return {**frames, "train_frames": None, **other}
+    return {**frames, "annotated": ALL, **other}
 
 
 def train(data, regime, name="net", **other):
@@ -81,15 +82,15 @@ def equal(first: dict, second: dict) -> bool:
 def test_real_planes_are_those_of_the_chosen_frames_alone(data):
     common = {"orientations": True, "most": 10}
     every = real_planes(**real(data), **common)
-    one = real_planes(**real(data, train_frames=1), **common)
-    named = real_planes(**real(data, train_frames=[2]), **common)
+    one = real_planes(**real(data, annotated={"frames": 1}), **common)
+    named = real_planes(**real(data, annotated={"frames": [2]}), **common)
     assert (every.frames, one.frames, named.frames) == (3, 1, 1) and len(one.images) == 1
     assert np.array_equal(one.images[0], every.images[1]) and np.array_equal(named.images[0], every.images[2])
     assert every.diameter == pytest.approx(16, abs=0.5)
     with pytest.raises(InputError, match="fewer annotated frames"):
-        real_planes(**real(data, train_frames=4), **common)
+        real_planes(**real(data, annotated={"frames": 4}), **common)
     with pytest.raises(InputError, match="frames 7 among them"):
-        real_planes(**real(data, train_frames=[1, 7]), **common)
+        real_planes(**real(data, annotated={"frames": [1, 7]}), **common)
 
 
 def test_planes_of_stacks_show_the_three_orientations_with_square_pixels(tmp_path):
@@ -214,7 +215,7 @@ def test_a_perfect_prediction_scores_one_in_3d_and_on_single_slices(tmp_path, mo
         tifffile.imwrite(folder / f"02_GT/SEG/man_seg_000_{z:03d}.tif", labels[z])
     tifffile.imwrite(folder / "02_GT/SEG/man_seg001.tif", labels)
     (tmp_path / "config.json").write_text(
-        json.dumps({"train_frames": 1, "start": "x", "steps": 1, "diameter": 16, "real_share": 1.0})
+        json.dumps({"train_frames": 1, "train_slices": 10, "start": "x", "steps": 1, "diameter": 16, "real_share": 1.0})
     )
     shutil.copy(tmp_path / "config.json", tmp_path / "model")
     asked = []

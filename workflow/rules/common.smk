@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 from cellcascade.config import load_config
-from cellcascade.ctc import check_sequence
+from cellcascade.ctc import ALL, check_sequence
 from cellcascade.errors import InputError
 from cellcascade.segmentation.scoring import reference_annotations
 from cellcascade.seeds import seed_for
@@ -111,7 +111,7 @@ def frames_of(name):
     """Checked annotated frames of a data set's training sequence, by the headers of their files."""
     data = CONFIG.datasets[name]
     folder = Path(CONFIG.data_root) / data.folder
-    return check_sequence(folder, data.train_sequence, data.annotations, data.ndim, data.train_frames)
+    return check_sequence(folder, data.train_sequence, data.annotations, data.ndim, **data.annotated)
 
 
 @functools.cache
@@ -159,7 +159,7 @@ def real_frames(wildcards):
         "sequence": data.train_sequence,
         "annotations": data.annotations,
         "voxel_size_um": data.voxel_size_um,
-        "train_frames": data.train_frames,
+        "annotated": data.annotated,
     }
 
 

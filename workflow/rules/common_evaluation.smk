@@ -36,7 +36,7 @@ def network_folder(name, regime, seed):
     """Folder of a Cellpose; without synthetic images it is that of the data set of which this one is an ablation."""
     data = CONFIG.datasets[name]
     parent = CONFIG.datasets.get(CONFIG.parent_of(name))
-    learned = ("train_frames", "annotations", "voxel_size_um", "test_sequence", "evaluation")
+    learned = ("annotated", "annotations", "voxel_size_um", "test_sequence", "evaluation")
     if regime in ("none", "real") and parent and all(getattr(data, key) == getattr(parent, key) for key in learned):
         return network_folder(data.inherits, regime, seed)
     return f"results/{name}/evaluation/cellpose/{regime}-{seed}"

@@ -16,7 +16,7 @@ use rule crops as test_crops with:
         sequence=lambda wildcards: entry(wildcards).test_sequence,
         annotations=test_annotations,
         voxel_size_um=lambda wildcards: entry(wildcards).voxel_size_um,
-        train_frames=None,
+        annotated=ALL,
         settings=settings_of("crops"),
         version=STAGE_VERSIONS["crops"],
 
@@ -97,7 +97,7 @@ rule evaluate_population:
         folder=data_folder,
         sequence=lambda wildcards: entry(wildcards).train_sequence,
         annotations=lambda wildcards: entry(wildcards).annotations,
-        frames=lambda wildcards: entry(wildcards).train_frames,
+        annotated=lambda wildcards: entry(wildcards).annotated,
         version=STAGE_VERSIONS["evaluate_population"],
     script:
         "../../scripts/evaluate_population.py"

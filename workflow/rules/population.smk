@@ -18,7 +18,7 @@ rule background:
         sequence=lambda wildcards: entry(wildcards).train_sequence,
         annotations=lambda wildcards: entry(wildcards).annotations,
         voxel_size_um=lambda wildcards: entry(wildcards).voxel_size_um,
-        train_frames=lambda wildcards: entry(wildcards).train_frames,
+        annotated=lambda wildcards: entry(wildcards).annotated,
         settings=settings_of("population"),
         version=STAGE_VERSIONS["background"],
     script:

@@ -1,6 +1,6 @@
 """Synthetic images against real frames: how many cells, how close together, on what background, with what rims."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import product
 from pathlib import Path
 
@@ -103,7 +103,7 @@ def compare(
     sequence: str,
     annotations: str,
     *,
-    frames: Sequence[int] | int | None,
+    annotated: Mapping[str, int | Sequence[int] | None],
     synthetic: str | Path,
     table: str | Path,
 ) -> None:
@@ -116,7 +116,7 @@ def compare(
         folder: The data set's folder.
         sequence: Sequence, e.g. `"01"`.
         annotations: `"ST"` (silver truth) or `"GT"` (gold truth).
-        frames: The annotated frames to use, as `ctc.annotated_frames` takes them; `None` for all.
+        annotated: Only these annotations, `frames` and `slices` as `ctc.annotated_frames` takes them.
         synthetic: Folder of synthetic images, `img-*.ome.zarr`; of more than 100, every so many are measured.
         table: CSV to write, the columns of `texture.compare_values` with a row for each of `PROPERTIES`.
 
@@ -133,7 +133,7 @@ def compare(
             mend=f"delete {synthetic} and rerun snakemake, with images above 0",
         )
     size_um = read_image(paths[0]).voxel_size_um
-    dense = [item for item in annotated_frames(folder, sequence, annotations, frames) if item.z is None]
+    dense = [item for item in annotated_frames(folder, sequence, annotations, **annotated) if item.z is None]
     real = _joined(measure(*read_annotated(item, len(size_um)), size_um) for item in dense)
     chosen = [paths[i] for i in np.unique(np.linspace(0, len(paths) - 1, MOST_IMAGES).round().astype(int))]
     made = _joined(measure(image, labels, size_um) for image, labels in _images(chosen))

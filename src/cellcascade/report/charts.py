@@ -137,25 +137,26 @@ def forest(rows: Sequence[Mapping]) -> Figure:
     return figure
 
 
-def learning_curves(seg: pd.DataFrame, references: Sequence[str]) -> Figure:
-    """SEG against the number of annotated training frames, with and without synthetic images.
+def learning_curves(seg: pd.DataFrame, references: Sequence[str], unit: str) -> Figure:
+    """SEG against how much was annotated, with and without synthetic images.
 
     Args:
-        seg: Rows of `seg.csv` of the data sets that form the curve.
+        seg: Rows of `seg.csv` of the data sets that form the curve, and `annotated`, the number of frames or slices.
         references: The kinds of truth, one panel each.
+        unit: What `annotated` counts, for the axis.
     """
     figure = Figure(figsize=(min(5.55 * len(references), 11.1), 3.9), layout="constrained")
     for axes, name in zip(figure.subplots(1, len(references), squeeze=False)[0], references):
         chosen = seg[seg["reference"] == name]
-        frames = sorted(chosen["train_frames"].unique())
+        counts = sorted(chosen["annotated"].unique())
         for regime in ("real", "both"):
             _curve(axes, chosen[chosen["regime"] == regime], regime)
         _generalist(axes, chosen.loc[chosen["regime"] == "none", "seg"])
         axes.set_xscale("log")
-        axes.set_xticks(frames, [f"{int(count)}" for count in frames])
+        axes.set_xticks(counts, [f"{count}" for count in counts])
         axes.xaxis.set_minor_locator(NullLocator())
         quiet(axes, f"SEG, {name} truth")
-        axes.set_xlabel("annotated training frames", fontsize=8, color=INK)
+        axes.set_xlabel(f"annotated training {unit}", fontsize=8, color=INK)
         axes.legend(ncols=3, frameon=False, fontsize=8.5, labelcolor=INK, loc="lower right", bbox_to_anchor=(1, 0.99))
     return figure
 
@@ -174,8 +175,8 @@ def _generalist(axes: Axes, seg: pd.Series) -> None:
 
 def _curve(axes: Axes, seg: pd.DataFrame, regime: str) -> None:
     colour, shift = COLOURS[regime], {"real": 0.97, "both": 1.03}[regime]
-    by_frames = seg.groupby("train_frames")["seg"]
-    mean, spread = by_frames.mean(), by_frames.std().fillna(0)
+    by_count = seg.groupby("annotated")["seg"]
+    mean, spread = by_count.mean(), by_count.std().fillna(0)
     axes.fill_between(mean.index, mean - spread, mean + spread, color=colour, alpha=0.16, lw=0)
     axes.plot(mean.index, mean, color=colour, lw=2, marker="o", ms=5, label=regime.capitalize())
-    axes.scatter(seg["train_frames"] * shift, seg["seg"], s=14, color=colour, alpha=0.55, lw=0, zorder=3)
+    axes.scatter(seg["annotated"] * shift, seg["seg"], s=14, color=colour, alpha=0.55, lw=0, zorder=3)

@@ -20,7 +20,10 @@ REGIMES = {
 }
 DISTANCES = ("property", "real_mean", "real_std", "synthetic_mean", "synthetic_std", "w1_over_std")
 COLUMNS = {
-    "seg": ("dataset", "regime", "train_frames", "seed", "reference", "seg", "n_objects", "precision", "recall", "f1"),
+    "seg": (
+        *("dataset", "regime", "train_frames", "train_slices", "seed", "reference"),
+        *("seg", "n_objects", "precision", "recall", "f1"),
+    ),
     "gain": ("dataset", "reference", "train_frames", "regime", "gain", "low", "high", "seeds"),
     "fid": ("features", "metric", "pair", "value", "low", "high", "n", "warning"),
     "shape": DISTANCES,
@@ -89,6 +92,22 @@ def mean_and_spread(values: pd.Series, form: str = ".3f") -> str:
     return f"{format(values.mean(), form)}{spread}" if len(values) else "–"
 
 
+def annotated(seg: pd.DataFrame) -> pd.Series:
+    """How much was annotated, by row of `seg.csv`: slices of stacks, frames in 2D."""
+    return seg["train_slices"].fillna(seg["train_frames"]).astype(int)
+
+
+def annotated_unit(seg: pd.DataFrame) -> str:
+    """What `annotated` counts."""
+    return "slices" if seg["train_slices"].notna().any() else "frames"
+
+
+def annotated_text(seg: pd.DataFrame) -> str:
+    """How much was annotated for one data set, e.g. `48 annotated frames`."""
+    count, unit = annotated(seg).max(), annotated_unit(seg)
+    return f"{count} annotated {unit if count > 1 else unit[:-1]}"
+
+
 def main_reference(seg: pd.DataFrame) -> str:
     """The truth that annotates most objects, which says most."""
     return seg.groupby("reference")["n_objects"].max().idxmax()
@@ -119,8 +138,7 @@ def verdict(tables: Mapping[str, pd.DataFrame]) -> Verdict:
         )
     row = rows.iloc[-1]
     seeds = "1 seed" if row.seeds == 1 else f"{int(row.seeds)} seeds"
-    frames = "1 annotated frame" if row.train_frames == 1 else f"{int(row.train_frames)} annotated frames"
-    facts = f"{seeds}, {reference} truth, models from {frames}."
+    facts = f"{seeds}, {reference} truth, models from {annotated_text(tables['seg'])}."
     kind, words = judge(row.gain, row.low, row.high)
     limits = f"95 % interval {interval(row.low, row.high)}, " if interval(row.low, row.high) else ""
     return Verdict(signed(row.gain), f"SEG of Both over Real: {words}. {_first_upper(limits + facts)}", kind)

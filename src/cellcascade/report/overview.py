@@ -127,7 +127,7 @@ def seg_rows(tables: Tables) -> list[dict]:
                 {
                     "dataset": name,
                     "reference": reference,
-                    "frames": int(chosen["train_frames"].max()),
+                    "annotated": findings.annotated_text(chosen).replace(" annotated", ""),
                     "objects": int(chosen["n_objects"].max()),
                     "seeds": int(chosen.groupby("regime")["seed"].nunique().max()),
                     "start": ", ".join(dict.fromkeys(starts)) or "–",
@@ -158,26 +158,30 @@ def learning_curve(names: Sequence[str], tables: Tables) -> dict | None:
     segs = [tables[name]["seg"] for name in names if "seg" in tables.get(name, {})]
     if not segs:
         return None
-    seg = pd.concat(segs)
+    seg = pd.concat(segs).assign(annotated=findings.annotated)
     references = sorted(seg["reference"].unique(), reverse=True)
-    gain = pd.concat([tables[name]["gain"] for name in names if "gain" in tables.get(name, {})] or [pd.DataFrame()])
+    no_gain = pd.DataFrame(columns=findings.COLUMNS["gain"])
+    gain = pd.concat([tables[name]["gain"] for name in names if "gain" in tables.get(name, {})] or [no_gain])
     rows = []
     for reference in references:
-        for frames, part in seg[seg["reference"] == reference].groupby("train_frames"):
+        for (annotated, name), part in seg[seg["reference"] == reference].groupby(["annotated", "dataset"]):
             by = [part.loc[part["regime"] == regime, "seg"] for regime in ("real", "both")]
-            row = {"reference": reference, "frames": int(frames), "values": [findings.mean_and_spread(v) for v in by]}
-            over = gain.query("reference == @reference and train_frames == @frames and regime == 'both'")
+            row = {"reference": reference, "annotated": int(annotated)}
+            row["values"] = [findings.mean_and_spread(values) for values in by]
+            over = gain[(gain["dataset"] == name) & (gain["reference"] == reference) & (gain["regime"] == "both")]
             known = len(over) > 0
             row["gain"] = findings.signed(over["gain"].iloc[0]) if known else "–"
             row["interval"] = findings.interval(*over[["low", "high"]].iloc[0]) if known else ""
             row["seeds"] = int(over["seeds"].iloc[0]) if known else "–"
             rows.append(row)
+    unit = findings.annotated_unit(seg)
     note = "Points: single trainings; lines: their means; bands: ± one standard deviation over seeds."
     width = min(556 * len(references), 1112)
-    chart = Picture(figures.figure_uri(charts.learning_curves(seg, references)), "learning curve", note, width)
+    chart = Picture(figures.figure_uri(charts.learning_curves(seg, references, unit)), "learning curve", note, width)
     common = os.path.commonprefix(list(names)).rstrip("_-") or names[-1]
     return {
         "title": common,
+        "unit": unit,
         "chart": chart,
         "rows": rows,
         "missing": [n for n in names if "seg" not in tables.get(n, {})],

@@ -19,7 +19,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from cellcascade import training
-from cellcascade.ctc import annotated_frames
+from cellcascade.ctc import annotated_frames, count_slices
 from cellcascade.errors import InputError
 from cellcascade.seeds import seed_for
 from cellcascade.segmentation.planes import Planes, normalise, real_planes, synthetic_planes
@@ -54,7 +54,7 @@ def train(
 
     Args:
         regime: none, real, synthetic or both.
-        real: The real training frames: folder, sequence, annotations, voxel_size_um and train_frames.
+        real: The real training frames: folder, sequence, annotations, voxel_size_um and annotated.
         synthetic: Folder of the synthetic images; needed for synthetic and both.
         start: Weights to start from; `None` for random ones.
         settings: The `evaluation.cellpose` block.
@@ -73,7 +73,7 @@ def train(
     diameter = float(np.average([source.diameter for source in sources], weights=share))
     net = _network(start, block, seed).to(target)
     net.diam_labels.data.fill_(diameter)
-    frames = annotated_frames(real["folder"], real["sequence"], real["annotations"], real["train_frames"])
+    frames = annotated_frames(real["folder"], real["sequence"], real["annotations"], **real["annotated"])
     log = pd.DataFrame(columns=["step", "loss", "learning_rate", "seconds"])
     if regime != "none":
         samples = [_samples(source, target) for source in sources]
@@ -102,6 +102,7 @@ def train(
             "planes": {name: len(s.images) for name, s in zip(_kinds(regime), sources)},
             "images": {name: s.frames for name, s in zip(_kinds(regime), sources)},
             "train_frames": len({item.frame for item in frames}),
+            "train_slices": count_slices(frames) if len(real["voxel_size_um"]) == 3 else None,
         },
     )
     training.write_table(Path(table), log)

@@ -4,7 +4,7 @@ Of stacks, Cellpose learns planes of the three orientations, z stretched to the 
 when it segments a stack by the flows of all three. Free of torch.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -45,7 +45,7 @@ def real_planes(
     annotations: str,
     *,
     voxel_size_um: Sequence[float],
-    train_frames: int | Sequence[int] | None,
+    annotated: Mapping[str, int | Sequence[int] | None],
     orientations: bool,
     most: int,
 ) -> Planes:
@@ -56,7 +56,7 @@ def real_planes(
         sequence: Sequence, e.g. `"01"`.
         annotations: `"ST"` (silver truth) or `"GT"` (gold truth).
         voxel_size_um: Size of a pixel, ([z,] y, x).
-        train_frames: Only these annotated frames, see `ctc.annotated_frames`.
+        annotated: Only these annotations, `frames` and `slices` as `ctc.annotated_frames` takes them.
         orientations: Of stacks that are annotated as a whole, XZ and YZ planes beside the XY planes.
         most: Largest number of planes.
 
@@ -64,7 +64,7 @@ def real_planes(
         InputError: The data cannot be used, or hold no labelled cell.
     """
     ndim = len(voxel_size_um)
-    found = annotated_frames(folder, sequence, annotations, train_frames)
+    found = annotated_frames(folder, sequence, annotations, **annotated)
 
     def pairs() -> Iterator[tuple[Pair, np.ndarray]]:
         for item in found:

@@ -151,4 +151,4 @@ def _row(reference: str, items: Sequence[AnnotatedFrame], made: Mapping[int, np.
 
 
 def _facts(about: Mapping) -> dict:
-    return {name: about[name] for name in ("train_frames", "start", "steps", "diameter", "real_share")}
+    return {name: about[name] for name in ("train_frames", "train_slices", "start", "steps", "diameter", "real_share")}
