@@ -6,7 +6,6 @@ A data set folder holds `01/t000.tif` (frames), `01_ST/SEG/man_seg000.tif` (silv
 """
 
 import re
-import struct
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
@@ -14,16 +13,15 @@ from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
-import tifffile
 
 from cellcascade.errors import InputError
+from cellcascade.tiff import Header, read_frame_header, read_header, read_pixels
 
 Item = TypeVar("Item")
 
 FRAME = re.compile(r"t(\d{3,4})\.tif")
 LABELS = re.compile(r"man_seg(\d{3,4})\.tif|man_seg_(\d{3,4})_(\d{3,4})\.tif")
 ALL: Mapping[str, None] = {"frames": None, "slices": None}  # every annotation of a sequence
-READ_ERRORS = (OSError, ValueError, IndexError, KeyError, struct.error, RuntimeError, tifffile.TiffFileError)
 
 
 @dataclass(frozen=True)
@@ -43,13 +41,6 @@ class AnnotatedFrame:
     labels: Path
     z: int | None
     cut: bool = False
-
-
-@dataclass(frozen=True)
-class _Header:
-    shape: tuple[int, ...]
-    dtype: np.dtype
-    colour: bool
 
 
 def missing_folder(folder: str | Path) -> InputError:
@@ -118,18 +109,18 @@ def check_sequence(
         InputError: With every problem of the sequence at once.
     """
     found, problems = _pair(Path(folder), sequence, annotations)
-    headers: dict[Path, _Header] = {}
+    headers: dict[Path, Header] = {}
     first: Path | None = None
     for item in found:
         try:
             if item.image not in headers:
-                headers[item.image] = _image_header(item.image, ndim)
+                headers[item.image] = read_frame_header(item.image, ndim)
                 first = first or item.image
                 _check_same(item.image, headers[item.image], first, headers[first])
         except InputError as error:
             problems.append(error)
         try:
-            _check_labels(item, _header(item.labels), headers.get(item.image), ndim)
+            _check_labels(item, read_header(item.labels), headers.get(item.image), ndim)
         except InputError as error:
             problems.append(error)
     _raise(list({str(problem): problem for problem in problems}.values()), Path(folder) / sequence)
@@ -149,7 +140,7 @@ def _chosen(
     for _, group in groupby(found, key=lambda item: item.frame):
         items = {item.z: item for item in group}
         if whole := items.get(None):
-            items = {z: replace(whole, z=z, cut=True) for z in range(_header(whole.image).shape[0])}
+            items = {z: replace(whole, z=z, cut=True) for z in range(read_header(whole.image).shape[0])}
         chosen += [items[z] for z in sorted(_wanted(sorted(items), slices, "slices", where))]
     return chosen
 
@@ -171,7 +162,7 @@ def _wanted(numbers: list[int], choice: int | Sequence[int], what: str, where: P
 
 def count_slices(annotated: Sequence[AnnotatedFrame]) -> int:
     """Number of annotated slices of stacks: all of a stack that is annotated as a whole."""
-    return sum(1 if item.z is not None else _header(item.image).shape[0] for item in annotated)
+    return sum(1 if item.z is not None else read_header(item.image).shape[0] for item in annotated)
 
 
 def spread(items: Sequence[Item], count: int) -> list[Item]:
@@ -195,10 +186,10 @@ def read_frame(path: str | Path, ndim: int, z: int | None = None) -> np.ndarray:
     Raises:
         InputError: The file is no such frame, or damaged.
     """
-    header = _image_header(Path(path), ndim)
+    header = read_frame_header(Path(path), ndim)
     if z is not None and z >= header.shape[0]:
         raise _no_such_slice(Path(path), z, header)
-    pixels = _read(Path(path))
+    pixels = read_pixels(Path(path))
     return pixels if z is None else pixels[z]
 
 
@@ -215,8 +206,8 @@ def read_annotated(annotated: AnnotatedFrame, ndim: int) -> tuple[np.ndarray, np
     Raises:
         InputError: A file is damaged, of the wrong type, or the two do not fit together.
     """
-    _check_labels(annotated, _header(annotated.labels), _image_header(annotated.image, ndim), ndim)
-    labels = _read(annotated.labels)
+    _check_labels(annotated, read_header(annotated.labels), read_frame_header(annotated.image, ndim), ndim)
+    labels = read_pixels(annotated.labels)
     if labels.min() < 0 or labels.max() > np.iinfo(np.uint16).max:
         raise InputError(
             "An annotation holds numbers that are no labels",
@@ -295,74 +286,7 @@ def _raise(problems: list[InputError], where: Path) -> None:
     )
 
 
-def _header(path: Path) -> _Header:
-    """Shape and type of a TIFF file; finds files that were cut short, without reading pixels."""
-    try:
-        with tifffile.TiffFile(path) as file:
-            series, size = file.series[0], path.stat().st_size
-            if len(file.series) > 1:
-                raise ValueError(f"{len(file.series)} images of different shapes")
-            if series.dataoffset is not None:
-                end = series.dataoffset + series.nbytes
-            else:
-                pages = [page for page in series.pages if page is not None]
-                end = max(
-                    offset + count for page in pages for offset, count in zip(page.dataoffsets, page.databytecounts)
-                )
-            if end > size:
-                raise ValueError(f"the file ends at byte {size}, its pixels at byte {end}")
-            return _Header(tuple(series.shape), np.dtype(series.dtype), "S" in series.axes)
-    except READ_ERRORS as error:
-        raise _corrupt(path, error) from error
-
-
-def _read(path: Path) -> np.ndarray:
-    try:
-        return tifffile.imread(path)
-    except READ_ERRORS as error:
-        raise _corrupt(path, error) from error
-
-
-def _corrupt(path: Path, error: Exception) -> InputError:
-    return InputError(
-        "A TIFF file cannot be read",
-        where=path,
-        found=f"{type(error).__name__}: {error}",
-        expected="an undamaged TIFF file with one image or one stack",
-        mend="download or copy the file again",
-    )
-
-
-def _image_header(path: Path, ndim: int) -> _Header:
-    header = _header(path)
-    if header.colour:
-        raise InputError(
-            "A frame is a colour image",
-            where=path,
-            found=f"{header.shape[-1]} colour samples a pixel, shape {header.shape}",
-            expected="one channel",
-            mend="write one channel, or the grey values, as an 8 or 16 bit TIFF",
-        )
-    if header.dtype not in (np.uint8, np.uint16):
-        raise InputError(
-            "A frame does not hold camera counts",
-            where=path,
-            found=f"pixels of type {header.dtype}",
-            expected="uint8 or uint16",
-            mend="write the counts as an unsigned 8 or 16 bit TIFF",
-        )
-    if len(header.shape) != ndim:
-        raise InputError(
-            f"A {len(header.shape)}D frame in a data set that is declared {ndim}D",
-            where=path,
-            found=f"shape {header.shape}",
-            expected="(z, y, x)" if ndim == 3 else "(y, x)",
-            mend="correct voxel_size_um (two values for 2D, three for 3D), or the frame",
-        )
-    return header
-
-
-def _check_same(path: Path, header: _Header, first: Path, of_first: _Header) -> None:
+def _check_same(path: Path, header: Header, first: Path, of_first: Header) -> None:
     if (header.shape, header.dtype) != (of_first.shape, of_first.dtype):
         raise InputError(
             "A frame differs from the first one",
@@ -373,7 +297,7 @@ def _check_same(path: Path, header: _Header, first: Path, of_first: _Header) -> 
         )
 
 
-def _no_such_slice(path: Path, z: int, header: _Header) -> InputError:
+def _no_such_slice(path: Path, z: int, header: Header) -> InputError:
     return InputError(
         "An annotation names a slice that its frame does not have",
         where=path,
@@ -383,7 +307,7 @@ def _no_such_slice(path: Path, z: int, header: _Header) -> InputError:
     )
 
 
-def _check_labels(item: AnnotatedFrame, labels: _Header, image: _Header | None, ndim: int) -> None:
+def _check_labels(item: AnnotatedFrame, labels: Header, image: Header | None, ndim: int) -> None:
     """Check the header of an annotation against its frame's; `image` is `None` where that is unusable."""
     if labels.colour or labels.dtype.kind not in "iu":
         raise InputError(
