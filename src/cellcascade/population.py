@@ -18,7 +18,7 @@ from scipy import ndimage
 from scipy.special import ndtr
 
 from cellcascade.background import Background, read_background, sample_background, sample_noise
-from cellcascade.cell_library import SMOOTH, Cell, CellLibrary, turned
+from cellcascade.cell_library import SMOOTH, Cell, CellLibrary, brightened, turned
 from cellcascade.errors import InputError
 from cellcascade.logs import progress
 from cellcascade.ngff import write_image
@@ -146,7 +146,13 @@ def compose(
     size_um = frames["voxel_size_um"]
     shape = tuple(settings.frame_shape or frames["frame_shape"])
     spacing = (size_um[0] / size_um[-1] if len(shape) == 3 else 1.0, 1.0, 1.0)
-    canvas = Canvas((1, *shape)[-3:], spacing=spacing, gap=settings.gap, reach=max(settings.reach, settings.rim))
+    canvas = Canvas(
+        (1, *shape)[-3:],
+        spacing=spacing,
+        gap=settings.gap,
+        reach=max(settings.reach, settings.rim),
+        cut=(True, *frames["cut_by_border"])[-3:],
+    )
     wanted = _number(settings, frames, shape, library.height, generator)
     placed = place_cells(library, canvas, wanted, settings=settings, generator=generator)
     counts = sample_background(model, shape, generator).reshape(canvas.shape)
@@ -164,11 +170,13 @@ def place_cells(
     """Place random cells one after the other; those that find no place within `settings.tries` are left out.
 
     A cell is put near earlier ones (within `settings.reach` pixels) with probability `settings.clustering`, else
-    anywhere that is free. Its centre lies within the canvas; the border may cut it.
+    anywhere that is free. Its centre lies within the canvas; the border may cut it if it cuts annotated cells.
     """
     placed: list[Placement] = []
     for _ in range(wanted):
         cell, turn = turned(library.load(int(generator.integers(len(library)))), generator)
+        if settings.brightness_spread:
+            cell = brightened(cell, float(generator.lognormal(0, settings.brightness_spread)))
         box = ndimage.find_objects(cell.mask.view(np.uint8))[0]
         mask = cell.mask[box]
         near = bool(generator.random() < settings.clustering) and bool(placed)
