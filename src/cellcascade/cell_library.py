@@ -100,12 +100,6 @@ def turned(cell: Cell, generator: np.random.Generator) -> tuple[Cell, str]:
     return Cell(*arrays, cell.level, cell.cell_id), name
 
 
-def brightened(cell: Cell, factor: float) -> Cell:
-    """A cell whose light, what it and its rim have above the crop's background, is multiplied by `factor`."""
-    image, around = (cell.level + factor * (counts - cell.level) for counts in (cell.image, cell.around))
-    return Cell(image, around, cell.mask, cell.level, cell.cell_id)
-
-
 def _around(image: np.ndarray, mask: np.ndarray) -> np.ndarray:
     sigma = (0, SMOOTH, SMOOTH)
     weight = ndimage.gaussian_filter((~mask).astype(np.float32), sigma)

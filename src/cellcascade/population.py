@@ -18,7 +18,7 @@ from scipy import ndimage
 from scipy.special import ndtr
 
 from cellcascade.background import Background, read_background, sample_background, sample_noise
-from cellcascade.cell_library import SMOOTH, Cell, CellLibrary, brightened, turned
+from cellcascade.cell_library import SMOOTH, Cell, CellLibrary, turned
 from cellcascade.errors import InputError
 from cellcascade.logs import progress
 from cellcascade.ngff import write_image
@@ -175,8 +175,6 @@ def place_cells(
     placed: list[Placement] = []
     for _ in range(wanted):
         cell, turn = turned(library.load(int(generator.integers(len(library)))), generator)
-        if settings.brightness_spread:
-            cell = brightened(cell, float(generator.lognormal(0, settings.brightness_spread)))
         box = ndimage.find_objects(cell.mask.view(np.uint8))[0]
         mask = cell.mask[box]
         near = bool(generator.random() < settings.clustering) and bool(placed)

@@ -168,10 +168,6 @@ class Population(Settings):
     reach: Count = Field(10, description="how near, pixels")
     gap: Annotated[int, Field(ge=0)] = Field(1, description="least background between two cells, pixels")
     rim: Count = Field(6, description="background of the crop pasted around a cell, pixels; hides the seam")
-    brightness_spread: Annotated[float, Field(ge=0)] = Field(
-        0.0,
-        description="standard deviation of the logarithm of a random factor on each cell's light; 0: as in the crops",
-    )
     cells_per_image: tuple[Annotated[int, Field(ge=0)], Count] | None = Field(
         None, description="range of the number of cells; null: numbers drawn from the annotated frames"
     )

@@ -248,15 +248,6 @@ def test_where_the_border_cuts_no_annotated_cell_it_cuts_no_synthetic_one(tmp_pa
     assert not any(labels.take([0, -1], axis).any() for axis in range(ndim))
 
 
-def test_brightness_is_spread_around_that_of_the_textures(tmp_path):
-    inputs = write_inputs(tmp_path)
-    same = pd.read_csv(make(tmp_path / "same", inputs, images=(0, 4)) / "cells.csv")["mean_counts"] - LEVEL
-    wide = pd.read_csv(make(tmp_path / "wide", inputs, images=(0, 4), brightness_spread=0.5) / "cells.csv")
-    factor = np.log((wide["mean_counts"] - LEVEL) / same.mean())
-    assert np.log(same / same.mean()).std() < 0.1
-    assert factor.std() == pytest.approx(0.5, rel=0.3) and abs(factor.mean()) < 0.25
-
-
 def test_cells_without_a_place_are_counted(tmp_path):
     inputs = write_inputs(tmp_path, shape=(60, 60))
     folder = make(tmp_path / "out", inputs, images=(0, 1), cells_per_image=(80, 80), tries=50)
