@@ -26,6 +26,8 @@ from cellcascade.shards import atomic_path, digest
 
 logger = logging.getLogger(__name__)
 
+WEIGHT_DECAY = 1e-4
+
 
 def pick_device(device: str) -> torch.device:
     """The device of a job: `cpu`, `cuda`, or `auto` for a GPU if the job sees one.
@@ -78,6 +80,7 @@ def train(
     seed: int,
     device: torch.device,
     what: str,
+    weight_decay: float = WEIGHT_DECAY,
 ) -> pd.DataFrame:
     """Train `model` in place and leave the moving average of its weights in it.
 
@@ -89,12 +92,13 @@ def train(
         seed: Seed of this training.
         device: Where the model is.
         what: Name for messages.
+        weight_decay: Weight decay of AdamW.
 
     Returns:
         The training log: columns step, loss (mean since the last row), learning_rate, seconds (since the start).
     """
     parameters = [p for p in model.parameters() if p.requires_grad]
-    optimizer = torch.optim.AdamW(parameters, lr=settings.learning_rate, weight_decay=1e-4)
+    optimizer = torch.optim.AdamW(parameters, lr=settings.learning_rate, weight_decay=weight_decay)
     average = EMAModel(parameters, decay=settings.ema_decay)
     rows: list[dict] = []
     start = _resume(checkpoint, model, optimizer, average, rows)
