@@ -13,10 +13,7 @@ from types import ModuleType
 
 from cellcascade.errors import InputError
 
-GENERALISTS_4 = (
-    "cpsam",
-    "cpsam_v2",
-)  # networks of Cellpose 4 by name: what their file holds is known before it is there
+GENERALISTS_4 = ("cpsam", "cpsam_v2")  # by name, as their files may not be there yet
 RELEASES = {3: "3.1", 4: "4.2"}
 ENVIRONMENTS = {3: "segmentation", 4: "cellpose4"}
 
@@ -31,8 +28,10 @@ def version_of(weights: str | Path | None) -> int:
     Returns:
         3 or 4.
     """
-    if weights is None or Path(weights).name in GENERALISTS_4:
-        return 3 if weights is None else 4
+    if weights is None:
+        return 3
+    if Path(weights).name in GENERALISTS_4:
+        return 4
     try:
         with zipfile.ZipFile(weights) as archive:  # a file of torch: its pickle, which is small, names the tensors
             names = [name for name in archive.namelist() if name.endswith("/data.pkl")]
