@@ -5,7 +5,6 @@ other and without overlap; then they are painted, when it is known which cell ea
 """
 
 import logging
-import shutil
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -106,7 +105,6 @@ def make_images(
         if missing:
             log.warning("%d of %d cells found no place", missing, missing + len(cells))
         _write_tables(scratch, rows, cells, len(size_um))
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 @dataclass(frozen=True)
