@@ -1,6 +1,7 @@
 """The frame of every job: its log file, its GPU, and an end that says what went wrong without a wall of traceback."""
 
 import logging
+import os
 import platform
 import signal
 import sys
@@ -36,9 +37,7 @@ def run_job(main: Callable[..., None], snakemake: Any, **more: Any) -> None:
     start_log(snakemake.log[0])
     _describe(snakemake, parameters)
     try:
-        if more.get("device", "cpu") == "cpu" or not asks_for_gpu(snakemake.resources):
-            logger.info("no GPU, %d CPU threads", snakemake.threads)
-        else:
+        if asks_for_gpu(snakemake.resources) and more["device"] != "cpu":
             take_free_gpu()
             if snakemake.config["on_cluster"]:
                 require_gpu()
@@ -72,7 +71,9 @@ def peak_memory() -> str:
 def _describe(snakemake: Any, parameters: dict) -> None:
     version = parameters.pop("version", "-")
     logger.info("%s (cellcascade %s, stage version %s)", snakemake.rule, __version__, version)
-    logger.info("seed %s, node %s", parameters.get("seed", "not needed"), platform.node())
+    given = f"a GPU (CUDA_VISIBLE_DEVICES={os.environ.get('CUDA_VISIBLE_DEVICES', '')})"
+    gpu = given if asks_for_gpu(snakemake.resources) else "no GPU"
+    logger.info("seed %s, %d threads and %s, node %s", parameters.get("seed", "-"), snakemake.threads, gpu, platform.node())
     logger.info("packages: %s", ", ".join(f"{name} {version}" for name, version in package_versions().items()))
 
 
