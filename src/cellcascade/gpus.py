@@ -28,12 +28,12 @@ def require_gpu() -> None:
     variables = ("SLURM_JOB_ID", "SLURM_JOB_PARTITION", "CUDA_VISIBLE_DEVICES")
     found = [f"{name}={os.environ.get(name, '(unset)')}" for name in variables]
     raise InputError(
-        "This job asked for a GPU and sees none; it would take a hundred times as long on the CPU",
+        "This job asked for a GPU and sees none",
         where=f"node {platform.node()}",
         found=f"PyTorch {torch.__version__} (CUDA {torch.version.cuda}), {', '.join(found)}",
         expected="a GPU of the cluster, and a PyTorch built for its driver",
-        mend="give the rule a partition with GPUs in slurm/config.yaml; look at nvidia-smi on the node; a PyTorch '+cpu' "
-        "needs replacing; or compute on CPUs with device: cpu in the configuration",
+        mend="give the rule a partition with GPUs in slurm/config.yaml; see nvidia-smi on the node; install a PyTorch "
+        "other than '+cpu'; or set device: cpu in the configuration",
     )
 
 

@@ -73,7 +73,9 @@ def _describe(snakemake: Any, parameters: dict) -> None:
     logger.info("%s (cellcascade %s, stage version %s)", snakemake.rule, __version__, version)
     given = f"a GPU (CUDA_VISIBLE_DEVICES={os.environ.get('CUDA_VISIBLE_DEVICES', '')})"
     gpu = given if asks_for_gpu(snakemake.resources) else "no GPU"
-    logger.info("seed %s, %d threads and %s, node %s", parameters.get("seed", "-"), snakemake.threads, gpu, platform.node())
+    logger.info(
+        "seed %s, %d threads and %s, node %s", parameters.get("seed", "-"), snakemake.threads, gpu, platform.node()
+    )
     logger.info("packages: %s", ", ".join(f"{name} {version}" for name, version in package_versions().items()))
 
 

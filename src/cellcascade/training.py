@@ -154,7 +154,10 @@ def _save(path: Path, model: nn.Module, optimizer: torch.optim.Optimizer, averag
         "average": average.state_dict(),
         "rows": rows,
     }
-    with atomic_path(path) as scratch, open(scratch, "wb") as file:  # given a path, torch.save hides that a disk is full
+    with (
+        atomic_path(path) as scratch,
+        open(scratch, "wb") as file,
+    ):  # given a path, torch.save hides that a disk is full
         torch.save(state, file)
 
 

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Self
 
+PATH = f"{os.environ['PATH']}:/usr/sbin:/sbin"  # daemons are often not on a user's path
 NEEDED = ("munged", "slurmctld", "slurmd", "sbatch", "srun", "scontrol")
 # Memory and cores are what the nodes say of themselves: the jobs ask for more than a small machine has, and use little.
 CONFIGURATION = """
@@ -57,7 +58,7 @@ GPUS = "AutoDetect=off\nNodeName=gpu1 Name=gpu Type=fake File=/dev/null,/dev/zer
 
 def missing() -> list[str]:
     """Programs of SLURM that cannot be found."""
-    return [name for name in NEEDED if shutil.which(name) is None]
+    return [name for name in NEEDED if shutil.which(name, path=PATH) is None]
 
 
 def until(condition: Callable[[], object], what: str, seconds: float = 120):
@@ -88,7 +89,7 @@ class Cluster:
         self.environment = {
             **os.environ,
             "SLURM_CONF": str(folder / "slurm.conf"),
-            "PATH": f"{wrapper.parent}:{os.environ['PATH']}",
+            "PATH": f"{wrapper.parent}:{PATH}",
         }
 
     def __enter__(self) -> Self:
@@ -111,7 +112,12 @@ class Cluster:
         key = self.folder / "munge.key"
         key.write_bytes(secrets.token_bytes(1024))
         key.chmod(0o400)
-        files = {"socket": "munge.socket", "pid-file": "munged.pid", "log-file": "munged.log", "seed-file": "munged.seed"}
+        files = {
+            "socket": "munge.socket",
+            "pid-file": "munged.pid",
+            "log-file": "munged.log",
+            "seed-file": "munged.seed",
+        }
         options = [f"--{option}={self.folder / name}" for option, name in files.items()]
         self._daemon("munged", "--foreground", "--force", f"--key-file={key}", *options)
         until((self.folder / "munge.socket").exists, "munged")
@@ -122,9 +128,8 @@ class Cluster:
         until(lambda: self.states() == {"cpu1": "idle", "gpu1": "idle"}, "both nodes")
 
     def _daemon(self, *command: str) -> None:
-        path = f"{self.environment['PATH']}:/usr/sbin:/sbin"
         with open(self.folder / "log" / f"{len(self.daemons)}-{command[0]}.out", "wb") as log:
-            daemon = subprocess.Popen(command, env={**self.environment, "PATH": path}, stdout=log, stderr=log)
+            daemon = subprocess.Popen(command, env=self.environment, stdout=log, stderr=log)
         self.daemons.append(daemon)
 
     def command(self, *command: str) -> str:

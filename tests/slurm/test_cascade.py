@@ -67,6 +67,8 @@ def test_a_job_that_was_given_a_gpu_and_sees_none_stops_at_once(cascade, project
     output = project.run(target, options=("gpu.yaml", "--retries", "0"), fails=True)
     log = (project.folder / "logs/nuclei2d/models/mask_ddpm.log").read_text()
     (job,) = project.jobs()
-    assert job["JobState"] == "FAILED" and job["TresPerJob"] == "gres:gpu:1" and "Error in rule train_mask_ddpm" in output
+    assert (
+        job["JobState"] == "FAILED" and job["TresPerJob"] == "gres:gpu:1" and "Error in rule train_mask_ddpm" in output
+    )
     assert "asked for a GPU and sees none" in log and f"SLURM_JOB_ID={job['JobId']}" in log
     assert "step" not in log.replace("stage version", "") and not (project.folder / "checkpoints").exists()

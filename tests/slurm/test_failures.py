@@ -1,76 +1,31 @@
-"""What breaks on a cluster, done to real jobs: nothing finished is lost, and what is made again is the same to the bit."""
+"""What breaks on a cluster, done to real jobs: nothing finished is lost, what is made again is the same to the bit."""
 
 import os
 import signal
 import subprocess
 from collections.abc import Iterator
-from pathlib import Path
 
-import psutil
 import pytest
 
 from cellcascade.shards import digest
 from tests.slurm.cluster import until
-from tests.slurm.conftest import Run, with_crops
+from tests.slurm.conftest import CONFIGS, Run, with_crops
+from tests.slurm.evidence import LOG, MASKS, TEXTURE, WEIGHTS, asked, assert_resumed, pids, states, training
 
-WEIGHTS = "results/nuclei2d/models/mask_ddpm/model.safetensors"
-MASKS = "results/nuclei2d/masks/shard-000.zarr.zip"
-LOG = "logs/nuclei2d/models/mask_ddpm.log"
-SHORT = ("--set-resources", "train_mask_ddpm:slurm_partition=gpu", "train_mask_ddpm:runtime=1 if attempt == 1 else 30")
+SHORT = ("train_mask_ddpm:slurm_partition=gpu", "train_mask_ddpm:runtime=1 if attempt == 1 else 30")
 SHORT += ("train_texture:slurm_partition=gpu", "train_texture:mem_mb=500 if attempt == 1 else 8000")
-
-
-def checkpoint(run: Run) -> list[Path]:
-    """The first checkpoint of the mask model, once it is there."""
-    return list(run.folder.glob("checkpoints/nuclei2d/mask_ddpm-*/state.pt"))
-
-
-def training(run: Run) -> dict[str, str]:
-    """The job that trains the mask model, once it has a checkpoint and is not at its end."""
-    return run.at_work("train_mask_ddpm", lambda: checkpoint(run))
-
-
-def states(run: Run, rule: str) -> list[str]:
-    return [job["JobState"].split("+")[0] for job in run.jobs(rule)]
-
-
-def asked(job: dict[str, str]) -> tuple[int, int]:
-    """Memory in MB and time in minutes that a job asked for."""
-    days, _, clock = job["TimeLimit"].rpartition("-")
-    hours, minutes, _ = clock.split(":")
-    return int(job["MinMemoryNode"].removesuffix("M")), int(days or 0) * 1440 + int(hours) * 60 + int(minutes)
-
-
-def assert_resumed(run: Run, cascade: Run, times: int = 1) -> None:
-    """The training went on from a step in its middle, and its weights are those of an undisturbed one."""
-    assert (run.folder / LOG).read_text().count("resuming from") == times, run.logs()
-    assert digest(run.folder / WEIGHTS) == digest(cascade.folder / WEIGHTS)
-
-
-def processes(run: Run) -> list[psutil.Process]:
-    """Processes that work in a project's folder: jobs, and the Snakemakes around them."""
-    found = []
-    for process in psutil.process_iter():
-        try:
-            if process.cwd() == str(run.folder):
-                found.append(process)
-        except psutil.Error:
-            continue
-    return found
 
 
 @pytest.fixture(scope="module", autouse=True)
 def short_of_all(cascade: Run, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
     """A run that takes a while beside the other tests: one training hangs, the other has too little memory."""
     run = with_crops(cascade, tmp_path_factory.mktemp("short"))
-    head = run.start(WEIGHTS, WEIGHTS.replace("mask_ddpm/model", "texture/unet"), options=SHORT)
+    run.head = run.start(WEIGHTS, TEXTURE, options=("--set-resources", *SHORT))
     training(run)
-    for process in processes(run):
-        if "train_mask_ddpm.py" in " ".join(process.cmdline()):
-            process.suspend()
-    run.head = head
+    for pid in pids(run, "train_mask_ddpm"):
+        os.kill(pid, signal.SIGSTOP)
     yield run
-    run.finish(head)
+    run.finish(run.head)
 
 
 def test_a_cancelled_training_is_retried_with_more_and_resumes(cascade, project):
@@ -84,12 +39,75 @@ def test_a_cancelled_training_is_retried_with_more_and_resumes(cascade, project)
     assert_resumed(project, cascade)
 
 
-def test_a_run_survives_a_node_that_goes_down_and_comes_back(cascade, project):
-    head = project.start(WEIGHTS)
+def test_an_interrupted_head_cancels_its_jobs_and_a_second_run_does_what_is_missing(cascade, project):
+    head = project.start(MASKS)
     job = training(project)
-    project.cluster.command("scontrol", "update", "nodename=gpu1", "state=down", "reason=test")
-    assert project.ended(job)["JobState"] == "NODE_FAIL" and "down" in project.cluster.states()["gpu1"]
-    project.cluster.command("scontrol", "update", "nodename=gpu1", "state=resume")
-    project.finish(head)
-    assert states(project, "train_mask_ddpm") == ["NODE_FAIL", "COMPLETED"]
+    head.send_signal(signal.SIGINT)
+    project.finish(head, fails=True)
+    assert project.ended(job)["JobState"].startswith("CANCELLED") and not (project.folder / WEIGHTS).exists()
+    project.run(MASKS)
+    assert states(project, "train_mask_ddpm") == ["CANCELLED", "COMPLETED"] and states(project, "masks") == [
+        "COMPLETED"
+    ]
+    assert len(project.jobs()) == 3
     assert_resumed(project, cascade)
+    assert digest(project.folder / MASKS) == digest(cascade.folder / MASKS)
+
+
+def test_after_a_killed_head_a_second_run_and_the_orphans_of_the_first_leave_whole_files(cascade, project):
+    head = project.start(MASKS)
+    orphan = training(project)
+    (script,) = pids(project, "train_mask_ddpm")
+    os.kill(script, signal.SIGSTOP)
+    head.kill()
+    head.wait(60)
+    assert "LockException" in project.run(MASKS, fails=True)
+    project.snakemake("--unlock", *CONFIGS)
+    head = project.start(MASKS)
+    until(lambda: "resuming from" in (project.folder / LOG).read_text(), "the second training", seconds=600)
+    assert [job["JobState"] for job in project.jobs("train_mask_ddpm")] == ["RUNNING", "RUNNING"]
+    os.kill(script, signal.SIGCONT)
+    project.finish(head)
+    assert project.ended(orphan)["JobState"] == "COMPLETED"
+    assert states(project, "train_mask_ddpm") == ["COMPLETED", "COMPLETED"] and states(project, "masks") == [
+        "COMPLETED"
+    ]
+    assert_resumed(project, cascade)
+    assert digest(project.folder / MASKS) == digest(cascade.folder / MASKS)
+    assert not list((project.folder / "results").rglob(".*"))
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can mount a small disk")
+def test_a_full_disk_is_told_and_a_second_run_completes(cascade, project):
+    for path in (cascade.folder / "results/nuclei2d/models/mask_ddpm").iterdir():
+        copy = project.folder / path.relative_to(cascade.folder)
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        copy.write_bytes(path.read_bytes())
+    disk = (project.folder / MASKS).parent
+    disk.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=24k", "tmpfs", disk], check=True)
+    try:
+        project.run(MASKS, options=("--retries", "0"), fails=True)
+        log = (project.folder / "logs/nuclei2d/masks/shard-000.log").read_text()
+        assert (
+            "The disk is full" in log
+            and MASKS in log
+            and "fault of the program" not in log
+            and not list(disk.iterdir())
+        )
+        subprocess.run(["mount", "-o", "remount,size=10m", disk], check=True)
+        project.run(MASKS)
+        assert digest(project.folder / MASKS) == digest(cascade.folder / MASKS)
+        assert states(project) == ["FAILED", "COMPLETED"]
+    finally:
+        subprocess.run(["umount", disk], check=True)
+
+
+def test_a_job_short_of_memory_and_one_short_of_time_are_retried_with_more(cascade, short_of_all):
+    short_of_all.finish(short_of_all.head)
+    assert states(short_of_all, "train_texture") == ["OUT_OF_MEMORY", "COMPLETED"]
+    assert [asked(job)[0] for job in short_of_all.jobs("train_texture")] == [500, 8000]
+    assert states(short_of_all, "train_mask_ddpm") == ["TIMEOUT", "COMPLETED"]
+    assert [asked(job)[1] for job in short_of_all.jobs("train_mask_ddpm")] == [1, 30]
+    assert_resumed(short_of_all, cascade)
+    assert digest(short_of_all.folder / TEXTURE) == digest(cascade.folder / TEXTURE)

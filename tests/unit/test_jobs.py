@@ -70,7 +70,9 @@ def test_others_run_on_the_cpu(tmp_path, resources, on_cluster, device):
 
 def test_a_cancelled_job_removes_what_it_had_not_finished(tmp_path):
     body = "from cellcascade.shards import atomic_path; import time\n"
-    body += "    with atomic_path('out/big') as path: path.write_text('half'); print(1, file=sys.stderr); time.sleep(600)"
+    body += (
+        "    with atomic_path('out/big') as path: path.write_text('half'); print(1, file=sys.stderr); time.sleep(600)"
+    )
     job = start(tmp_path, body=body)
     while job.stderr.readline().strip() != "1":
         assert job.poll() is None

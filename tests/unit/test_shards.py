@@ -116,7 +116,9 @@ def test_jobs_that_make_the_same_folder_at_once_leave_it_whole(tmp_path):
 
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no /dev/full on this system")
-@pytest.mark.parametrize("write", [lambda file: file.write(b"x" * 100_000), lambda file: torch.save(torch.ones(9), file)])
+@pytest.mark.parametrize(
+    "write", [lambda file: file.write(b"x" * 100_000), lambda file: torch.save(torch.ones(9), file)]
+)
 def test_a_full_disk_is_named_and_leaves_nothing(tmp_path, write):
     with pytest.raises(InputError, match="The disk is full") as caught, atomic_path(tmp_path / "t.bin") as scratch:
         scratch.write_bytes(b"half")
