@@ -19,6 +19,8 @@ CONFIGS = ("--configfile", "demo/config.yaml", "tiny.yaml", "slurm-tiny.yaml")
 # The profile's waits are those of a busy cluster.
 OPTIONS = ("--profile", "slurm", "--slurm-init-seconds-before-status-checks", "3", "--latency-wait", "10", *CONFIGS)
 
+HEADS: list[subprocess.Popen] = []  # those that a failed test leaves running are ended with the cluster
+
 
 class Run(Project):
     """A project whose jobs go to the cluster; its head process is started and ended by the test."""
@@ -35,17 +37,15 @@ class Run(Project):
         command = [sys.executable, "-m", "snakemake", *targets, *OPTIONS, *options]
         environment = {**self.cluster.environment, "XDG_CACHE_HOME": str(self.folder / ".cache"), "COLUMNS": "200"}
         with open(self.folder / f"head-{self.heads}.log", "wb") as log:
-            return subprocess.Popen(
+            head = subprocess.Popen(
                 command, cwd=self.folder, env=environment, stdout=log, stderr=log, start_new_session=True
             )
+        HEADS.append(head)
+        return head
 
     def finish(self, head: subprocess.Popen, fails: bool = False) -> str:
         """Wait for the head process; gives what it said."""
-        try:
-            head.wait(1500)
-        finally:
-            if head.poll() is None:
-                os.killpg(head.pid, signal.SIGINT)
+        head.wait(3000)
         output = (self.folder / f"head-{self.heads}.log").read_text()
         assert (head.returncode != 0) == fails, output + self.logs()
         return output
@@ -70,7 +70,7 @@ class Run(Project):
 
     def at_work(self, rule: str, sign: Callable[[], object]) -> dict[str, str]:
         """Wait until a sign of a rule's job can be seen while it runs; gives the job."""
-        until(sign, f"a sign of {rule}\n{self.logs()}", seconds=600)
+        until(sign, f"a sign of {rule}\n{self.logs()}", seconds=1800)
         (job,) = [job for job in self.jobs(rule) if job["JobState"] == "RUNNING"]
         return job
 
@@ -81,7 +81,7 @@ class Run(Project):
             (found,) = [other for other in self.jobs() if other["JobId"] == job["JobId"]]
             return found["JobState"] not in ("PENDING", "RUNNING", "COMPLETING") and found
 
-        return until(now, f"job {job['JobId']} ends", seconds=600)
+        return until(now, f"job {job['JobId']} ends", seconds=1800)
 
 
 @pytest.fixture(scope="session")
@@ -94,6 +94,9 @@ def cluster() -> Iterator[Cluster]:
         Path(name).chmod(0o755)
         with Cluster(Path(name)) as running:
             yield running
+            for head in HEADS:
+                if head.poll() is None:
+                    os.killpg(head.pid, signal.SIGKILL)
 
 
 @pytest.fixture(scope="session")

@@ -153,6 +153,12 @@ def test_parameters_of_each_rule_are_those_of_its_script():
         assert {argument.arg for argument in main.args.kwonlyargs} - shared == given - {"version"}, rule
 
 
+def test_rules_that_ask_for_a_gpu_are_those_whose_scripts_take_a_device():
+    for rule, text in blocks_of_rules().items():
+        script = (REPOSITORY / f"scripts/{rule}.py").read_text()
+        assert ("gpu=1," in text) == ('snakemake.config["device"]' in script or '("device", ' in script), rule
+
+
 def test_what_the_snakefile_imports_is_free_of_torch():
     modules = sorted(set(re.findall(r"^from (cellcascade\S*) import", RULES, re.MULTILINE)))
     code = f"import sys, {', '.join(modules)}; sys.exit('torch' in sys.modules)"
