@@ -39,7 +39,8 @@ def test_a_cancelled_training_is_retried_with_more_and_resumes(cascade, project)
     assert states(project, "train_mask_ddpm") == ["CANCELLED", "COMPLETED"]
     first, second = map(asked, project.jobs())
     assert second == (2 * first[0], 2 * first[1])
-    assert "Cancelled from outside (SIGTERM)" in (project.folder / LOG).read_text()
+    (cancelled,) = (project.folder / "logs/slurm").rglob(f"{project.jobs()[0]['JobId']}.log")
+    assert "Cancelled from outside (SIGTERM)" in cancelled.read_text()
     assert_resumed(project, cascade)
 
 
