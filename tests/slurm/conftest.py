@@ -1,5 +1,6 @@
 """A private cluster, and the cascade run once on it."""
 
+import contextlib
 import os
 import shutil
 import signal
@@ -55,8 +56,11 @@ class Run(Project):
 
     def logs(self) -> str:
         """All log files of jobs."""
-        files = sorted(path for path in (self.folder / "logs").rglob("*.log"))
-        return "".join(f"\n--- {path.relative_to(self.folder)}\n{path.read_text(errors='replace')}" for path in files)
+        texts = []
+        for path in sorted((self.folder / "logs").rglob("*.log")):
+            with contextlib.suppress(FileNotFoundError):  # a job that starts again begins its file anew
+                texts.append(f"\n--- {path.relative_to(self.folder)}\n{path.read_text(errors='replace')}")
+        return "".join(texts)
 
     def jobs(self, rule: str = "") -> list[dict[str, str]]:
         """The cluster's jobs of this project so far, or those of one rule, oldest first."""

@@ -69,7 +69,7 @@ def test_after_a_killed_head_a_second_run_and_the_orphans_of_the_first_leave_who
     assert "LockException" in project.run(MASKS, fails=True)
     project.snakemake("--unlock", *CONFIGS)
     head = project.start(MASKS)
-    until(lambda: "resuming from" in (project.folder / LOG).read_text(), "the second training", seconds=1800)
+    until(lambda: "resuming from" in project.logs(), "the second training", seconds=1800)
     assert [job["JobState"] for job in project.jobs("train_mask_ddpm")] == ["RUNNING", "RUNNING"]
     os.kill(script, signal.SIGCONT)
     project.finish(head)
