@@ -1,6 +1,7 @@
 """What breaks on a cluster, done to real jobs: nothing finished is lost, what is made again is the same to the bit."""
 
 import os
+import shutil
 import signal
 import subprocess
 from collections.abc import Iterator
@@ -10,7 +11,7 @@ import pytest
 from cellcascade.shards import digest
 from tests.slurm.cluster import until
 from tests.slurm.conftest import CONFIGS, Run, with_crops
-from tests.slurm.evidence import LOG, MASKS, TEXTURE, WEIGHTS, asked, assert_resumed, pids, states, training
+from tests.slurm.evidence import MASKS, TEXTURE, WEIGHTS, asked, assert_resumed, pids, states, training
 
 SHORT = ("train_mask_ddpm:slurm_partition=gpu", "train_texture:slurm_partition=gpu")
 SHORT += ("train_texture:mem_mb=500 if attempt == 1 else 8000",)
@@ -84,23 +85,19 @@ def test_after_a_killed_head_a_second_run_and_the_orphans_of_the_first_leave_who
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can mount a small disk")
 def test_a_full_disk_is_told_and_a_second_run_completes(cascade, project):
-    for path in (cascade.folder / "results/nuclei2d/models/mask_ddpm").iterdir():
-        copy = project.folder / path.relative_to(cascade.folder)
-        copy.parent.mkdir(parents=True, exist_ok=True)
-        copy.write_bytes(path.read_bytes())
-    disk = (project.folder / MASKS).parent
-    disk.mkdir()
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=24k", "tmpfs", disk], check=True)
+    disk, log = project.folder / "results", project.folder / "logs/nuclei2d/masks/shard-000.log"
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=100m", "tmpfs", disk], check=True)
     try:
+        made = cascade.folder / "results/nuclei2d"
+        shutil.copytree(made / "models/mask_ddpm", disk / "nuclei2d/models/mask_ddpm")
+        for name in ("crops.zarr.zip", "crops.csv"):
+            shutil.copy2(made / name, disk / "nuclei2d")
+        used = shutil.disk_usage(disk).used
+        subprocess.run(["mount", "-o", f"remount,size={used + 24 * 1024}", disk], check=True)
         project.run(MASKS, options=("--retries", "0"), fails=True)
-        log = (project.folder / "logs/nuclei2d/masks/shard-000.log").read_text()
-        assert (
-            "The disk is full" in log
-            and MASKS in log
-            and "fault of the program" not in log
-            and not list(disk.iterdir())
-        )
-        subprocess.run(["mount", "-o", "remount,size=10m", disk], check=True)
+        assert "The disk is full" in log.read_text() and MASKS in log.read_text()
+        assert "fault of the program" not in log.read_text() and not list((project.folder / MASKS).parent.glob("*"))
+        subprocess.run(["mount", "-o", "remount,size=100m", disk], check=True)
         project.run(MASKS)
         assert digest(project.folder / MASKS) == digest(cascade.folder / MASKS)
         assert states(project) == ["FAILED", "COMPLETED"]
