@@ -6,6 +6,7 @@ and carry a fixed time stamp.
 """
 
 import errno
+import filecmp
 import hashlib
 import os
 import shutil
@@ -57,6 +58,8 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
 def _move(new: Path, path: Path) -> None:
     if new.is_file():
         new.chmod(0o644)  # some libraries write files that only their owner can read
+        if path.is_file() and filecmp.cmp(new, path, shallow=False):
+            return  # a job that a killed run left made it again: a new date would have all made anew that depends on it
     while True:
         try:
             return os.replace(new, path)

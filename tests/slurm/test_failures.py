@@ -107,7 +107,13 @@ def test_a_full_disk_is_told_and_a_second_run_completes(cascade, project):
 
 def test_a_job_short_of_memory_and_one_short_of_time_are_retried_with_more(cascade, short_of_all):
     short_of_all.finish(short_of_all.head)
-    assert states(short_of_all, "train_texture") == ["OUT_OF_MEMORY", "COMPLETED"]
+    assert states(short_of_all, "train_texture")[1:] == ["COMPLETED"]
+    first = short_of_all.jobs("train_texture")[0]
+    said = (short_of_all.cluster.folder / "log/slurmd-gpu1.log").read_text()
+    assert f"StepId={first['JobId']}.0 exceeded memory limit" in said and first["JobState"] in (
+        "FAILED",
+        "OUT_OF_MEMORY",
+    )
     assert [asked(job)[0] for job in short_of_all.jobs("train_texture")] == [500, 8000]
     assert states(short_of_all, "train_mask_ddpm") == ["TIMEOUT", "COMPLETED"]
     assert asked(short_of_all.jobs("train_mask_ddpm")[1])[1] == 2 * asked(short_of_all.hung)[1]

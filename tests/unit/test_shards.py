@@ -95,6 +95,17 @@ def test_a_killed_job_leaves_no_half_written_file(tmp_path):
     assert done.returncode == -signal.SIGKILL and not path.exists()
 
 
+def test_a_file_that_is_there_already_keeps_its_date(tmp_path):
+    for text, date in (("old", None), ("old", 1_000_000_000), ("new", None)):
+        if date:
+            os.utime(tmp_path / "a.csv", (date, date))
+        with atomic_path(tmp_path / "a.csv") as scratch:
+            scratch.write_text(text)
+        assert (tmp_path / "a.csv").read_text() == text
+        assert ((tmp_path / "a.csv").stat().st_mtime == date) == bool(date)
+    assert [item.name for item in tmp_path.iterdir()] == ["a.csv"]
+
+
 def test_a_folder_is_replaced_whole(tmp_path):
     for name in ("first", "second"):
         with atomic_path(tmp_path / "images") as scratch:
