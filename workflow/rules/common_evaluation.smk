@@ -1,5 +1,7 @@
 """What the rules of the evaluation share: tables, networks, and the data sets that a page compares. No rules."""
 
+import os
+
 from cellcascade.segmentation.versions import ENVIRONMENTS, version_of
 
 
@@ -49,7 +51,7 @@ def cellpose_start(wildcards):
     start = entry(wildcards).evaluation.cellpose.start
     if start == "scratch":
         return []
-    return str(Path(start)) if "/" in start else f"resources/cellpose/{start}"
+    return str(Path(start)) if os.path.dirname(start) else f"resources/cellpose/{start}"
 
 
 def synthetic_images(wildcards):
