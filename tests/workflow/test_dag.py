@@ -104,7 +104,7 @@ def test_few_training_frames_are_all_that_a_variant_sees(project):
             seen.setdefault(dataset, set()).update(frames)
     assert {name: len(frames) for name, frames in seen.items()} == {"nuclei2d_1": 1, "nuclei2d_2": 2, "nuclei2d": 12}
     own = {job["wildcards"] for job in planned if job["rule"] == "train_texture"}
-    assert own == {f"dataset={name}" for name in seen}
+    assert own == {f"dataset={name}" for name in (*seen, "embryo_3", "embryo3d")}
     readers = {job["rule"] for job in planned if "DSB2018-20x/01/" in job["input"]}
     assert readers == {"crops", "background", "train_cellpose", "evaluate_population", "report"}
 
