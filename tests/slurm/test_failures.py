@@ -46,18 +46,14 @@ def test_a_cancelled_training_is_retried_with_more_and_resumes(cascade, project)
 
 
 def test_an_interrupted_head_cancels_its_jobs_and_a_second_run_does_what_is_missing(cascade, project):
-    head = project.start(MASKS)
+    head = project.start(WEIGHTS)
     job = training(project)
     head.send_signal(signal.SIGINT)
     project.finish(head, fails=True)
     assert project.ended(job)["JobState"].startswith("CANCELLED") and not (project.folder / WEIGHTS).exists()
-    project.run(MASKS)
-    assert states(project, "train_mask_ddpm") == ["CANCELLED", "COMPLETED"] and states(project, "masks") == [
-        "COMPLETED"
-    ]
-    assert len(project.jobs()) == 3
+    project.run(WEIGHTS)
+    assert states(project) == states(project, "train_mask_ddpm") == ["CANCELLED", "COMPLETED"]
     assert_resumed(project, cascade)
-    assert digest(project.folder / MASKS) == digest(cascade.folder / MASKS)
 
 
 def test_after_a_killed_head_a_second_run_and_the_orphans_of_the_first_leave_whole_files(cascade, project):
