@@ -3,6 +3,8 @@
 import logging
 import os
 import platform
+import re
+import resource
 import signal
 import sys
 from collections.abc import Callable
@@ -59,9 +61,11 @@ def asks_for_gpu(resources: Any) -> bool:
 
 def peak_memory() -> str:
     """The most memory that this process had so far, and the most that PyTorch had on the GPU."""
-    # Not from getrusage: what it gives starts with the peak of the process that started this one.
-    status = Path("/proc/self/status").read_text()
-    text = f"{int(status.split('VmHWM:')[1].split()[0]) / 1024:.0f} MB"
+    # getrusage starts with the peak of the process that started this one: it is asked only where Linux says no more.
+    status = Path("/proc/self/status")
+    high = re.search(r"VmHWM:\s+(\d+) kB", status.read_text()) if status.exists() else None
+    kilobytes = int(high[1]) if high else resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    text = f"{kilobytes / 1024:.0f} MB"
     torch = sys.modules.get("torch")
     if torch and torch.cuda.is_initialized():
         text += f", {torch.cuda.max_memory_allocated() / 2**20:.0f} MB on the GPU"

@@ -154,11 +154,8 @@ def _save(path: Path, model: nn.Module, optimizer: torch.optim.Optimizer, averag
         "average": average.state_dict(),
         "rows": rows,
     }
-    with (
-        atomic_path(path) as scratch,
-        open(scratch, "wb") as file,
-    ):  # given a path, torch.save hides that a disk is full
-        torch.save(state, file)
+    with atomic_path(path) as scratch, open(scratch, "wb") as file:
+        torch.save(state, file)  # given a path, it hides that a disk is full
 
 
 def _resume(path: Path, model: nn.Module, optimizer: torch.optim.Optimizer, average: EMAModel, rows: list[dict]) -> int:
