@@ -34,9 +34,9 @@ class Project:
 
     def snakemake(self, *arguments: str, fails: bool = False) -> str:
         """Run Snakemake here; give what it wrote."""
-        return self.run("-m", "snakemake", *arguments, fails=fails)
+        return self.python("-m", "snakemake", *arguments, fails=fails)
 
-    def run(self, *arguments: str, fails: bool = False) -> str:
+    def python(self, *arguments: str, fails: bool = False) -> str:
         """Run Python here; give what it wrote."""
         command = [sys.executable, *arguments]
         environment = {**os.environ, "XDG_CACHE_HOME": str(self.folder / ".cache"), "COLUMNS": "200"}
@@ -50,7 +50,7 @@ class Project:
 
     def environments(self, target: str, *configfiles: str) -> dict[str, str]:
         """Conda environments of the planned jobs, by first output; asked in Python, as the command needs conda."""
-        return json.loads(self.run("-c", PLAN, target, *configfiles).split("environments: ")[1].splitlines()[0])
+        return json.loads(self.python("-c", PLAN, target, *configfiles).split("environments: ")[1].splitlines()[0])
 
 
 def job_counts(output: str) -> dict[str, int]:
