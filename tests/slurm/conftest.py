@@ -23,6 +23,11 @@ OPTIONS = ("--profile", "slurm", "--slurm-init-seconds-before-status-checks", "3
 HEADS: list[subprocess.Popen] = []  # those that a failed test leaves running are ended with the cluster
 
 
+def hear_interrupts() -> None:
+    """Tests that a shell started in the background hand on that SIGINT is ignored."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
 class Run(Project):
     """A project whose jobs go to the cluster; its head process is started and ended by the test."""
 
@@ -39,7 +44,13 @@ class Run(Project):
         environment = {**self.cluster.environment, "XDG_CACHE_HOME": str(self.folder / ".cache"), "COLUMNS": "200"}
         with open(self.folder / f"head-{self.heads}.log", "wb") as log:
             head = subprocess.Popen(
-                command, cwd=self.folder, env=environment, stdout=log, stderr=log, start_new_session=True
+                command,
+                cwd=self.folder,
+                env=environment,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+                preexec_fn=hear_interrupts,
             )
         HEADS.append(head)
         return head
