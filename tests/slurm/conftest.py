@@ -101,7 +101,7 @@ class Run(Project):
 
 @pytest.fixture(scope="session")
 def cluster() -> Iterator[Cluster]:
-    """The cluster, up for the session."""
+    """The cluster, up for all tests."""
     if absent := missing():
         pytest.skip(f"no SLURM here: {', '.join(absent)} not found (Debian: slurmctld slurmd slurm-client munge)")
     # Not in pytest's own folder: munge wants a path that every user may enter, and sockets a short one.
