@@ -4,8 +4,16 @@ from cellcascade.jobs import run_job
 from cellcascade.spharm import make_shapes
 
 
-def main(inputs, outputs, *, shapes, views, settings, seed):
-    make_shapes(settings=settings, views=views, shapes=shapes, store=outputs.store, seed=seed)
+def main(inputs, outputs, *, shapes, views, cameras, surface, settings, seed):
+    make_shapes(
+        settings=settings,
+        views=views,
+        cameras=cameras,
+        surface=surface,
+        shapes=shapes,
+        store=outputs.store,
+        seed=seed,
+    )
 
 
 if "snakemake" in globals():

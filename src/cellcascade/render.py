@@ -1,69 +1,12 @@
-"""Cameras and silhouettes of star-shaped cells.
-
-World: a cube `[-1, 1]^3` whose faces are the crop's edges. Arrays have axes `(z, y, x)`; points are `(x, y, z)`, x to
-the right, y down, z along the optical axis, away from the viewer. All cameras are orthographic, as a microscope is.
-A camera is a rotation, world to camera, with rows right `u`, down `v`, forward `w`; the pixel in row i and column j of
-an image of edge n shows the line through `u = (2 j + 1) / n - 1`, `v = (2 i + 1) / n - 1`, parallel to `w`.
-The input view is the identity: it looks along the optical axis.
-"""
+"""Surface images of star-shaped cells r(theta, phi), by ray casting; conventions as in `cellcascade.cameras`."""
 
 import math
 
-import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-
-def hemisphere_cameras(views: int) -> np.ndarray:
-    """Viewing directions spread over a hemisphere by a Fibonacci spiral, without its pole.
-
-    Opposite silhouettes mirror each other, so half a sphere suffices; the pole is the input view.
-
-    Args:
-        views: Number of cameras V.
-
-    Returns:
-        Extrinsics `(V, 4, 4)`, float32; the translation is zero.
-    """
-    golden = math.pi * (3 - math.sqrt(5))
-    cameras = np.tile(np.eye(4, dtype=np.float32), (views, 1, 1))
-    for i in range(views):
-        height = 0.85 * (i + 0.5) / views
-        ring = math.sqrt(1 - height**2)
-        forward = np.array([ring * math.cos(golden * i), ring * math.sin(golden * i), height])
-        right = np.cross(np.array([0.0, 0.0, 1.0]), forward)
-        right /= np.linalg.norm(right)
-        cameras[i, :3, :3] = np.stack([right, np.cross(forward, right), forward])
-    return cameras
-
-
-def with_input_view(cameras: np.ndarray) -> np.ndarray:
-    """Cameras `(V, 4, 4)` with the input view put first: `(V + 1, 4, 4)`."""
-    return np.concatenate([np.eye(4, dtype=np.float32)[None], cameras])
-
-
-def pixel_centres(n: int) -> Tensor:
-    """Coordinates `(n,)` of pixel or voxel centres between -1 and 1."""
-    return (2 * torch.arange(n, dtype=torch.float32) + 1) / n - 1
-
-
-def ray_points(cameras: Tensor, resolution: int, samples: int, reach: float = 1.0) -> Tensor:
-    """Sample points on the rays of all pixels.
-
-    Args:
-        cameras: Extrinsics `(V, 4, 4)`.
-        resolution: Edge of the images, pixels.
-        samples: Points a ray, at equal distances between `-reach` and `reach` along the viewing direction.
-        reach: Half length of the rays.
-
-    Returns:
-        World points `(V, y, x, samples, 3)`.
-    """
-    centres = pixel_centres(resolution).to(cameras.device)
-    depth = pixel_centres(samples).to(cameras.device) * reach
-    v, u, w = torch.meshgrid(centres, centres, depth, indexing="ij")
-    return torch.einsum("yxsk,vkc->vyxsc", torch.stack([u, v, w], -1), cameras[:, :3, :3])
+from cellcascade.cameras import Cameras, pixel_centres
 
 
 def radius_towards(radius: Tensor, points: Tensor) -> Tensor:
@@ -84,23 +27,38 @@ def radius_towards(radius: Tensor, points: Tensor) -> Tensor:
     return values.reshape(len(radius), *points.shape[:-1])
 
 
-def silhouettes(radius: Tensor, cameras: Tensor, resolution: int, samples: int = 48) -> Tensor:
-    """Silhouettes of star-shaped cells: a pixel is inside when any point of its ray is.
+def surfaces(radius: Tensor, cameras: Cameras, resolution: int, samples: int = 48) -> tuple[Tensor, Tensor]:
+    """What cameras see of star-shaped cells, which are transparent: the front and the back of their surface.
 
     Args:
         radius: Radius grids `(n, lat, lon)`.
-        cameras: Extrinsics `(V, 4, 4)`.
+        cameras: V cameras.
         resolution: Edge of the images, pixels.
-        samples: Points a ray.
+        samples: Points a ray; the surface is interpolated between them.
 
     Returns:
-        Boolean images `(n, V, y, x)`.
+        Silhouettes `(n, V, y, x)`, boolean: a pixel is inside when any point of its ray is. Depths of the first and the
+        last surface `(n, V, 2, y, x)`, in half widths of the crop, 0 outside the silhouettes.
     """
-    inside = []
-    for camera in cameras:
-        points = ray_points(camera[None], resolution, samples)[0]
-        inside.append((points.norm(dim=-1) < radius_towards(radius, points)).any(-1))
-    return torch.stack(inside, 1)
+    inside, depths = [], []
+    for v in range(len(cameras)):
+        points = cameras[v : v + 1].pixel_points(resolution, samples)[0]
+        height = radius_towards(radius, points) - points.norm(dim=-1)
+        seen = (height > 0).any(-1)
+        ends = torch.stack([_first_surface(height), -_first_surface(height.flip(-1))], 1)
+        inside.append(seen)
+        depths.append(ends * seen[:, None])
+    return torch.stack(inside, 1), torch.stack(depths, 1)
+
+
+def _first_surface(height: Tensor) -> Tensor:
+    """Depth at which `height (..., samples)`, at equal steps of depth from -1 to 1, first rises above 0."""
+    samples = height.shape[-1]
+    first = (height > 0).int().argmax(-1, keepdim=True)
+    after = height.gather(-1, first)
+    before = height.gather(-1, (first - 1).clamp(min=0))
+    back = (after / (after - before).clamp(min=1e-6)).clamp(0, 1) * (first > 0)
+    return ((2 * (first - back) + 1) / samples - 1)[..., 0]
 
 
 def occupancy(radius: Tensor, resolution: int) -> Tensor:
@@ -113,7 +71,12 @@ def occupancy(radius: Tensor, resolution: int) -> Tensor:
     Returns:
         `r(direction) - distance` at voxel centres `(n, z, y, x)`: positive inside, close to a signed distance.
     """
-    centres = pixel_centres(resolution).to(radius.device)
-    z, y, x = torch.meshgrid(centres, centres, centres, indexing="ij")
-    points = torch.stack([x, y, z], -1)
+    points = voxel_points(resolution, radius.device)
     return radius_towards(radius, points) - points.norm(dim=-1)
+
+
+def voxel_points(resolution: int, device: torch.device | None = None) -> Tensor:
+    """World points of all voxel centres `(z, y, x, 3)`."""
+    centres = pixel_centres(resolution).to(device)
+    z, y, x = torch.meshgrid(centres, centres, centres, indexing="ij")
+    return torch.stack([x, y, z], -1)

@@ -96,6 +96,12 @@ class Multiview(Settings):
         "bundled", description="bundled: the package's own; train: on shapes; or a folder with weights"
     )
     views: Count = Field(8, description="number N of views predicted jointly")
+    cameras: Literal["hemisphere", "syncdreamer"] = Field(
+        "hemisphere", description="hemisphere: orthographic, all around; syncdreamer: its ring of perspective ones"
+    )
+    surface: Literal["silhouette", "depth"] = Field(
+        "depth", description="what views show: the silhouette alone, or also the front's and the back's depth"
+    )
     channels: Count = Field(32, description="channels of the per-view network at full resolution")
     volume_channels: Count = Field(32, description="channels of the common feature volume")
     timesteps: Count = Field(1000, description="diffusion time steps T")

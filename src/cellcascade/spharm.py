@@ -9,11 +9,12 @@ import pyshtools
 import torch
 
 from cellcascade.logs import progress
-from cellcascade.mask_distance import signed_distance
-from cellcascade.render import hemisphere_cameras, silhouettes, with_input_view
+from cellcascade.cameras import CAMERA_SETS, Cameras
 from cellcascade.seeds import numpy_generator
 from cellcascade.settings import Shapes
+from cellcascade.render import surfaces
 from cellcascade.shards import write_shard
+from cellcascade.view_images import Surface, depth_images, distance_images
 
 SMALLEST_RADIUS, LARGEST_RADIUS = 0.3, 1.7  # relative to the mean: keeps every cell star-shaped and compact
 
@@ -57,43 +58,54 @@ def radius_grids(coefficients: np.ndarray) -> torch.Tensor:
     return torch.from_numpy(np.stack(grids)).float()
 
 
-def distance_images(masks: np.ndarray, resolution: int) -> np.ndarray:
-    """Binary images `(..., y, x)` to signed distances averaged to `resolution`, in units of the crop's half width.
-
-    This is the image space of the multiview model: smooth, so that few pixels carry a precise outline.
-    """
-    edge = masks.shape[-1]
-    flat = np.stack([signed_distance(mask) for mask in masks.reshape(-1, edge, edge)]) / (edge / 2)
-    step = edge // resolution
-    coarse = flat.reshape(-1, resolution, step, resolution, step).mean((2, 4))
-    return coarse.reshape(*masks.shape[:-2], resolution, resolution).astype(np.float32)
-
-
-def make_shapes(*, settings: dict, views: int, shapes: tuple[int, int], store: str, seed: int) -> None:
+def make_shapes(
+    *, settings: dict, views: int, cameras: str, surface: Surface, shapes: tuple[int, int], store: str, seed: int
+) -> None:
     """Make a shard of cells with their surface images from all directions.
 
     Args:
         settings: The `shapes` block.
         views: Number of views besides the input view.
+        cameras: Name of the set of cameras.
+        surface: What the images show.
         shapes: First shape and the one after the last.
-        store: The `spharm/1` shard to write: `views (n, V + 1, y, x)` signed distances with the input view first,
-            `coeffs (n, 2, l, l)`, `cameras (V + 1, 4, 4)`.
+        store: The `spharm/2` shard to write: `views (n, V + 1, c, y, x)` as in `cellcascade.view_images`, the input view
+            first, `coeffs (n, 2, l, l)`, `extrinsics (V + 1, 4, 4)` and `intrinsics (V + 1, 3, 4)`.
         seed: Seed of the run.
     """
-    block = Shapes(**settings)
-    cameras = with_input_view(hemisphere_cameras(views))
-    ids = range(*shapes)
+    block, ids = Shapes(**settings), range(*shapes)
+    seen_by = CAMERA_SETS[cameras](views).with_input_view()
     coefficients = np.stack([random_coefficients(block, numpy_generator(seed, "spharm", i)) for i in ids])
-    images = []
-    for part in progress(
-        np.array_split(coefficients, -(-len(ids) // 25)), total=-(-len(ids) // 25), what="shape batches"
-    ):
-        masks = silhouettes(radius_grids(part), torch.from_numpy(cameras), 2 * block.resolution)
-        images.append(distance_images(masks.numpy(), block.resolution))
+    parts = np.array_split(coefficients, -(-len(ids) // 25))
+    images = [
+        view_images(radius_grids(part), seen_by, surface, block.resolution)
+        for part in progress(parts, total=len(parts), what="shape batches")
+    ]
     write_shard(
         store,
-        schema="spharm/1",
-        arrays={"views": np.concatenate(images), "coeffs": coefficients.astype(np.float32), "cameras": cameras},
+        schema="spharm/2",
+        arrays={
+            "views": np.concatenate(images),
+            "coeffs": coefficients.astype(np.float32),
+            "extrinsics": seen_by.extrinsics.numpy(),
+            "intrinsics": seen_by.intrinsics.numpy(),
+        },
         attributes={"shapes": list(shapes), "seed": seed},
         items_per_chunk=100,
     )
+
+
+def view_images(radius: torch.Tensor, cameras: Cameras, surface: Surface, resolution: int) -> np.ndarray:
+    """Images `(n, V, c, y, x)` of cells, as in `cellcascade.view_images`, rendered at twice the resolution.
+
+    Args:
+        radius: Radius grids `(n, lat, lon)`.
+        cameras: V cameras.
+        surface: What the images show.
+        resolution: Edge of the images, pixels.
+    """
+    inside, depths = (array.numpy() for array in surfaces(radius, cameras, 2 * resolution))
+    distance = distance_images(inside, resolution)[:, :, None]
+    if surface == "silhouette":
+        return distance
+    return np.concatenate([distance, depth_images(inside, depths, resolution)], 2)

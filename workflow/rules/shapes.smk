@@ -13,6 +13,8 @@ rule shapes:
     params:
         shapes=shape_range,
         views=CONFIG.multiview.views,
+        cameras=CONFIG.multiview.cameras,
+        surface=CONFIG.multiview.surface,
         settings=block(CONFIG.shapes, without={"count"}),
         seed=CONFIG.seed,
         version=STAGE_VERSIONS["shapes"],

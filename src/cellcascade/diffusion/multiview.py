@@ -2,8 +2,8 @@
 
 All views are denoised jointly. A 2D network, shared by the views, turns each noisy view into features; the features
 of all views are unprojected into one common volume and processed by 3D convolutions; each view reads the volume back
-along its own rays by depth-wise attention. Views are images of signed distance to the silhouette. The model is trained
-on spherical-harmonic shapes alone and serves all data sets.
+along its own rays by depth-wise attention. Views are images of signed distance to the silhouette and of depth. The model
+is trained on spherical-harmonic shapes alone and serves all data sets.
 """
 
 import json
@@ -19,19 +19,23 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from cellcascade import training
+from cellcascade.cameras import CAMERA_SETS, Cameras
 from cellcascade.diffusion.process import ddim, diffusion_loss, draw_noise, fixed_batches, noise_schedule
 from cellcascade.errors import InputError
 from cellcascade.logs import progress
-from cellcascade.render import hemisphere_cameras, pixel_centres, ray_points
+from cellcascade.render import voxel_points
 from cellcascade.seeds import seed_for, torch_generator
 from cellcascade.settings import Multiview
 from cellcascade.shards import atomic_path, digest, open_shard, write_shard
-from cellcascade.spharm import distance_images
 from cellcascade.stages import STAGE_VERSIONS
+from cellcascade.view_images import CHANNELS, distance_images
 
 logger = logging.getLogger(__name__)
 
-DISTANCE_SCALE = 0.25  # half widths of the crop that become 1 in model space
+# Signed distance, middle and squared half thickness: what becomes 0, and what becomes 1, in model space.
+CENTRES, SCALES = (0.0, 0.0, 0.06), (0.25, 0.1, 0.15)
+FARTHEST = 1.5  # in model space, of signed distances
+OUTLINE_WAVES, OUTLINE_NOISE = 0.12, 0.04  # in model space: how far, at most, training masks are off their outlines
 GUIDANCE_DROPOUT = 0.1  # share of training examples without the mask, for classifier-free guidance
 
 
@@ -53,42 +57,45 @@ class ResidualBlock(nn.Module):
 
 
 class RayAttention(nn.Module):
-    """Each pixel attends to the volume's features along its ray, as SyncDreamer's depth-wise attention does."""
+    """Each pixel attends to the volume's features along its ray, as SyncDreamer's depth-wise attention does.
+
+    The maps to keys and values are folded into those of the query and the output, which act on pixels and not on all
+    points of their rays.
+    """
 
     def __init__(self, features: int, volume: int, samples: int):
         super().__init__()
         self.query = nn.Conv2d(features, volume, 1)
-        self.key, self.value = nn.Linear(volume, volume), nn.Linear(volume, volume)
         self.depth = nn.Parameter(torch.randn(samples, volume) * 0.02)
         self.out = nn.Conv2d(volume, features, 1)
         nn.init.zeros_(self.out.weight)
         nn.init.zeros_(self.out.bias)
 
     def forward(self, features: Tensor, along_rays: Tensor) -> Tensor:
-        """Add to `features (m, c, y, x)` what `along_rays (m, y, x, depth, volume)` tells."""
-        query = self.query(features).permute(0, 2, 3, 1).unsqueeze(-2)
-        values = along_rays + self.depth
-        weights = (query * self.key(values)).sum(-1).div(values.shape[-1] ** 0.5).softmax(-1)
-        read = (weights[..., None] * self.value(values)).sum(-2)
-        return features + self.out(read.permute(0, 3, 1, 2))
+        """Add to `features (m, c, y, x)` what `along_rays (m, volume, y, x, depth)` tells."""
+        values = along_rays + self.depth.T[:, None, None]
+        scores = torch.einsum("mcyx,mcyxd->myxd", self.query(features), values) / values.shape[1] ** 0.5
+        read = torch.einsum("myxd,mcyxd->mcyx", scores.softmax(-1), values)
+        return features + self.out(read)
 
 
 class MultiviewUNet(nn.Module):
     """Joint v-prediction for N views of one cell, given its input view.
 
     Args:
-        views: Number of views N.
+        cameras: The N views' cameras.
+        images: Channels c of a view's image.
         resolution: Edge of the view images, pixels.
         channels: Channels at full resolution; twice as many at half of it.
         volume_channels: Channels of the common volume, whose edge is half the resolution.
     """
 
-    def __init__(self, views: int, resolution: int, channels: int, volume_channels: int):
+    def __init__(self, cameras: Cameras, *, images: int, resolution: int, channels: int, volume_channels: int):
         super().__init__()
         c, v, edge, e = channels, volume_channels, resolution // 2, 4 * channels
         self.time = Timesteps(c, flip_sin_to_cos=True, downscale_freq_shift=0)
         self.time_embedding, self.camera_embedding = TimestepEmbedding(c, e), nn.Linear(9, e)
-        self.enter = nn.Conv2d(3, c, 3, padding=1)
+        self.enter = nn.Conv2d(images + 2, c, 3, padding=1)
         self.fine_in = ResidualBlock(c, c, e)
         self.down = nn.Conv2d(c, 2 * c, 3, stride=2, padding=1)
         self.coarse_in = ResidualBlock(2 * c, 2 * c, e)
@@ -99,30 +106,27 @@ class MultiviewUNet(nn.Module):
         self.coarse_out = nn.ModuleList([ResidualBlock(2 * c, 2 * c, e) for _ in range(2)])
         self.up = nn.Conv2d(2 * c, c, 3, padding=1)
         self.fine_out = ResidualBlock(2 * c, c, e)
-        self.leave = nn.Sequential(nn.GroupNorm(8, c), nn.SiLU(), nn.Conv2d(c, 1, 3, padding=1))
-        cameras = torch.from_numpy(hemisphere_cameras(views))
-        z, y, x = torch.meshgrid(*[pixel_centres(edge)] * 3, indexing="ij")
-        voxels = torch.stack([x, y, z], -1).reshape(-1, 3)
-        projected = torch.einsum("vrc,pc->vpr", cameras[:, :2, :3], voxels)
-        self.register_buffer("camera", cameras[:, :3, :3].reshape(views, 9), persistent=False)
-        self.register_buffer("voxel_uv", projected[:, :, None], persistent=False)
-        self.register_buffer("ray_xyz", ray_points(cameras, edge, edge), persistent=False)
+        self.leave = nn.Sequential(nn.GroupNorm(8, c), nn.SiLU(), nn.Conv2d(c, images, 3, padding=1))
+        seen, _ = cameras.project(voxel_points(edge).reshape(-1, 3))
+        self.register_buffer("camera", cameras.extrinsics[:, :3, :3].flatten(1), persistent=False)
+        self.register_buffer("voxel_uv", seen[:, :, None], persistent=False)
+        self.register_buffer("ray_xyz", cameras.pixel_points(edge, edge), persistent=False)
 
     def forward(self, noisy: Tensor, steps: Tensor, mask: Tensor) -> Tensor:
         """Predict v of all views.
 
         Args:
-            noisy: Noisy views `(b, N, y, x)`.
+            noisy: Noisy views `(b, N, c, y, x)`.
             steps: Time steps `(b,)`.
             mask: Input view and whether it is given, `(b, 2, y, x)`; zeros ask for an unconditional prediction.
 
         Returns:
-            v `(b, N, y, x)`.
+            v `(b, N, c, y, x)`.
         """
-        b, n, edge, _ = noisy.shape
+        b, n = noisy.shape[:2]
         time = self.time_embedding(self.time(steps).to(noisy.dtype))
         embedding = (time[:, None] + self.camera_embedding(self.camera)).reshape(b * n, -1)
-        images = torch.cat([noisy.reshape(b * n, 1, edge, edge), mask.repeat_interleave(n, 0)], 1)
+        images = torch.cat([noisy.flatten(0, 1), mask.repeat_interleave(n, 0)], 1)
         fine = self.fine_in(self.enter(images), embedding)
         coarse = self.coarse_in(self.down(fine), embedding)
         volume = self._common_volume(coarse, mask, time, n)
@@ -130,7 +134,7 @@ class MultiviewUNet(nn.Module):
         for block in self.coarse_out:
             coarse = block(coarse, embedding)
         upper = self.up(functional.interpolate(coarse, scale_factor=2.0, mode="nearest"))
-        return self.leave(self.fine_out(torch.cat([upper, fine], 1), embedding)).reshape(b, n, edge, edge)
+        return self.leave(self.fine_out(torch.cat([upper, fine], 1), embedding)).unflatten(0, (b, n))
 
     def _common_volume(self, features: Tensor, mask: Tensor, time: Tensor, n: int) -> Tensor:
         """Unproject all views' features and the mask's into one volume `(b, v, z, y, x)`."""
@@ -146,16 +150,26 @@ class MultiviewUNet(nn.Module):
         return volume
 
     def _along_rays(self, volume: Tensor, n: int) -> Tensor:
-        """Sample the volume on all views' rays: `(b n, y, x, depth, v)`."""
-        b, _, edge, _, _ = volume.shape
+        """Sample the volume on all views' rays: `(b n, v, y, x, depth)`."""
+        b, channels, edge = volume.shape[:3]
         points = self.ray_xyz.reshape(1, n * edge, edge, edge, 3).expand(b, -1, -1, -1, -1).to(volume.dtype)
         values = functional.grid_sample(volume, points, align_corners=False, padding_mode="border")
-        return values.reshape(b, -1, n, edge, edge, edge).permute(0, 2, 3, 4, 5, 1).reshape(b * n, edge, edge, edge, -1)
+        return values.reshape(b, channels, n, edge, edge, edge).transpose(1, 2).flatten(0, 1)
 
 
-def to_model(distances: Tensor) -> Tensor:
-    """Signed distances in half widths of the crop to model space."""
-    return (distances / DISTANCE_SCALE).clamp(-1.5, 1.5)
+def to_model(images: Tensor) -> Tensor:
+    """View images `(..., c, y, x)` in model space; distances far off, which tell nothing, are cut short."""
+    scaled = (images - _per_channel(CENTRES, images)) / _per_channel(SCALES, images)
+    return torch.cat([scaled[..., :1, :, :].clamp(-FARTHEST, FARTHEST), scaled[..., 1:, :, :]], -3)
+
+
+def from_model(images: Tensor) -> Tensor:
+    """The inverse of `to_model`, but for what was cut short."""
+    return images * _per_channel(SCALES, images) + _per_channel(CENTRES, images)
+
+
+def _per_channel(numbers: tuple[float, ...], images: Tensor) -> Tensor:
+    return torch.tensor(numbers[: images.shape[-3]], device=images.device)[:, None, None]
 
 
 def condition(images: Tensor) -> Tensor:
@@ -163,16 +177,31 @@ def condition(images: Tensor) -> Tensor:
     return torch.stack([images, torch.ones_like(images)], 1)
 
 
+def with_errors(images: Tensor, generator: torch.Generator) -> Tensor:
+    """Input views `(b, y, x)` in model space with wavy outlines, as masks have that no spherical harmonics made."""
+    waves, noise = (torch.rand(len(images), 1, 1, generator=generator) for _ in range(2))
+    coarse = torch.randn(len(images), 1, 8, 8, generator=generator)
+    smooth = functional.interpolate(coarse, size=images.shape[-2:], mode="bicubic")[:, 0]
+    grain = torch.randn(images.shape, generator=generator)
+    return images + OUTLINE_WAVES * waves * smooth + OUTLINE_NOISE * noise * grain
+
+
 def build(settings: Multiview, resolution: int) -> MultiviewUNet:
     """The untrained network for images of `resolution` pixels."""
-    return MultiviewUNet(settings.views, resolution, settings.channels, settings.volume_channels)
+    return MultiviewUNet(
+        CAMERA_SETS[settings.cameras](settings.views),
+        images=CHANNELS[settings.surface],
+        resolution=resolution,
+        channels=settings.channels,
+        volume_channels=settings.volume_channels,
+    )
 
 
 def train(shards: list[str], *, settings: dict, folder: str, checkpoints: str, seed: int, device: str) -> None:
     """Train the multiview model on spherical-harmonic shapes.
 
     Args:
-        shards: `spharm/1` shards.
+        shards: `spharm/2` shards.
         settings: The `multiview` block.
         folder: Gets model.safetensors, config.json and training.csv.
         checkpoints: Prefix of the checkpoint folder.
@@ -180,7 +209,7 @@ def train(shards: list[str], *, settings: dict, folder: str, checkpoints: str, s
         device: auto, cpu or cuda.
     """
     block, target = Multiview(**settings), training.pick_device(device)
-    views = to_model(torch.from_numpy(np.concatenate([open_shard(path, "spharm/1")["views"][:] for path in shards])))
+    views = to_model(torch.from_numpy(np.concatenate([open_shard(path, "spharm/2")["views"][:] for path in shards])))
     seed = seed_for(seed, "multiview")
     torch.manual_seed(seed)
     model = build(block, views.shape[-1]).to(target)
@@ -189,7 +218,7 @@ def train(shards: list[str], *, settings: dict, folder: str, checkpoints: str, s
     def loss(generator: torch.Generator) -> Tensor:
         chosen = views[torch.randint(len(views), (block.train.batch_size,), generator=generator)]
         given = torch.rand(len(chosen), 1, 1, 1, generator=generator) >= GUIDANCE_DROPOUT
-        mask = (condition(chosen[:, 0]) * given).to(target)
+        mask = (condition(with_errors(chosen[:, 0, 0], generator)) * given).to(target)
         return diffusion_loss(lambda x, t: model(x, t, mask), chosen[:, 1:].to(target), schedule, generator)
 
     version = STAGE_VERSIONS["train_multiview"]
@@ -246,7 +275,8 @@ def sample(weights: str, masks: str, *, settings: dict, store: str, seed: int, d
         weights: `bundled` or a folder.
         masks: A `masks/1` shard.
         settings: The `multiview` block; the sampling keys are used.
-        store: The `views/1` shard to write: views without the input view, signed distance in half widths of the crop.
+        store: The `views/2` shard to write: `views (n, V, c, y, x)` without the input view, as in
+            `cellcascade.view_images`, and their cameras.
         seed: Seed of the run.
         device: auto, cpu or cuda.
         dataset: Name of the data set, part of each cell's seed.
@@ -256,9 +286,10 @@ def sample(weights: str, masks: str, *, settings: dict, store: str, seed: int, d
     shard = open_shard(masks, "masks/1")
     ids, outlines = shard["cell_id"][:], shard["mask"][:]
     resolution = 2 * model.ray_xyz.shape[1]
-    given = to_model(torch.from_numpy(distance_images(outlines, resolution)))
+    given = to_model(torch.from_numpy(distance_images(outlines, resolution))[:, None])[:, 0]
     schedule, seed_here = noise_schedule(trained.timesteps), seed_for(seed, dataset, "views")
-    views = np.empty((len(ids), trained.views, resolution, resolution), np.float32)
+    cameras = CAMERA_SETS[trained.cameras](trained.views)
+    views = np.empty((len(ids), len(cameras), CHANNELS[trained.surface], resolution, resolution), np.float32)
     batches = list(fixed_batches(range(len(ids)), block.sampling_batch))
     for batch, count in progress(batches, total=len(batches), what="view batches"):
         shape = views.shape[1:]
@@ -269,11 +300,16 @@ def sample(weights: str, masks: str, *, settings: dict, store: str, seed: int, d
             schedule,
             steps=block.sampling_steps,
         )
-        views[batch[:count]] = (result[:count] * DISTANCE_SCALE).cpu().numpy()
+        views[batch[:count]] = from_model(result[:count]).cpu().numpy()
     write_shard(
         store,
-        schema="views/1",
-        arrays={"views": views, "cameras": hemisphere_cameras(trained.views), "cell_id": ids},
+        schema="views/2",
+        arrays={
+            "views": views,
+            "extrinsics": cameras.extrinsics.numpy(),
+            "intrinsics": cameras.intrinsics.numpy(),
+            "cell_id": ids,
+        },
         attributes={"dataset": dataset, "seed": seed, "masks": digest(masks), "model": weights_digest},
     )
 

@@ -5,17 +5,17 @@ import logging
 import numpy as np
 import torch
 
+from cellcascade.cameras import Cameras, hemisphere
 from cellcascade.diffusion.process import fixed_batches
 from cellcascade.reconstruction.base import Method, Problem, reprojection_iou
 from cellcascade.reconstruction.neus import neus
 from cellcascade.reconstruction.spharm import random_volumes
 from cellcascade.reconstruction.visual_hull import visual_hull
-from cellcascade.render import hemisphere_cameras, with_input_view
 from cellcascade.seeds import seed_for
 from cellcascade.settings import Reconstruction, Shapes
 from cellcascade.shards import check_invalid, digest, open_shard, write_shard
-from cellcascade.spharm import distance_images
 from cellcascade.training import pick_device
+from cellcascade.view_images import distance_images, front_and_back
 
 logger = logging.getLogger(__name__)
 
@@ -37,7 +37,7 @@ def reconstruct(
     """Reconstruct the volumes of a shard of cells.
 
     Args:
-        views: A `views/1` shard; `None` for methods that need none.
+        views: A `views/2` shard; `None` for methods that need none.
         masks: The `masks/1` shard the views were made from.
         settings: The `reconstruction` block.
         shapes: The `shapes` block, for random shapes.
@@ -53,13 +53,14 @@ def reconstruct(
     block, target = Reconstruction(**settings), pick_device(device)
     shard = open_shard(masks, "masks/1")
     ids, outlines, usable = shard["cell_id"][:], shard["mask"][:], shard["valid"][:].astype(bool)
-    images, cameras = _images(views, outlines, block.resolution)
+    images, depths, cameras = _views(views, outlines, block.resolution)
     volumes = np.full((len(ids), *[block.resolution] * 3), -1, np.float32)
     agreement = np.zeros((len(ids), len(cameras)), np.float32)
     todo = np.flatnonzero(usable)
     for part, count in fixed_batches(todo, block.cells_at_once):
         problem = Problem(
             images=images[part].to(target),
+            depths=None if depths is None else depths[part].to(target),
             cameras=cameras.to(target),
             cell_ids=ids[part],
             shapes=Shapes(**shapes),
@@ -93,19 +94,37 @@ def reconstruct(
     )
 
 
-def _images(views: str | None, masks: np.ndarray, resolution: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """Signed distance images `(n, V + 1, y, x)` at the volume's resolution, the exact input view first, and cameras."""
+def _views(
+    views: str | None, masks: np.ndarray, resolution: int
+) -> tuple[torch.Tensor, torch.Tensor | None, Cameras]:
+    """What the cells look like, at the volume's resolution, the exact input view first.
+
+    Returns:
+        Signed distances `(n, V + 1, y, x)`; front and back `(n, V + 1, 2, y, x)`, or `None`; the cameras.
+    """
     edge = min(resolution, masks.shape[-1])
-    exact = torch.from_numpy(distance_images(masks, edge))[:, None]
-    if edge != resolution:
-        exact = torch.nn.functional.interpolate(exact, size=(resolution, resolution), mode="bicubic")
+    exact = _enlarged(torch.from_numpy(distance_images(masks, edge))[:, None], resolution)
     if views is None:
-        return exact, torch.from_numpy(with_input_view(hemisphere_cameras(0)))
-    shard = open_shard(views, "views/1")
+        return exact, None, hemisphere(0).with_input_view()
+    shard = open_shard(views, "views/2")
+    cameras = Cameras(*(torch.from_numpy(shard[name][:]) for name in ("extrinsics", "intrinsics")))
     predicted = torch.from_numpy(shard["views"][:])
-    size = (resolution, resolution)
-    predicted = torch.nn.functional.interpolate(predicted, size=size, mode="bicubic", align_corners=False)
-    return torch.cat([exact, predicted], 1), torch.from_numpy(with_input_view(shard["cameras"][:]))
+    n, v, channels = predicted.shape[:3]
+    predicted = _enlarged(predicted.flatten(1, 2), resolution).unflatten(1, (v, channels))
+    images = torch.cat([exact, predicted[:, :, 0]], 1)
+    if channels == 1:
+        return images, None, cameras.with_input_view()
+    ends, known = front_and_back(predicted)
+    unknown = torch.full((n, 1, 2, resolution, resolution), torch.nan)
+    depths = torch.cat([unknown, ends.where(known[:, :, None], torch.nan)], 1)
+    return images, depths, cameras.with_input_view()
+
+
+def _enlarged(images: torch.Tensor, resolution: int) -> torch.Tensor:
+    """Smooth images `(n, c, y, x)` at another resolution."""
+    if images.shape[-1] == resolution:
+        return images
+    return torch.nn.functional.interpolate(images, size=(resolution, resolution), mode="bicubic")
 
 
 def _failures(

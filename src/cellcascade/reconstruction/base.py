@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from cellcascade.render import pixel_centres, ray_points
+from cellcascade.cameras import Cameras
 from cellcascade.settings import Reconstruction, Shapes
 
 
@@ -19,14 +19,17 @@ class Problem:
     Attributes:
         images: Signed distance to the silhouette in all views `(n, V + 1, y, x)`, positive inside, in half widths of
             the crop; the input view, which is exact, comes first.
-        cameras: Extrinsics `(V + 1, 4, 4)`.
+        depths: Front and back of the cell in all views `(n, V + 1, 2, y, x)`, in half widths of the crop, not a number
+            where unknown (nowhere known in the input view); `None` if the views are silhouettes alone.
+        cameras: V + 1 cameras, the input view first.
         cell_ids: Indices of the cells `(n,)`.
         shapes: Settings of random shapes, for methods that draw them.
         seed: Seed of this stage and data set; a cell's own numbers hang on its index below it.
     """
 
     images: Tensor
-    cameras: Tensor
+    depths: Tensor | None
+    cameras: Cameras
     cell_ids: np.ndarray
     shapes: Shapes
     seed: int
@@ -40,25 +43,18 @@ class Method(Protocol):
         ...
 
 
-def voxel_points(resolution: int, device: torch.device) -> Tensor:
-    """World points of all voxel centres `(z, y, x, 3)`."""
-    centres = pixel_centres(resolution).to(device)
-    z, y, x = torch.meshgrid(centres, centres, centres, indexing="ij")
-    return torch.stack([x, y, z], -1)
-
-
-def view_distance(images: Tensor, cameras: Tensor, points: Tensor) -> Tensor:
+def view_distance(images: Tensor, cameras: Cameras, points: Tensor) -> Tensor:
     """Signed distance images read where points project to.
 
     Args:
-        images: `(n, V, y, x)`.
-        cameras: Extrinsics `(V, 4, 4)`.
+        images: `(n, V, y, x)`, in half widths of the images.
+        cameras: V cameras.
         points: World points `(p, 3)`.
 
     Returns:
-        `(n, V, p)`.
+        `(n, V, p)`, in half widths of the crop.
     """
-    uv = torch.einsum("vrc,pc->vpr", cameras[:, :2, :3], points)
+    uv, width = cameras.project(points)
     read = [
         functional.grid_sample(
             images[:, v, None],
@@ -68,7 +64,7 @@ def view_distance(images: Tensor, cameras: Tensor, points: Tensor) -> Tensor:
         )
         for v in range(len(cameras))
     ]
-    return torch.cat(read, 1).squeeze(2)
+    return torch.cat(read, 1).squeeze(2) * width
 
 
 @torch.no_grad()
@@ -81,8 +77,8 @@ def reprojection_iou(volumes: Tensor, problem: Problem) -> Tensor:
     """
     edge = problem.images.shape[-1]
     agreement = []
-    for v, camera in enumerate(problem.cameras):
-        points = ray_points(camera[None], edge, volumes.shape[-1], reach=1.2)[0]
+    for v in range(len(problem.cameras)):
+        points = problem.cameras[v : v + 1].pixel_points(edge, volumes.shape[-1], reach=1.2)[0]
         grid = points[None].expand(len(volumes), -1, -1, -1, -1)
         seen = (
             functional.grid_sample(volumes[:, None], grid, align_corners=False, padding_mode="border")[:, 0].amax(-1)

@@ -14,8 +14,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from cellcascade.logs import progress
-from cellcascade.reconstruction.base import Problem, view_distance, voxel_points
+from cellcascade.reconstruction.base import Problem, view_distance
 from cellcascade.reconstruction.visual_hull import visual_hull
+from cellcascade.render import voxel_points
 from cellcascade.seeds import torch_generator
 from cellcascade.settings import Reconstruction
 
@@ -190,9 +191,7 @@ def _random_rays(problem: Problem, settings: Reconstruction, generator: torch.Ge
     uv = torch.rand(len(problem.cameras), per_view, 2, generator=generator).to(device) * 2 - 1
     jitter = torch.rand(settings.samples, generator=generator).to(device)
     depth = ((torch.arange(settings.samples, device=device) + jitter) / settings.samples * 2 - 1) * 1.2
-    shape = (len(problem.cameras), per_view, settings.samples)
-    local = torch.cat([uv[:, :, None].expand(*shape, 2), depth[:, None].expand(*shape, 1)], -1)
-    points = torch.einsum("vpsk,vkc->vpsc", local, problem.cameras[:, :3, :3]).flatten(0, 1)
+    points = problem.cameras.lift(uv, depth.expand(len(problem.cameras), per_view, -1)).flatten(0, 1)
     images = problem.images.flatten(0, 1)[:, None]
     grid = uv[None].expand(len(problem.images), -1, -1, -1).flatten(0, 1)[:, None]
     seen = functional.grid_sample(images, grid, align_corners=False, padding_mode="border")

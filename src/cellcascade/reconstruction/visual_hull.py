@@ -2,7 +2,8 @@
 
 from torch import Tensor
 
-from cellcascade.reconstruction.base import Problem, view_distance, voxel_points
+from cellcascade.reconstruction.base import Problem, view_distance
+from cellcascade.render import voxel_points
 from cellcascade.settings import Reconstruction
 
 
