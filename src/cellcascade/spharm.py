@@ -8,11 +8,11 @@ import numpy as np
 import pyshtools
 import torch
 
-from cellcascade.logs import progress
 from cellcascade.cameras import CAMERA_SETS, Cameras
+from cellcascade.logs import progress
+from cellcascade.render import surfaces
 from cellcascade.seeds import numpy_generator
 from cellcascade.settings import Shapes
-from cellcascade.render import surfaces
 from cellcascade.shards import write_shard
 from cellcascade.view_images import Surface, depth_images, distance_images
 
