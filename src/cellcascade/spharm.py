@@ -69,8 +69,8 @@ def make_shapes(
         cameras: Name of the set of cameras.
         surface: What the images show.
         shapes: First shape and the one after the last.
-        store: The `spharm/2` shard to write: `views (n, V + 1, c, y, x)` as in `cellcascade.view_images`, the input view
-            first, `coeffs (n, 2, l, l)`, `extrinsics (V + 1, 4, 4)` and `intrinsics (V + 1, 3, 4)`.
+        store: The `spharm/2` shard to write: `views (n, V + 1, c, y, x)` as in `cellcascade.view_images`, the input
+            view first, `coeffs (n, 2, l, l)`, `extrinsics (V + 1, 4, 4)` and `intrinsics (V + 1, 3, 4)`.
         seed: Seed of the run.
     """
     block, ids = Shapes(**settings), range(*shapes)

@@ -1,7 +1,7 @@
 """NeuS (Wang et al. 2021) for many cells at once: signed distance fields fitted to views by volume rendering.
 
-The fields of all cells of a batch are fitted in the same kernels, side by side. The input mask enters twice: as an exact
-view, and as the cell's central section, because the annotation behind it is a slice.
+The fields of all cells of a batch are fitted in the same kernels, side by side. The input mask enters twice: as an
+exact view, and as the cell's central section, because the annotation behind it is a slice.
 """
 
 import logging
