@@ -9,9 +9,7 @@ from torch.nn import functional
 
 from cellcascade.render import voxel_points
 
-# Weights of what decides where no view tells: of all bodies with these silhouettes the grid becomes a smooth and small
-# one. The visual hull, where it starts, is the largest, and has an edge wherever the cones of two views meet.
-BENDING, PRESSURE = 0.1, 0.3
+BENDING = 0.1  # weight of smoothness, which keeps errors of single views from pitting the surface
 SURFACE_WIDTH = 0.05  # half widths of the crop, over which the volume changes from inside to outside
 
 
@@ -36,11 +34,13 @@ class GridField(nn.Module):
 
     Args:
         start: Initial volumes `(n, z, y, x)`.
+        pressure: Weight `(n,)` of the volume, which makes it smaller where no view tells how large it is.
     """
 
-    def __init__(self, start: Tensor):
+    def __init__(self, start: Tensor, pressure: Tensor):
         super().__init__()
         self.values = nn.Parameter(start.detach().clone()[:, None])
+        self.pressure = nn.Parameter(pressure, requires_grad=False)
 
     def forward(self, points: Tensor) -> Tensor:
         """Distances `(n, p)` at world points `(n, p, 3)`."""
@@ -52,14 +52,16 @@ class GridField(nn.Module):
         return self.values[:, 0].detach()
 
     def penalty(self) -> Tensor:
-        """Bending, the mean squared Laplacian near the surface, and the share of the cube that is inside `(n,)`."""
+        """Bending, the mean squared Laplacian near the surface, and the volume under pressure `(n,)`."""
         v = self.values
         middle = v[..., 1:-1, 1:-1, 1:-1]
         ends = v[..., 2:, 1:-1, 1:-1] + v[..., :-2, 1:-1, 1:-1] + v[..., 1:-1, 2:, 1:-1]
         ends = ends + v[..., 1:-1, :-2, 1:-1] + v[..., 1:-1, 1:-1, 2:] + v[..., 1:-1, 1:-1, :-2]
         near = middle.detach().abs() < 4 * SURFACE_WIDTH
         bending = ((ends - 6 * middle) * near * v.shape[-1] / 2).square().flatten(1).mean(1)
-        return BENDING * bending + PRESSURE * torch.sigmoid(2 * v / SURFACE_WIDTH).flatten(1).mean(1)
+        if not self.pressure.any():
+            return BENDING * bending
+        return BENDING * bending + self.pressure * torch.sigmoid(2 * v / SURFACE_WIDTH).flatten(1).mean(1)
 
 
 def resized(volumes: Tensor, resolution: int) -> Tensor:

@@ -7,7 +7,9 @@ exact view, and as the cell's central section, because the annotation behind it 
 import logging
 import math
 
+import numpy as np
 import torch
+from skimage.morphology import convex_hull_image
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -25,6 +27,7 @@ EIKONAL_POINTS = 2048
 COARSEST = 32  # voxels along the edge of the coarse grid
 COARSE_SHARE = 0.6  # of the steps are done on a grid of half the resolution
 CHECK_EVERY = 20  # steps between looks at which cells have converged
+PRESSURE, CONVEX = 6.0, 0.03  # a cell's pressure, for each share of its silhouettes' hulls that is hollow beyond this
 BAND = 0.1  # half widths of the crop around the surface in which movement is measured
 
 
@@ -44,13 +47,14 @@ def neus(problem: Problem, settings: Reconstruction) -> Tensor:
         radii = ((hull > 0).float().mean((1, 2, 3)) * 8 * 3 / (4 * math.pi)) ** (1 / 3)
         field = PerceptronField(radii, settings.resolution, generator).to(hull.device)
         return Fit(field, rays, settings, generator).run(0, settings.steps)
+    pressure = hollowness(problem) if problem.depths is None else torch.zeros(len(rays.coverage), device=rays.device)
     coarse = min(settings.resolution, max(COARSEST, settings.resolution // 2))
     hull = visual_hull(problem, settings.model_copy(update={"resolution": coarse}))
     if coarse == settings.resolution:
-        return Fit(GridField(hull), rays, settings, generator).run(0, settings.steps)
+        return Fit(GridField(hull, pressure), rays, settings, generator).run(0, settings.steps)
     half = round(COARSE_SHARE * settings.steps)
-    start = Fit(GridField(hull), rays, settings, generator).run(0, half)
-    fine = GridField(resized(start, settings.resolution))
+    start = Fit(GridField(hull, pressure), rays, settings, generator).run(0, half)
+    fine = GridField(resized(start, settings.resolution), pressure)
     return Fit(fine, Rays(problem), settings, generator).run(half, settings.steps)
 
 
@@ -105,10 +109,9 @@ class Fit:
         self.cells = self.cells[cells]
         self.rays.keep(cells)
         for parameter in (p for group in self.optimizer.param_groups for p in group["params"]):
-            state = self.optimizer.state[parameter]
             parameter.data, parameter.grad = parameter.data[cells], None
-            for name in ("exp_avg", "exp_avg_sq"):
-                state[name] = state[name][cells]
+            state = self.optimizer.state[parameter]  # empty for what is not trained
+            state.update({name: state[name][cells] for name in ("exp_avg", "exp_avg_sq") if name in state})
 
     def _loss(self) -> Tensor:
         """Losses `(n,)`, each cell's own, so that it is fitted as if alone."""
@@ -162,6 +165,18 @@ def ray_opacity(distances: Tensor, sharpness: Tensor) -> Tensor:
     outside = torch.sigmoid(-distances * sharpness[:, None, None])  # the cumulative density Phi_s of NeuS' own sign
     alpha = ((outside[..., :-1] - outside[..., 1:]) / outside[..., :-1].clamp(min=1e-6)).clamp(0, 1 - 1e-6)
     return 1 - torch.exp(torch.log1p(-alpha).sum(-1))
+
+
+def hollowness(problem: Problem) -> Tensor:
+    """Pressure `(n,)` for cells whose views are silhouettes: hollows that no outline shows are as deep as those shown.
+
+    The visual hull is the largest body with these silhouettes, right for convex cells and too large for others.
+    """
+    hollow = [
+        np.mean([1 - inside.sum() / convex_hull_image(inside).sum() if inside.any() else 0 for inside in cell])
+        for cell in (problem.images > 0).cpu().numpy()
+    ]
+    return PRESSURE * (torch.tensor(hollow, dtype=torch.float32) - CONVEX).clamp(min=0).to(problem.images.device)
 
 
 def movement(before: Tensor, after: Tensor) -> Tensor:

@@ -45,6 +45,7 @@ class Rays:
     Attributes:
         coverage: Share of each pixel that is inside `(n, V y x)`.
         edge: Of the images, pixels.
+        device: Where all is.
         ends: Front and back on each ray `(n, V y x, 2)`, not a number where unknown; or `None`.
     """
 
@@ -56,7 +57,7 @@ class Rays:
         self._origin, self._direction = at[0].reshape(-1, 3), (at[1] - at[0]).reshape(-1, 3)
         distance = images.flatten(1)
         self.coverage = (0.5 + distance * edge / 2).clamp(0, 1)
-        self.edge = edge
+        self.edge, self.device = edge, images.device
         self._rim = Choice(distance.abs() < RIM * 2 / edge)
         self._rim_of_input = Choice(distance[:, : edge**2].abs() < 2 * RIM * 2 / edge)
         self.ends, self._with_ends = None, None
@@ -108,7 +109,7 @@ class Rays:
 
     def _uniform(self, count: int, generator: torch.Generator) -> Tensor:
         """Numbers `(count,)` in [0, 1), drawn on the CPU, the same for all cells."""
-        return torch.rand(count, generator=generator).to(self.coverage.device)
+        return torch.rand(count, generator=generator).to(self.device)
 
 
 def coarse_depths(samples: int, rays: int, generator: torch.Generator, device: torch.device) -> Tensor:
