@@ -8,11 +8,11 @@ import numpy as np
 import pyshtools
 import torch
 
-from cellcascade.logs import progress
 from cellcascade.cameras import CAMERA_SETS, Cameras
+from cellcascade.logs import progress
+from cellcascade.render import surfaces
 from cellcascade.seeds import numpy_generator
 from cellcascade.settings import Shapes
-from cellcascade.render import surfaces
 from cellcascade.shards import write_shard
 from cellcascade.view_images import Surface, depth_images, distance_images
 
@@ -69,8 +69,8 @@ def make_shapes(
         cameras: Name of the set of cameras.
         surface: What the images show.
         shapes: First shape and the one after the last.
-        store: The `spharm/2` shard to write: `views (n, V + 1, c, y, x)` as in `cellcascade.view_images`, the input view
-            first, `coeffs (n, 2, l, l)`, `extrinsics (V + 1, 4, 4)` and `intrinsics (V + 1, 3, 4)`.
+        store: The `spharm/2` shard to write: `views (n, V + 1, c, y, x)` as in `cellcascade.view_images`, the input
+            view first, `coeffs (n, 2, l, l)`, `extrinsics (V + 1, 4, 4)` and `intrinsics (V + 1, 3, 4)`.
         seed: Seed of the run.
     """
     block, ids = Shapes(**settings), range(*shapes)

@@ -1,7 +1,7 @@
 """Images of the multiview model: smooth encodings of a cell's silhouette and depth, on few pixels.
 
-Channel 0 is the signed distance to the silhouette, positive inside, in half widths of the crop. With depth there are two
-more: the middle of the cell along the ray, and the square of half its thickness, which near the silhouette falls
+Channel 0 is the signed distance to the silhouette, positive inside, in half widths of the crop. With depth there are
+two more: the middle of the cell along the ray, and the square of half its thickness, which near the silhouette falls
 linearly to 0, as distances do, where thickness itself falls steeply. Both are in half widths of the crop; front and
 back are middle -/+ half the thickness.
 """

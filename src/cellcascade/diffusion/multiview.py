@@ -2,8 +2,8 @@
 
 All views are denoised jointly. A 2D network, shared by the views, turns each noisy view into features; the features
 of all views are unprojected into one common volume and processed by 3D convolutions; each view reads the volume back
-along its own rays by depth-wise attention. Views are images of signed distance to the silhouette and of depth. The model
-is trained on spherical-harmonic shapes alone and serves all data sets.
+along its own rays by depth-wise attention. Views are images of signed distance to the silhouette and of depth. The
+model is trained on spherical-harmonic shapes alone and serves all data sets.
 """
 
 import json

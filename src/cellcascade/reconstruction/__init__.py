@@ -94,9 +94,7 @@ def reconstruct(
     )
 
 
-def _views(
-    views: str | None, masks: np.ndarray, resolution: int
-) -> tuple[torch.Tensor, torch.Tensor | None, Cameras]:
+def _views(views: str | None, masks: np.ndarray, resolution: int) -> tuple[torch.Tensor, torch.Tensor | None, Cameras]:
     """What the cells look like, at the volume's resolution, the exact input view first.
 
     Returns:
