@@ -6,9 +6,8 @@ along its own rays by depth-wise attention. Views are images of signed distance 
 model is trained on spherical-harmonic shapes alone and serves all data sets.
 """
 
-import json
 import logging
-from importlib import resources
+import textwrap
 from pathlib import Path
 
 import numpy as np
@@ -21,13 +20,12 @@ from torch.nn import functional
 from cellcascade import training
 from cellcascade.cameras import CAMERA_SETS, Cameras
 from cellcascade.diffusion.process import ddim, diffusion_loss, draw_noise, fixed_batches, noise_schedule
-from cellcascade.errors import InputError
 from cellcascade.logs import progress
+from cellcascade.multiview_weights import VERSION, check_weights, refusal
 from cellcascade.render import voxel_points
 from cellcascade.seeds import seed_for, torch_generator
 from cellcascade.settings import Multiview
 from cellcascade.shards import atomic_path, digest, open_shard, write_shard
-from cellcascade.stages import STAGE_VERSIONS
 from cellcascade.view_images import CHANNELS, distance_images
 
 logger = logging.getLogger(__name__)
@@ -221,8 +219,7 @@ def train(shards: list[str], *, settings: dict, folder: str, checkpoints: str, s
         mask = (condition(with_errors(chosen[:, 0, 0], generator)) * given).to(target)
         return diffusion_loss(lambda x, t: model(x, t, mask), chosen[:, 1:].to(target), schedule, generator)
 
-    version = STAGE_VERSIONS["train_multiview"]
-    checkpoint = Path(f"{checkpoints}-{training.fingerprint(settings, shards, version)}") / "state.pt"
+    checkpoint = Path(f"{checkpoints}-{training.fingerprint(settings, shards, VERSION)}") / "state.pt"
     logger.info("%d shapes, %.2f M parameters", len(views), sum(p.numel() for p in model.parameters()) / 1e6)
     table = training.train(
         model, loss, block.train, checkpoint=checkpoint, seed=seed, device=target, what="multiview training"
@@ -231,7 +228,7 @@ def train(shards: list[str], *, settings: dict, folder: str, checkpoints: str, s
         save_file(model.state_dict(), scratch)
     training.write_json(
         Path(folder) / "config.json",
-        {"settings": settings, "resolution": views.shape[-1], "shapes": len(views), "seed": seed, "version": version},
+        {"settings": settings, "resolution": views.shape[-1], "shapes": len(views), "seed": seed, "version": VERSION},
     )
     training.write_table(Path(folder) / "training.csv", table)
 
@@ -247,24 +244,14 @@ def load(weights: str, device: torch.device) -> tuple[MultiviewUNet, Multiview, 
         The model, the settings it was trained with, and a digest of its weights.
 
     Raises:
-        InputError: The folder holds no weights, or those of another version.
+        InputError: A file is missing or damaged, was made by another version, or the two do not belong together.
     """
-    folder = (
-        Path(str(resources.files("cellcascade") / "weights" / "multiview")) if weights == "bundled" else Path(weights)
-    )
+    folder, settings, resolution = check_weights(weights)
     try:
-        record = json.loads((folder / "config.json").read_text())
-        settings = Multiview(**record["settings"])
-        model = build(settings, record["resolution"])
+        model = build(settings, resolution)
         model.load_state_dict(load_file(folder / "model.safetensors"))
-    except (OSError, KeyError, ValueError, RuntimeError) as error:
-        raise InputError(
-            "The multiview model cannot be loaded",
-            where=folder,
-            found=str(error).splitlines()[0],
-            expected="model.safetensors and config.json of this version",
-            mend="set multiview.weights to bundled, to train, or to a folder with both files",
-        ) from error
+    except (ValueError, RuntimeError) as error:
+        raise refusal(weights, folder, textwrap.shorten(str(error), 300)) from error
     return model.to(device).eval(), settings, digest(folder / "model.safetensors")
 
 
