@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+import zarr
 from diffusers.models.embeddings import TimestepEmbedding, Timesteps
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
@@ -19,13 +20,14 @@ from torch.nn import functional
 
 from cellcascade import training
 from cellcascade.cameras import CAMERA_SETS, Cameras
+from cellcascade.diffusion.mask_ddpm import flaw
 from cellcascade.diffusion.process import ddim, diffusion_loss, draw_noise, fixed_batches, noise_schedule
 from cellcascade.logs import progress
 from cellcascade.multiview_weights import VERSION, check_weights, refusal
 from cellcascade.render import voxel_points
 from cellcascade.seeds import seed_for, torch_generator
 from cellcascade.settings import Multiview
-from cellcascade.shards import atomic_path, digest, open_shard, write_shard
+from cellcascade.shards import atomic_path, check_invalid, digest, open_shard, write_shard
 from cellcascade.view_images import CHANNELS, distance_images
 
 logger = logging.getLogger(__name__)
@@ -255,29 +257,45 @@ def load(weights: str, device: torch.device) -> tuple[MultiviewUNet, Multiview, 
     return model.to(device).eval(), settings, digest(folder / "model.safetensors")
 
 
-def sample(weights: str, masks: str, *, settings: dict, store: str, seed: int, device: str, dataset: str) -> None:
-    """Predict the views of a shard of masks.
+def sample(
+    weights: str,
+    masks: str,
+    *,
+    settings: dict,
+    store: str,
+    seed: int,
+    device: str,
+    dataset: str,
+    max_invalid_fraction: float = 0.2,
+) -> None:
+    """Predict the views of a shard of masks; cells whose masks cannot be used are left out, before any work is done.
 
     Args:
         weights: `bundled` or a folder.
         masks: A `masks/1` shard.
         settings: The `multiview` block; the sampling keys are used.
         store: The `views/2` shard to write: `views (n, V, c, y, x)` without the input view, as in
-            `cellcascade.view_images`, and their cameras.
+            `cellcascade.view_images`, 0 for invalid cells; and their cameras.
         seed: Seed of the run.
         device: auto, cpu or cuda.
         dataset: Name of the data set, part of each cell's seed.
+        max_invalid_fraction: The job fails when a larger share of its cells cannot be made.
+
+    Raises:
+        InputError: Too many masks cannot be used, or the model cannot be loaded.
     """
     block, target = Multiview(**settings), training.pick_device(device)
-    model, trained, weights_digest = load(weights, target)
     shard = open_shard(masks, "masks/1")
-    ids, outlines = shard["cell_id"][:], shard["mask"][:]
+    ids, reasons = shard["cell_id"][:], _reasons(shard)
+    check_invalid(reasons, len(ids), max_invalid_fraction, store)
+    model, trained, weights_digest = load(weights, target)
     resolution = 2 * model.ray_xyz.shape[1]
-    given = to_model(torch.from_numpy(distance_images(outlines, resolution))[:, None])[:, 0]
+    given = to_model(torch.from_numpy(distance_images(shard["mask"][:], resolution))[:, None])[:, 0]
     schedule, seed_here = noise_schedule(trained.timesteps), seed_for(seed, dataset, "views")
     cameras = CAMERA_SETS[trained.cameras](trained.views)
-    views = np.empty((len(ids), len(cameras), CHANNELS[trained.surface], resolution, resolution), np.float32)
-    batches = list(fixed_batches(range(len(ids)), block.sampling_batch))
+    views = np.zeros((len(ids), len(cameras), CHANNELS[trained.surface], resolution, resolution), np.float32)
+    valid = np.array([str(cell) not in reasons for cell in ids], np.uint8)
+    batches = list(fixed_batches(np.flatnonzero(valid), block.sampling_batch))
     for batch, count in progress(batches, total=len(batches), what="view batches"):
         shape = views.shape[1:]
         noise = torch.stack([draw_noise(shape, torch_generator(seed_here, int(ids[i])), target) for i in batch])
@@ -295,10 +313,27 @@ def sample(weights: str, masks: str, *, settings: dict, store: str, seed: int, d
             "views": views,
             "extrinsics": cameras.extrinsics.numpy(),
             "intrinsics": cameras.intrinsics.numpy(),
+            "valid": valid,
             "cell_id": ids,
         },
-        attributes={"dataset": dataset, "seed": seed, "masks": digest(masks), "model": weights_digest},
+        attributes={
+            "dataset": dataset,
+            "seed": seed,
+            "reasons": reasons,
+            "masks": digest(masks),
+            "model": weights_digest,
+        },
     )
+
+
+def _reasons(shard: zarr.Group) -> dict[str, str]:
+    """Why cells of a `masks/1` shard get no views: what their own stage says, and flaws that it did not see."""
+    reasons = dict(shard.attrs["reasons"])
+    for cell, mask, valid in zip(shard["cell_id"][:], shard["mask"][:], shard["valid"][:]):
+        found = flaw(mask, 1) if valid else reasons.get(str(cell), "invalid mask")
+        if found:
+            reasons[str(cell)] = found
+    return reasons
 
 
 def _guided(model: MultiviewUNet, mask: Tensor, scale: float):
