@@ -1,6 +1,7 @@
-"""Surface images of star-shaped cells r(theta, phi), by ray casting; conventions as in `cellcascade.cameras`."""
+"""Surface images of cells, star-shaped ones r(theta, phi) and volumes, by ray casting; see `cellcascade.cameras`."""
 
 import math
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
@@ -37,15 +38,39 @@ def surfaces(radius: Tensor, cameras: Cameras, resolution: int, samples: int = 4
         samples: Points a ray; the surface is interpolated between them.
 
     Returns:
+        As `cast`.
+    """
+    return cast(lambda points: radius_towards(radius, points) - points.norm(dim=-1), cameras, resolution, samples)
+
+
+def volume_surfaces(volumes: Tensor, cameras: Cameras, resolution: int) -> tuple[Tensor, Tensor]:
+    """The same of signed distance volumes `(n, z, y, x)`, positive inside; as `cast`."""
+
+    def height(points: Tensor) -> Tensor:
+        grid = points[None].expand(len(volumes), -1, -1, -1, -1)
+        return functional.grid_sample(volumes[:, None], grid, align_corners=False, padding_mode="border")[:, 0]
+
+    return cast(height, cameras, resolution, volumes.shape[-1])
+
+
+def cast(height: Callable[[Tensor], Tensor], cameras: Cameras, resolution: int, samples: int) -> tuple[Tensor, Tensor]:
+    """Cast the rays of all pixels through n bodies, each where its height is positive.
+
+    Args:
+        height: Maps world points `(y, x, samples, 3)` to heights `(n, y, x, samples)`.
+        cameras: V cameras.
+        resolution: Edge of the images, pixels.
+        samples: Points a ray, at equal steps of depth from -1 to 1; the surface is interpolated between them.
+
+    Returns:
         Silhouettes `(n, V, y, x)`, boolean: a pixel is inside when any point of its ray is. Depths of the first and the
         last surface `(n, V, 2, y, x)`, in half widths of the crop, 0 outside the silhouettes.
     """
     inside, depths = [], []
     for v in range(len(cameras)):
-        points = cameras[v : v + 1].pixel_points(resolution, samples)[0]
-        height = radius_towards(radius, points) - points.norm(dim=-1)
-        seen = (height > 0).any(-1)
-        ends = torch.stack([_first_surface(height), -_first_surface(height.flip(-1))], 1)
+        values = height(cameras[v : v + 1].pixel_points(resolution, samples)[0])
+        seen = (values > 0).any(-1)
+        ends = torch.stack([_first_surface(values), -_first_surface(values.flip(-1))], 1)
         inside.append(seen)
         depths.append(ends * seen[:, None])
     return torch.stack(inside, 1), torch.stack(depths, 1)

@@ -124,14 +124,20 @@ class Reconstruction(Settings):
         "grid", description="signed distance field of NeuS: multi-layer perceptron or dense grid"
     )
     resolution: Count = Field(64, description="edge of the volume, voxels; the crop's width is its width")
-    steps: Count = Field(300, description="optimiser steps of NeuS")
-    rays: Count = Field(1024, description="rays a cell and step")
-    samples: Count = Field(64, description="samples a ray")
+    steps: Count = Field(200, description="optimiser steps of NeuS, at most")
+    tolerance: Annotated[float, Field(ge=0)] = Field(
+        0.02, description="a cell is done when its surface moves less in 20 steps, voxels"
+    )
+    rays: Count = Field(512, description="rays a cell and step")
+    samples: Count = Field(32, description="samples a ray, a quarter of them close to the surface")
     learning_rate: Positive = Field(
         0.01, description="Adam's learning rate for the grid; the perceptron uses a quarter"
     )
     mask_weight: Positive = Field(1.0, description="weight of the silhouette loss")
     eikonal_weight: Positive = Field(0.1, description="weight of the eikonal loss (|grad SDF| = 1)")
+    depth_weight: Annotated[float, Field(ge=0)] = Field(
+        10.0, description="weight of the distance to the surface points that views with depth show"
+    )
     section_weight: Annotated[float, Field(ge=0)] = Field(
         1.0, description="weight of agreement between the central slice and the input mask"
     )

@@ -3,9 +3,10 @@ import pytest
 import torch
 from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel
 
+from cellcascade.batches import fixed_batches
 from cellcascade.crops import read_crops
 from cellcascade.diffusion import mask_ddpm, texture, texture_model
-from cellcascade.diffusion.process import ddim, fixed_batches, noise_schedule
+from cellcascade.diffusion.process import ddim, noise_schedule
 from cellcascade.diffusion.texture_space import PixelSpace
 from cellcascade.errors import InputError
 from cellcascade.settings import MaskDDPM, Texture, Training

@@ -13,8 +13,9 @@ from torch import Tensor
 from torch.nn import functional
 
 from cellcascade import training
+from cellcascade.batches import fixed_batches
 from cellcascade.crops import read_crops
-from cellcascade.diffusion.process import augment, ddim, diffusion_loss, draw_noise, fixed_batches, noise_schedule
+from cellcascade.diffusion.process import augment, ddim, diffusion_loss, draw_noise, noise_schedule
 from cellcascade.errors import InputError
 from cellcascade.logs import progress
 from cellcascade.mask_distance import signed_distance

@@ -19,10 +19,10 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from cellcascade import training
+from cellcascade.batches import in_batches
 from cellcascade.cameras import CAMERA_SETS, Cameras
 from cellcascade.diffusion.mask_ddpm import flaw
-from cellcascade.diffusion.process import ddim, diffusion_loss, draw_noise, fixed_batches, noise_schedule
-from cellcascade.logs import progress
+from cellcascade.diffusion.process import ddim, diffusion_loss, draw_noise, noise_schedule
 from cellcascade.multiview_weights import VERSION, check_weights, refusal
 from cellcascade.render import voxel_points
 from cellcascade.seeds import seed_for, torch_generator
@@ -295,17 +295,17 @@ def sample(
     cameras = CAMERA_SETS[trained.cameras](trained.views)
     views = np.zeros((len(ids), len(cameras), CHANNELS[trained.surface], resolution, resolution), np.float32)
     valid = np.array([str(cell) not in reasons for cell in ids], np.uint8)
-    batches = list(fixed_batches(np.flatnonzero(valid), block.sampling_batch))
-    for batch, count in progress(batches, total=len(batches), what="view batches"):
-        shape = views.shape[1:]
-        noise = torch.stack([draw_noise(shape, torch_generator(seed_here, int(ids[i])), target) for i in batch])
-        result = ddim(
-            _guided(model, condition(given[batch]).to(target), block.guidance),
-            noise,
-            schedule,
-            steps=block.sampling_steps,
+
+    def draw(batch: list[int]) -> Tensor:
+        noise = torch.stack(
+            [draw_noise(views.shape[1:], torch_generator(seed_here, int(ids[i])), target) for i in batch]
         )
-        views[batch[:count]] = from_model(result[:count]).cpu().numpy()
+        predict = _guided(model, condition(given[batch]).to(target), block.guidance)
+        return from_model(ddim(predict, noise, schedule, steps=block.sampling_steps)).cpu()
+
+    size, setting = block.sampling_batch, "multiview.sampling_batch"
+    for i, result in in_batches(draw, np.flatnonzero(valid).tolist(), size, what="cells' views", setting=setting):
+        views[i] = result.numpy()
     write_shard(
         store,
         schema="views/2",

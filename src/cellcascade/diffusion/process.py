@@ -5,7 +5,7 @@ terminal signal-to-noise ratio, so that overall size and brightness are learned 
 through the last time step.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from diffusers import DDIMScheduler
@@ -91,17 +91,3 @@ def ddim(
         noise = fresh_noise() if fresh_noise and eta else None
         data = schedule.step(output, step, data, eta=eta, variance_noise=noise).prev_sample
     return data
-
-
-def fixed_batches(items: Sequence, size: int) -> Iterator[tuple[list, int]]:
-    """Split `items` into batches of exactly `size`, the last filled up by repeating its last item.
-
-    A constant batch shape keeps results bit-identical however the work is sharded: convolution
-    kernels may round differently for another batch size.
-
-    Yields:
-        The batch, and how many of its items are real.
-    """
-    for start in range(0, len(items), size):
-        batch = list(items[start : start + size])
-        yield batch + [batch[-1]] * (size - len(batch)), len(batch)

@@ -13,9 +13,10 @@ from scipy import ndimage
 from torch import Tensor
 
 from cellcascade import training
+from cellcascade.batches import fixed_batches
 from cellcascade.crops import Crops, read_crops, to_counts, to_unit
 from cellcascade.ctc import spread
-from cellcascade.diffusion.process import augment, ddim, diffusion_loss, fixed_batches
+from cellcascade.diffusion.process import augment, ddim, diffusion_loss
 from cellcascade.diffusion.texture_model import TextureModel, build, load
 from cellcascade.diffusion.texture_space import PixelSpace
 from cellcascade.logs import progress

@@ -5,8 +5,8 @@ import logging
 import numpy as np
 import torch
 
+from cellcascade.batches import in_batches
 from cellcascade.cameras import Cameras, hemisphere
-from cellcascade.diffusion.process import fixed_batches
 from cellcascade.reconstruction.base import Method, Problem, reprojection_iou
 from cellcascade.reconstruction.neus import neus
 from cellcascade.reconstruction.spharm import random_volumes
@@ -57,7 +57,8 @@ def reconstruct(
     volumes = np.full((len(ids), *[block.resolution] * 3), -1, np.float32)
     agreement = np.zeros((len(ids), len(cameras)), np.float32)
     todo = np.flatnonzero(source["valid"][:])
-    for part, count in fixed_batches(todo, block.cells_at_once):
+
+    def fit(part: list[int]) -> list[tuple[torch.Tensor, torch.Tensor]]:
         problem = Problem(
             images=images[part].to(target),
             depths=None if depths is None else depths[part].to(target),
@@ -67,8 +68,11 @@ def reconstruct(
             seed=seed_for(seed, dataset, "volumes"),
         )
         result = METHODS[block.method](problem, block)
-        volumes[part[:count]] = result[:count].cpu().numpy()
-        agreement[part[:count]] = reprojection_iou(result, problem)[:count].cpu().numpy()
+        return list(zip(result.cpu(), reprojection_iou(result, problem).cpu()))
+
+    size, setting = block.cells_at_once, "reconstruction.cells_at_once"
+    for i, (volume, iou) in in_batches(fit, todo.tolist(), size, what="volumes", setting=setting):
+        volumes[i], agreement[i] = volume.numpy(), iou.numpy()
     reasons = dict(source.attrs["reasons"]) | _failures(ids, volumes, agreement[:, 0], block, todo)
     check_invalid(reasons, len(ids), max_invalid_fraction, store)
     write_shard(

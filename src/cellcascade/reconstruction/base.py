@@ -9,6 +9,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from cellcascade.cameras import Cameras
+from cellcascade.render import volume_surfaces
 from cellcascade.settings import Reconstruction, Shapes
 
 
@@ -75,16 +76,7 @@ def reprojection_iou(volumes: Tensor, problem: Problem) -> Tensor:
         volumes: `(n, z, y, x)`, positive inside.
         problem: The images and cameras.
     """
-    edge = problem.images.shape[-1]
-    agreement = []
-    for v in range(len(problem.cameras)):
-        points = problem.cameras[v : v + 1].pixel_points(edge, volumes.shape[-1], reach=1.2)[0]
-        grid = points[None].expand(len(volumes), -1, -1, -1, -1)
-        seen = (
-            functional.grid_sample(volumes[:, None], grid, align_corners=False, padding_mode="border")[:, 0].amax(-1)
-            > 0
-        )
-        wanted = problem.images[:, v] > 0
-        union = (seen | wanted).sum((1, 2))
-        agreement.append((seen & wanted).sum((1, 2)) / union.clamp(min=1))
-    return torch.stack(agreement, 1)
+    seen, _ = volume_surfaces(volumes, problem.cameras, problem.images.shape[-1])
+    wanted = problem.images > 0
+    union = (seen | wanted).sum((2, 3))
+    return (seen & wanted).sum((2, 3)) / union.clamp(min=1)

@@ -1,22 +1,20 @@
-"""NeuS (Wang et al. 2021) for many cells at once: signed distance fields fitted to silhouettes by volume rendering.
+"""NeuS (Wang et al. 2021) for many cells at once: signed distance fields fitted to views by volume rendering.
 
-The fields of all cells of a batch are fitted in the same kernels: rays are shared, fields lie side by side. The input
-mask enters twice: as an exact view, and as the cell's central section, because the annotation behind it is a slice.
+The fields of all cells of a batch are fitted in the same kernels, side by side. The input mask enters twice: as an
+exact view, and as the cell's central section, because the annotation behind it is a slice.
 """
 
 import logging
 import math
-from collections.abc import Callable
-from typing import Protocol
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from cellcascade.logs import progress
-from cellcascade.reconstruction.base import Problem, view_distance
+from cellcascade.reconstruction.base import Problem
+from cellcascade.reconstruction.fields import Field, GridField, PerceptronField, resized
+from cellcascade.reconstruction.rays import FINE_SHARE, Rays, coarse_depths, fine_depths
 from cellcascade.reconstruction.visual_hull import visual_hull
-from cellcascade.render import voxel_points
 from cellcascade.seeds import torch_generator
 from cellcascade.settings import Reconstruction
 
@@ -24,91 +22,131 @@ logger = logging.getLogger(__name__)
 
 START_SHARPNESS = 20.0  # of the logistic density, per half width of the crop
 EIKONAL_POINTS = 2048
-SMOOTHNESS = (
-    0.02  # weight of the grid's discrete Laplacian, which keeps errors of single views from pitting the surface
-)
+COARSEST = 32  # voxels along the edge of the coarse grid
+COARSE_SHARE = 0.6  # of the steps are done on a grid of half the resolution
+CHECK_EVERY = 20  # steps between looks at which cells have converged
+BAND = 0.1  # half widths of the crop around the surface in which movement is measured
 
 
-class Field(Protocol):
-    """Signed distance fields of n cells, positive inside."""
-
-    def __call__(self, points: Tensor) -> Tensor:
-        """Distances `(n, p)` at world points `(p, 3)`."""
-        ...
-
-    def volume(self, resolution: int) -> Tensor:
-        """Distances at voxel centres `(n, z, y, x)`."""
-        ...
-
-
-class GridField(nn.Module):
-    """Dense grids of signed distances, read by trilinear interpolation.
+def neus(problem: Problem, settings: Reconstruction) -> Tensor:
+    """Fit signed distance fields to the views of all cells.
 
     Args:
-        start: Initial volumes `(n, z, y, x)`.
+        problem: The cells.
+        settings: Field, resolution, steps, rays, samples, loss weights and tolerance.
+
+    Returns:
+        Volumes `(n, z, y, x)`; not-a-number where a fit diverged.
     """
-
-    def __init__(self, start: Tensor):
-        super().__init__()
-        self.values = nn.Parameter(start.clone()[:, None])
-
-    def forward(self, points: Tensor) -> Tensor:
-        """Distances `(n, p)` at world points `(p, 3)`."""
-        grid = points[None, None, None].expand(len(self.values), -1, -1, -1, -1)
-        return functional.grid_sample(self.values, grid, align_corners=False, padding_mode="border")[:, 0, 0, 0]
-
-    def volume(self, resolution: int) -> Tensor:
-        """Distances at voxel centres `(n, z, y, x)`: the grid itself."""
-        assert resolution == self.values.shape[-1]
-        return self.values[:, 0].detach()
-
-    def roughness(self) -> Tensor:
-        """Mean squared Laplacian of each grid `(n,)`, in voxels."""
-        v = self.values
-        middle = v[:, :, 1:-1, 1:-1, 1:-1]
-        ends = v[:, :, 2:, 1:-1, 1:-1] + v[:, :, :-2, 1:-1, 1:-1] + v[:, :, 1:-1, 2:, 1:-1]
-        ends = ends + v[:, :, 1:-1, :-2, 1:-1] + v[:, :, 1:-1, 1:-1, 2:] + v[:, :, 1:-1, 1:-1, :-2]
-        return ((ends - 6 * middle) * v.shape[-1] / 2).square().flatten(1).mean(1)
+    generator, rays = torch_generator(problem.seed, "rays"), Rays(problem)
+    if settings.field == "mlp":
+        hull = visual_hull(problem, settings)
+        radii = ((hull > 0).float().mean((1, 2, 3)) * 8 * 3 / (4 * math.pi)) ** (1 / 3)
+        field = PerceptronField(radii, settings.resolution, generator).to(hull.device)
+        return Fit(field, rays, settings, generator).run(0, settings.steps)
+    coarse = min(settings.resolution, max(COARSEST, settings.resolution // 2))
+    hull = visual_hull(problem, settings.model_copy(update={"resolution": coarse}))
+    if coarse == settings.resolution:
+        return Fit(GridField(hull), rays, settings, generator).run(0, settings.steps)
+    half = round(COARSE_SHARE * settings.steps)
+    start = Fit(GridField(hull), rays, settings, generator).run(0, half)
+    fine = GridField(resized(start, settings.resolution))
+    return Fit(fine, Rays(problem), settings, generator).run(half, settings.steps)
 
 
-class PerceptronField(nn.Module):
-    """Multi-layer perceptrons on positional encodings, added to a sphere (the paper's field).
+class Fit:
+    """Fields on their way to the views.
 
     Args:
-        radii: Radii of the spheres `(n,)`.
-        generator: Draws the weights, on the CPU.
-        width: Hidden units.
-        layers: Hidden layers.
-        octaves: Frequencies of the positional encoding.
+        field: The cells' fields.
+        rays: What their views say.
+        settings: Rays, samples, loss weights and tolerance.
+        generator: Draws rays and points, on the CPU.
     """
 
-    def __init__(self, radii: Tensor, generator: torch.Generator, width: int = 64, layers: int = 3, octaves: int = 4):
-        super().__init__()
-        self.register_buffer("radii", radii[:, None])
-        self.register_buffer("frequencies", math.pi * 2.0 ** torch.arange(octaves))
-        sizes = [3 + 6 * octaves, *[width] * layers, 1]
-        shapes = [(len(radii), a, b) for a, b in zip(sizes, sizes[1:])]
-        gains = [*[1.4] * layers, 0.1]
-        self.weights = nn.ParameterList(
-            [nn.Parameter(torch.randn(s, generator=generator) * g / s[1] ** 0.5) for s, g in zip(shapes, gains)]
-        )
-        self.biases = nn.ParameterList([nn.Parameter(torch.zeros(s[0], 1, s[2])) for s in shapes])
+    def __init__(self, field: Field, rays: Rays, settings: Reconstruction, generator: torch.Generator):
+        self.field, self.rays, self.settings, self.generator = field, rays, settings, generator
+        self.rate = settings.learning_rate / (1 if isinstance(field, GridField) else 4)
+        start = field.volume()
+        self.cells = torch.arange(len(start), device=start.device)
+        self.log_sharpness = nn.Parameter(torch.full((len(start),), math.log(START_SHARPNESS), device=start.device))
+        groups = [{"params": list(field.parameters())}, {"params": [self.log_sharpness], "lr": 0.01}]
+        self.optimizer = torch.optim.Adam(groups, lr=self.rate)
 
-    def forward(self, points: Tensor) -> Tensor:
-        """Distances `(n, p)` at world points `(p, 3)`."""
-        waves = points[:, None] * self.frequencies[:, None]
-        h = torch.cat([points, waves.sin().flatten(1), waves.cos().flatten(1)], 1).expand(len(self.radii), -1, -1)
-        for weight, bias in zip(self.weights[:-1], self.biases[:-1]):
-            h = functional.softplus(torch.baddbmm(bias, h, weight), beta=100)
-        correction = torch.baddbmm(self.biases[-1], h, self.weights[-1])[..., 0]
-        return self.radii - points.norm(dim=-1) + correction
+    def run(self, first: int, stop: int) -> Tensor:
+        """Fit from step `first` to before step `stop` of all of them, each cell until it moves no more.
 
-    @torch.no_grad()
-    def volume(self, resolution: int) -> Tensor:
-        """Distances at voxel centres `(n, z, y, x)`."""
-        points = voxel_points(resolution, self.radii.device).reshape(-1, 3)
-        distances = torch.cat([self(part) for part in points.split(2**16)], 1)
-        return distances.reshape(-1, resolution, resolution, resolution)
+        Returns:
+            Volumes `(n, z, y, x)`.
+        """
+        latest = self.field.volume().clone()
+        done = torch.empty_like(latest)
+        for step in range(first, stop):
+            course = 0.5 * (1 + math.cos(math.pi * step / self.settings.steps))
+            self.optimizer.param_groups[0]["lr"] = self.rate * (0.05 + 0.95 * course)
+            self.optimizer.zero_grad(set_to_none=True)
+            self._loss().sum().backward()
+            self.optimizer.step()
+            if (step + 1) % CHECK_EVERY == 0 and step + 1 < stop:
+                before, latest = latest, self.field.volume().clone()
+                going = movement(before, latest) > self.settings.tolerance
+                done[self.cells[~going]] = latest[~going]
+                latest = latest[going]
+                if not going.all():
+                    self._keep(torch.nonzero(going)[:, 0])
+                if not len(self.cells):
+                    logger.info("all cells converged at step %d of %d", step + 1, stop)
+                    return done
+        done[self.cells] = self.field.volume()
+        return done
+
+    def _keep(self, cells: Tensor) -> None:
+        """Go on with some of the cells, by their positions, as if they had been alone."""
+        self.cells = self.cells[cells]
+        self.rays.keep(cells)
+        for parameter in (p for group in self.optimizer.param_groups for p in group["params"]):
+            state = self.optimizer.state[parameter]
+            parameter.data, parameter.grad = parameter.data[cells], None
+            for name in ("exp_avg", "exp_avg_sq"):
+                state[name] = state[name][cells]
+
+    def _loss(self) -> Tensor:
+        """Losses `(n,)`, each cell's own, so that it is fitted as if alone."""
+        settings, generator = self.settings, self.generator
+        chosen, wanted = self.rays.draw(settings.rays, generator)
+        depth = self._sample_depths(chosen)
+        opacity = ray_opacity(self._along(chosen, depth), self.log_sharpness.exp())
+        loss = settings.mask_weight * _mean_bce(opacity.clamp(1e-4, 1 - 1e-4).logit(), wanted)
+        if settings.section_weight:
+            points, inside = self.rays.draw_section(settings.rays // 2, generator)
+            logits = self.field(points) * self.rays.edge
+            loss = loss + settings.section_weight * _mean_bce(logits, inside)
+        if settings.depth_weight and self.rays.ends is not None:
+            points, known = self.rays.draw_surface(settings.rays // 2, generator)
+            loss = loss + settings.depth_weight * (self.field(points).abs() * known).mean(1)
+        return loss + settings.eikonal_weight * self._eikonal() + self.field.penalty()
+
+    def _along(self, rays: Tensor, depth: Tensor) -> Tensor:
+        """The field `(n, k, S)` at depths `(n, k, S)` on rays `(n, k)`."""
+        return self.field(self.rays.points(rays, depth).flatten(1, 2)).reshape(depth.shape)
+
+    def _sample_depths(self, rays: Tensor) -> Tensor:
+        """Where rays `(n, k)` are sampled: evenly, and more densely where the field says that they are decided."""
+        fine = max(1, self.settings.samples // FINE_SHARE)
+        even = coarse_depths(self.settings.samples - fine, rays.shape[1], self.generator, rays.device)
+        even = even.expand(len(rays), -1, -1)
+        with torch.no_grad():
+            more = fine_depths(even, self._along(rays, even), fine, self.generator)
+        return torch.cat([even, more], -1).sort(-1).values
+
+    def _eikonal(self) -> Tensor:
+        """Mean squared deviation of each cell's gradient length from 1 `(n,)`, by differences over one voxel."""
+        device, step = self.cells.device, 2 / self.settings.resolution
+        points = torch.rand(EIKONAL_POINTS, 3, generator=self.generator).to(device) * 1.8 - 0.9
+        shifted = torch.cat([points, *(points + step * axis for axis in torch.eye(3, device=device))])
+        middle, *ends = self.field(shifted.expand(len(self.cells), -1, -1)).split(EIKONAL_POINTS, 1)
+        slope = torch.stack([(end - middle) / step for end in ends], -1)
+        return (slope.square().sum(-1).clamp(min=1e-8).sqrt() - 1).square().mean(1)
 
 
 def ray_opacity(distances: Tensor, sharpness: Tensor) -> Tensor:
@@ -126,83 +164,13 @@ def ray_opacity(distances: Tensor, sharpness: Tensor) -> Tensor:
     return 1 - torch.exp(torch.log1p(-alpha).sum(-1))
 
 
-def neus(problem: Problem, settings: Reconstruction) -> Tensor:
-    """Fit signed distance fields to the silhouettes of all cells.
-
-    Args:
-        problem: The cells.
-        settings: Field, resolution, steps, rays, samples and loss weights.
-
-    Returns:
-        Volumes `(n, z, y, x)`; not-a-number where a fit diverged.
-    """
-    device = problem.images.device
-    hull = visual_hull(problem, settings)
-    generator = torch_generator(problem.seed, "rays")
-    if settings.field == "grid":
-        field, rate = GridField(hull), settings.learning_rate
-    else:
-        radii = ((hull > 0).float().mean((1, 2, 3)) * 8 * 3 / (4 * math.pi)) ** (1 / 3)
-        field, rate = PerceptronField(radii, generator).to(device), settings.learning_rate / 4
-    log_sharpness = nn.Parameter(torch.full((len(hull),), math.log(START_SHARPNESS), device=device))
-    optimizer = torch.optim.Adam([{"params": field.parameters(), "lr": rate}, {"params": [log_sharpness], "lr": 0.01}])
-    for step in progress(range(settings.steps), total=settings.steps, what=f"NeuS steps ({len(hull)} cells)"):
-        optimizer.param_groups[0]["lr"] = rate * (0.05 + 0.95 * 0.5 * (1 + math.cos(math.pi * step / settings.steps)))
-        optimizer.zero_grad(set_to_none=True)
-        _loss(field, log_sharpness.exp(), problem, settings, generator).backward()
-        optimizer.step()
-    return field.volume(settings.resolution)
+def movement(before: Tensor, after: Tensor) -> Tensor:
+    """How far surfaces moved, in voxels `(n,)`: the mean change near them; not a number if it is none."""
+    near = (after.abs() < BAND) | (before.abs() < BAND)
+    change = ((after - before).abs() * near).flatten(1).sum(1) / near.flatten(1).sum(1).clamp(min=1)
+    return change * after.shape[-1] / 2
 
 
-def _loss(
-    field: Field, sharpness: Tensor, problem: Problem, settings: Reconstruction, generator: torch.Generator
-) -> Tensor:
-    """Silhouettes + central section + eikonal: a sum of the cells' own losses, so that each is fitted as if alone."""
-    device = problem.images.device
-    points, wanted = _random_rays(problem, settings, generator)
-    distances = field(points.reshape(-1, 3)).reshape(len(wanted), -1, settings.samples)
-    opacity = ray_opacity(distances, sharpness)
-    loss = settings.mask_weight * _mean(functional.binary_cross_entropy, opacity.clamp(1e-4, 1 - 1e-4), wanted)
-    if settings.section_weight:
-        plane = torch.rand(settings.rays, 3, generator=generator).to(device) * 2 - 1
-        plane[:, 2] = 0
-        inside = _coverage(view_distance(problem.images[:, :1], problem.cameras[:1], plane)[:, 0], problem)
-        logits = field(plane) * problem.images.shape[-1]
-        loss = loss + settings.section_weight * _mean(functional.binary_cross_entropy_with_logits, logits, inside)
-    loss = loss + settings.eikonal_weight * _eikonal(field, settings.resolution, device, generator)
-    if isinstance(field, GridField):
-        loss = loss + SMOOTHNESS * field.roughness()
-    return loss.sum()
-
-
-def _mean(measure: Callable[..., Tensor], predicted: Tensor, wanted: Tensor) -> Tensor:
-    """Mean of an elementwise loss over each cell's rays `(n,)`."""
-    return measure(predicted, wanted, reduction="none").mean(1)
-
-
-def _coverage(distance: Tensor, problem: Problem) -> Tensor:
-    """Share of a pixel that lies inside, from the signed distance at its centre."""
-    return (0.5 + distance * problem.images.shape[-1] / 2).clamp(0, 1)
-
-
-def _random_rays(problem: Problem, settings: Reconstruction, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-    """Points `(rays, samples, 3)` on random rays of all views, and the coverage `(n, rays)` that the images show."""
-    device, per_view = problem.images.device, -(-settings.rays // len(problem.cameras))
-    uv = torch.rand(len(problem.cameras), per_view, 2, generator=generator).to(device) * 2 - 1
-    jitter = torch.rand(settings.samples, generator=generator).to(device)
-    depth = ((torch.arange(settings.samples, device=device) + jitter) / settings.samples * 2 - 1) * 1.2
-    points = problem.cameras.lift(uv, depth.expand(len(problem.cameras), per_view, -1)).flatten(0, 1)
-    images = problem.images.flatten(0, 1)[:, None]
-    grid = uv[None].expand(len(problem.images), -1, -1, -1).flatten(0, 1)[:, None]
-    seen = functional.grid_sample(images, grid, align_corners=False, padding_mode="border")
-    return points, _coverage(seen.reshape(len(problem.images), -1), problem)
-
-
-def _eikonal(field: Field, resolution: int, device: torch.device, generator: torch.Generator) -> Tensor:
-    """Mean squared deviation of each cell's gradient length from 1 `(n,)`, by differences over one voxel."""
-    step = 2 / resolution
-    points = torch.rand(EIKONAL_POINTS, 3, generator=generator).to(device) * 1.8 - 0.9
-    shifted = torch.cat([points, *(points + step * axis for axis in torch.eye(3, device=device))])
-    middle, *ends = field(shifted).split(EIKONAL_POINTS, 1)
-    slope = torch.stack([(end - middle) / step for end in ends], -1)
-    return (slope.square().sum(-1).clamp(min=1e-8).sqrt() - 1).square().mean(1)
+def _mean_bce(logits: Tensor, wanted: Tensor) -> Tensor:
+    """Binary cross-entropy, mean of each cell's points `(n,)`."""
+    return functional.binary_cross_entropy_with_logits(logits, wanted, reduction="none").mean(1)

@@ -1,0 +1,137 @@
+"""Rays through the pixels of all views, drawn where they tell most, and points on them.
+
+Most rays pass well inside or outside the silhouette and are right from the start. What the outline tells is told by
+rays within a few pixels of it, so that most rays are drawn there.
+"""
+
+import torch
+from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
+
+from cellcascade.reconstruction.base import Problem
+
+RIM = 2.5  # pixels from the outline within which a ray counts as a rim ray
+RIM_SHARE = 2 / 3  # of the rays
+FINE_SHARE = 4  # one sample in so many is placed near the surface
+REACH = 1.1  # half length of the rays
+
+
+class Choice:
+    """Pixels of every cell that something is drawn from, so that equal random numbers mean the like for all cells.
+
+    Args:
+        chosen: Which pixels `(n, pixels)`, boolean.
+    """
+
+    def __init__(self, chosen: Tensor):
+        lists = [torch.nonzero(row)[:, 0] for row in chosen]
+        self.counts = torch.tensor([len(row) for row in lists], device=chosen.device)[:, None]
+        self.table = pad_sequence(lists, batch_first=True)
+
+    def __call__(self, uniform: Tensor) -> Tensor:
+        """Pixels `(n, k)` for numbers `(k,)` in [0, 1); pixel 0 for a cell that has none."""
+        if not self.table.shape[1]:
+            return torch.zeros(len(self.counts), len(uniform), dtype=torch.long, device=self.counts.device)
+        return self.table.gather(1, (uniform * self.counts).long())
+
+    def keep(self, cells: Tensor) -> None:
+        """Go on with some of the cells."""
+        self.counts, self.table = self.counts[cells], self.table[cells]
+
+
+class Rays:
+    """What the views of a problem say about the rays through their pixels.
+
+    Attributes:
+        coverage: Share of each pixel that is inside `(n, V y x)`.
+        edge: Of the images, pixels.
+        ends: Front and back on each ray `(n, V y x, 2)`, not a number where unknown; or `None`.
+    """
+
+    def __init__(self, problem: Problem):
+        images, cameras = problem.images, problem.cameras
+        edge = images.shape[-1]
+        uv = cameras.pixel_rays(edge)
+        at = [cameras.lift(uv, torch.full((*uv.shape[:2], 1), depth, device=uv.device)) for depth in (0.0, 1.0)]
+        self._origin, self._direction = at[0].reshape(-1, 3), (at[1] - at[0]).reshape(-1, 3)
+        distance = images.flatten(1)
+        self.coverage = (0.5 + distance * edge / 2).clamp(0, 1)
+        self.edge = edge
+        self._rim = Choice(distance.abs() < RIM * 2 / edge)
+        self._rim_of_input = Choice(distance[:, : edge**2].abs() < 2 * RIM * 2 / edge)
+        self.ends, self._with_ends = None, None
+        if problem.depths is not None:
+            self.ends = problem.depths.movedim(2, -1).flatten(1, 3)
+            self._with_ends = Choice(self.ends.isfinite().all(-1))
+
+    def keep(self, cells: Tensor) -> None:
+        """Go on with some of the cells, by their positions."""
+        self.coverage = self.coverage[cells]
+        for choice in (self._rim, self._rim_of_input, self._with_ends):
+            if choice is not None:
+                choice.keep(cells)
+        if self.ends is not None:
+            self.ends = self.ends[cells]
+
+    def points(self, rays: Tensor, depth: Tensor) -> Tensor:
+        """World points `(n, k, S, 3)` at depths `(n, k, S)` on rays `(n, k)`."""
+        return self._origin[rays][:, :, None] + self._direction[rays][:, :, None] * depth[..., None]
+
+    def draw(self, count: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        """Draw rays near outlines and anywhere.
+
+        Returns:
+            Rays `(n, count)` and the coverage of their pixels.
+        """
+        uniform = self._uniform(count, generator)
+        near = round(count * RIM_SHARE)
+        anywhere = (uniform[near:] * self.coverage.shape[1]).long().expand(len(self.coverage), -1)
+        rays = torch.cat([self._rim(uniform[:near]), anywhere], 1)
+        return rays, self.coverage.gather(1, rays)
+
+    def draw_section(self, count: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        """Draw points `(n, count, 3)` of the central section near the input view's outline, and their coverage."""
+        rays = self._rim_of_input(self._uniform(count, generator))
+        middle = torch.zeros(*rays.shape, 1, device=rays.device)
+        return self.points(rays, middle)[:, :, 0], self.coverage.gather(1, rays)
+
+    def draw_surface(self, count: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        """Draw points of the surface that views with depth show.
+
+        Returns:
+            Points `(n, 2 count, 3)`, and whether they are known: not for cells without any.
+        """
+        rays = self._with_ends(self._uniform(count, generator))
+        ends = self.ends.gather(1, rays[..., None].expand(-1, -1, 2))
+        known = ends.isfinite()
+        return self.points(rays, ends.nan_to_num()).flatten(1, 2), known.flatten(1)
+
+    def _uniform(self, count: int, generator: torch.Generator) -> Tensor:
+        """Numbers `(count,)` in [0, 1), drawn on the CPU, the same for all cells."""
+        return torch.rand(count, generator=generator).to(self.coverage.device)
+
+
+def coarse_depths(samples: int, rays: int, generator: torch.Generator, device: torch.device) -> Tensor:
+    """Jittered depths `(rays, samples)` along rays' whole length, the same for all cells."""
+    steps = torch.arange(samples) + torch.rand(rays, samples, generator=generator)
+    return ((steps / samples * 2 - 1) * REACH).to(device)
+
+
+def fine_depths(coarse: Tensor, distances: Tensor, samples: int, generator: torch.Generator) -> Tensor:
+    """Depths around the point of each ray that lies deepest inside, or closest to the surface.
+
+    There a ray at the rim is decided; a ray through the middle is opaque whatever happens at one point.
+
+    Args:
+        coarse: Depths `(n, k, S)`.
+        distances: The field there.
+        samples: Depths to add.
+        generator: Jitters them.
+
+    Returns:
+        `(n, k, samples)`.
+    """
+    middle = coarse.gather(-1, distances.argmax(-1, keepdim=True))
+    jitter = torch.rand(coarse.shape[1], samples, generator=generator)
+    offsets = (torch.arange(samples) + jitter) / samples * 2 - 1
+    return middle + offsets.to(coarse.device) * 2 * REACH / coarse.shape[-1]
