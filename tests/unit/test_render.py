@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from cellcascade.cameras import CAMERA_SETS, hemisphere, orthographic, syncdreamer
-from cellcascade.render import occupancy, surfaces
+from cellcascade.render import occupancy, surfaces, volume_surfaces
 from cellcascade.seeds import numpy_generator
 from cellcascade.settings import Shapes
 from cellcascade.spharm import radius_grids, random_coefficients
@@ -124,6 +124,17 @@ def test_input_view_is_the_projection_along_z_and_its_depths_are_heights():
     assert (depths[0] - first)[both].abs().max() < 3 / EDGE
     thickness = volume.sum(0) * 2 / EDGE
     assert (depths[1] - depths[0] - thickness)[both].abs().median() < 1 / EDGE
+
+
+@SETS
+def test_volumes_are_seen_as_the_shapes_they_were_made_from(name):
+    shapes, cameras = torch.cat([random_shape(0), random_shape(1)]), CAMERA_SETS[name](4).with_input_view()
+    inside, depths = surfaces(shapes, cameras, EDGE)
+    seen, ends = volume_surfaces(occupancy(shapes, EDGE), cameras, EDGE)
+    assert (inside == seen).float().mean() > 0.99
+    both = inside & seen
+    assert np.percentile((depths - ends).abs().amax(2)[both].numpy(), 90) < 0.5 * 2 / EDGE
+    assert (ends.movedim(2, -1)[~seen] == 0).all()
 
 
 @SETS
