@@ -4,7 +4,7 @@ from cellcascade.diffusion.multiview import sample
 from cellcascade.jobs import run_job
 
 
-def main(inputs, outputs, *, weights, dataset, settings, seed, device):
+def main(inputs, outputs, *, weights, dataset, settings, seed, device, max_invalid_fraction):
     sample(
         weights,
         inputs.masks,
@@ -13,8 +13,10 @@ def main(inputs, outputs, *, weights, dataset, settings, seed, device):
         seed=seed,
         device=device,
         dataset=dataset,
+        max_invalid_fraction=max_invalid_fraction,
     )
 
 
 if "snakemake" in globals():
-    run_job(main, snakemake, device=snakemake.config["device"])  # noqa: F821
+    shared = {key: snakemake.config[key] for key in ("device", "max_invalid_fraction")}  # noqa: F821
+    run_job(main, snakemake, **shared)  # noqa: F821

@@ -16,12 +16,13 @@ from cellcascade.config import Config, read_config
 from cellcascade.ctc import check_sequence
 from cellcascade.errors import InputError
 from cellcascade.metrics.seg import annotation_pairs, score
+from cellcascade.multiview_weights import check_weights
 from cellcascade.reference import config_schema, reference
 from cellcascade.segmentation.scoring import reference_annotations
 
 
 def check(config: Config) -> list[str]:
-    """Look at the sequences of all data sets that a configuration runs.
+    """Look at the sequences of all data sets that a configuration runs, and at weights in folders.
 
     Args:
         config: The checked configuration.
@@ -36,6 +37,8 @@ def check(config: Config) -> list[str]:
         try:
             frames = check_sequence(folder, data.train_sequence, data.annotations, data.ndim, **data.annotated)
             tests = reference_annotations(folder, data.test_sequence, data.ndim) if data.test_sequence else {}
+            if data.has_views and config.multiview.weights not in ("bundled", "train"):
+                check_weights(config.multiview.weights)
             counts = "".join(f", {len(items)} to test on ({kind})" for kind, items in tests.items())
             print(f"{name}: {len(frames)} annotations in {folder}{counts}")
         except InputError as error:

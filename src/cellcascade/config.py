@@ -42,6 +42,11 @@ class Dataset(Stages):
         return len(self.voxel_size_um)
 
     @property
+    def has_views(self) -> bool:
+        """Whether its cells are reconstructed from predicted views."""
+        return self.ndim == 3 and self.reconstruction.method != "spharm"
+
+    @property
     def annotated(self) -> dict[str, int | list[int] | None]:
         """Which annotations the models learn from, as `ctc.annotated_frames` takes them; `None` for all."""
         return {"frames": self.train_frames, "slices": self.train_slices}

@@ -93,7 +93,8 @@ class Multiview(Settings):
     """The SyncDreamer-type multiview model (paper, section 2, Eq. 1)."""
 
     weights: str = Field(
-        "bundled", description="bundled: the package's own; train: on shapes; or a folder with weights"
+        "bundled",
+        description="bundled: the package's own; train: on shapes, by the keys below; or a folder with weights",
     )
     views: Count = Field(8, description="number N of views predicted jointly")
     cameras: Literal["hemisphere", "syncdreamer"] = Field(

@@ -39,8 +39,10 @@ def test_bundled_views_and_volumes_agree_with_those_of_the_cpu(masks, tmp_path):
 
 
 def test_multiview_trains_on_a_gpu(tmp_path):
-    make_shapes(settings=Shapes().model_dump(), views=4, shapes=(0, 16), store=tmp_path / "s.zarr.zip", seed=0)
-    settings = Multiview(views=4, train=Training(steps=20, batch_size=8, learning_rate=1e-3, checkpoint_every=10))
+    chosen = {"views": 4, "cameras": "hemisphere", "surface": "depth"}
+    shapes = {"settings": Shapes().model_dump(), "shapes": (0, 16), "seed": 0}
+    make_shapes(**shapes, **chosen, store=tmp_path / "s.zarr.zip")
+    settings = Multiview(**chosen, train=Training(steps=20, batch_size=8, learning_rate=1e-3, checkpoint_every=10))
     multiview.train(
         [str(tmp_path / "s.zarr.zip")],
         settings=settings.model_dump(mode="json"),

@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import pytest
 import yaml
 
@@ -178,6 +180,12 @@ def test_check_names_configuration_problems_and_missing_data(tmp_path, capsys):
     config.write_text(yaml.safe_dump({"datasets": {"A": PLANE}, "data_root": str(tmp_path)}))
     assert main(["check", str(config)]) == 1
     assert "A: The data set Fluo-N2DH-GOWT1 is not there" in capsys.readouterr().err
+    demo = yaml.safe_load(Path("demo/config.yaml").read_text())
+    weights = {"data_root": str(Path("demo/data").absolute()), "multiview": {"weights": str(tmp_path / "none")}}
+    config.write_text(yaml.safe_dump(demo | weights))
+    assert main(["check", str(config)]) == 1
+    told = capsys.readouterr()
+    assert told.err.startswith("embryo3d: The multiview model cannot be loaded") and "nuclei2d: " in told.out
     config.write_text("seed: -1")
     assert main(["check", str(config)]) == 1
     assert "seed: Input should be greater than or equal to 0 (found -1)" in capsys.readouterr().err

@@ -3,14 +3,14 @@ import pytest
 import torch
 from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel
 
+from cellcascade.batches import fixed_batches
 from cellcascade.crops import read_crops
-from cellcascade.diffusion import mask_ddpm, multiview, texture, texture_model
-from cellcascade.diffusion.process import ddim, fixed_batches, noise_schedule
+from cellcascade.diffusion import mask_ddpm, texture, texture_model
+from cellcascade.diffusion.process import ddim, noise_schedule
 from cellcascade.diffusion.texture_space import PixelSpace
 from cellcascade.errors import InputError
-from cellcascade.settings import MaskDDPM, Multiview, Texture, Training
+from cellcascade.settings import MaskDDPM, Texture, Training
 from cellcascade.shards import open_shard, write_shard
-from cellcascade.spharm import make_shapes
 
 QUICK = Training(steps=3, batch_size=4, learning_rate=1e-3, ema_decay=0.5, checkpoint_every=2)
 MASKS = MaskDDPM(grid=8, channels=(16, 16), layers=1, sampling_steps=3, sampling_batch=4, train=QUICK)
@@ -231,59 +231,6 @@ def test_unfit_texture_settings_are_refused(change, message):
 def test_block_that_does_not_fit_the_base_is_refused(base):
     with pytest.raises(InputError, match="block: 2"):
         texture_model.build(TEXTURE.model_copy(update={"base": base, "block": 4}), 32)
-
-
-def test_multiview_model_trains_saves_loads_and_samples(tmp_path):
-    make_shapes(settings={"degree": 6, "resolution": 16}, views=3, shapes=(0, 8), store=tmp_path / "s.zarr.zip", seed=0)
-    settings = Multiview(views=3, channels=8, volume_channels=8, sampling_steps=2, sampling_batch=2, train=QUICK)
-    chosen = settings.model_dump(mode="json")
-    multiview.train(
-        [str(tmp_path / "s.zarr.zip")],
-        settings=chosen,
-        folder=tmp_path / "m",
-        checkpoints=str(tmp_path / "ck"),
-        seed=0,
-        device="cpu",
-    )
-    y, x = np.mgrid[:32, :32] - 15.5
-    cells = masks_shard(
-        tmp_path / "masks.zarr.zip", np.stack([np.hypot(x, y) < r for r in (7, 9, 11)]).astype(np.uint8)
-    )
-    multiview.sample(
-        str(tmp_path / "m"),
-        cells,
-        settings=chosen | {"guidance": 2.0},
-        store=tmp_path / "v.zarr.zip",
-        seed=0,
-        device="cpu",
-        dataset="d",
-    )
-    shard = open_shard(tmp_path / "v.zarr.zip", "views/1")
-    assert shard["views"].shape == (3, 3, 16, 16) and np.isfinite(shard["views"][:]).all()
-    with pytest.raises(InputError, match="multiview model cannot be loaded"):
-        multiview.load(str(tmp_path), torch.device("cpu"))
-
-
-def test_views_see_each_other_through_the_volume():
-    torch.manual_seed(0)
-    model = multiview.build(Multiview(views=3, channels=8, volume_channels=8), 16)
-    torch.nn.init.normal_(model.attention.out.weight)
-    noisy, mask = torch.randn(1, 3, 16, 16), torch.randn(1, 2, 16, 16)
-    steps, other = torch.tensor([500]), noisy.clone()
-    other[:, 2] += 1
-    assert not torch.allclose(model(noisy, steps, mask)[:, 0], model(other, steps, mask)[:, 0], atol=1e-6)
-
-
-def test_bundled_multiview_weights_load_and_predict_round_views_of_a_disc(tmp_path):
-    y, x = np.mgrid[:64, :64] - 31.5
-    cells = masks_shard(tmp_path / "m.zarr.zip", np.stack([np.hypot(x, y) < 18] * 2).astype(np.uint8))
-    settings = Multiview(sampling_steps=8, sampling_batch=2).model_dump(mode="json")
-    multiview.sample(
-        "bundled", cells, settings=settings, store=tmp_path / "v.zarr.zip", seed=0, device="cpu", dataset="d"
-    )
-    views = open_shard(tmp_path / "v.zarr.zip", "views/1")["views"][:] > 0
-    share = views.mean((2, 3))
-    assert (share > 0.1).all() and (share < 0.5).all()
 
 
 @pytest.mark.parametrize("steps", [5, 20, 40])

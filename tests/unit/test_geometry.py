@@ -4,15 +4,17 @@ import numpy as np
 import pytest
 import torch
 
+from cellcascade.cameras import CAMERA_SETS, hemisphere, syncdreamer
 from cellcascade.reconstruction import METHODS
 from cellcascade.reconstruction.base import Problem, reprojection_iou
 from cellcascade.reconstruction.neus import ray_opacity
-from cellcascade.render import hemisphere_cameras, occupancy, silhouettes, with_input_view
+from cellcascade.render import occupancy
 from cellcascade.seeds import numpy_generator
 from cellcascade.settings import Reconstruction, Shapes
 from cellcascade.shards import open_shard
 from cellcascade.slicing import cut, slice_heights
-from cellcascade.spharm import distance_images, make_shapes, radius_grids, random_coefficients
+from cellcascade.spharm import make_shapes, radius_grids, random_coefficients, view_images
+from cellcascade.view_images import front_and_back
 
 EDGE = 32
 
@@ -25,37 +27,21 @@ def iou(a, b):
     return float((a & b).sum() / (a | b).sum())
 
 
-@pytest.fixture(scope="module")
-def problem():
+def seen_by(cameras):
+    """Three random cells as a problem, and which voxels they hold."""
     settings = Shapes(degree=8)
     coefficients = np.stack([random_coefficients(settings, numpy_generator(1, i)) for i in range(3)])
     radius = radius_grids(coefficients)
-    cameras = torch.from_numpy(with_input_view(hemisphere_cameras(8)))
-    images = distance_images(silhouettes(radius, cameras, 2 * EDGE).numpy(), EDGE)
-    given = Problem(torch.from_numpy(images), cameras, np.arange(3), settings, seed=0)
-    return given, occupancy(radius, EDGE) > 0
+    images = torch.from_numpy(view_images(radius, cameras, "depth", EDGE))
+    ends, known = front_and_back(images)
+    known[:, 0] = False
+    depths = ends.where(known[:, :, None], torch.nan)
+    return Problem(images[:, :, 0], depths, cameras, np.arange(3), settings, seed=0), occupancy(radius, EDGE) > 0
 
 
-def test_cameras_are_rotations_and_look_in_different_directions():
-    rotations = hemisphere_cameras(12)[:, :3, :3]
-    np.testing.assert_allclose(rotations @ rotations.transpose(0, 2, 1), np.tile(np.eye(3), (12, 1, 1)), atol=1e-6)
-    np.testing.assert_allclose(np.linalg.det(rotations), 1, atol=1e-6)
-    forward = rotations[:, 2]
-    cosine = np.abs(forward @ forward.T) - np.eye(12)
-    assert cosine.max() < 0.95 and (forward[:, 2] >= 0).all()
-
-
-def test_silhouette_of_a_sphere_is_its_disc_from_everywhere():
-    cameras = torch.from_numpy(with_input_view(hemisphere_cameras(4)))
-    seen = silhouettes(sphere(0.5), cameras, 64)[0]
-    assert seen.float().mean((1, 2)).sub(np.pi / 16).abs().max() < 0.01
-
-
-def test_input_view_is_the_projection_along_z():
-    radius = radius_grids(random_coefficients(Shapes(), numpy_generator(2))[None])
-    seen = silhouettes(radius, torch.eye(4)[None], EDGE, samples=EDGE)[0, 0]
-    projected = (occupancy(radius, EDGE)[0] > 0).any(0)
-    assert iou(seen, projected) > 0.98
+@pytest.fixture(scope="module")
+def problem():
+    return seen_by(hemisphere(8).with_input_view())
 
 
 def test_random_shapes_are_star_shaped_inside_the_crop_and_differ():
@@ -66,14 +52,19 @@ def test_random_shapes_are_star_shaped_inside_the_crop_and_differ():
     assert not np.allclose(drawn[0], drawn[1])
 
 
-def test_shapes_do_not_depend_on_the_shard(tmp_path):
-    settings = Shapes(degree=6, resolution=16).model_dump()
-    make_shapes(settings=settings, views=3, shapes=(0, 4), store=tmp_path / "a.zarr.zip", seed=1)
-    make_shapes(settings=settings, views=3, shapes=(2, 4), store=tmp_path / "b.zarr.zip", seed=1)
-    a, b = (open_shard(tmp_path / f"{name}.zarr.zip", "spharm/1") for name in "ab")
+@pytest.mark.parametrize(
+    ("cameras", "surface", "channels"), [("hemisphere", "silhouette", 1), ("syncdreamer", "depth", 3)]
+)
+def test_shapes_do_not_depend_on_the_shard(tmp_path, cameras, surface, channels):
+    chosen = {"settings": Shapes(degree=6, resolution=16).model_dump(), "views": 3, "seed": 1}
+    for name, shapes in (("a", (0, 4)), ("b", (2, 4))):
+        make_shapes(**chosen, cameras=cameras, surface=surface, shapes=shapes, store=tmp_path / f"{name}.zarr.zip")
+    a, b = (open_shard(tmp_path / f"{name}.zarr.zip", "spharm/2") for name in "ab")
     np.testing.assert_array_equal(a["coeffs"][2:], b["coeffs"][:])
     np.testing.assert_allclose(a["views"][2:], b["views"][:], atol=1e-6)
-    assert a["views"].shape == (4, 4, 16, 16)
+    assert a["views"].shape == (4, 4, channels, 16, 16)
+    assert torch.equal(torch.from_numpy(a["extrinsics"][1:]), CAMERA_SETS[cameras](3).extrinsics)
+    assert a["intrinsics"].shape == (4, 3, 4) and np.array_equal(a["extrinsics"][0], np.eye(4))
 
 
 @pytest.mark.parametrize(
@@ -87,10 +78,20 @@ def test_reconstruction_finds_the_shape_again(problem, method, field, least):
     assert reprojection_iou(volumes, given).median() > least
 
 
+def test_hull_of_perspective_views_holds_the_shape_and_little_more():
+    given, truth = seen_by(syncdreamer(16).with_input_view())
+    volumes = METHODS["visual_hull"](given, Reconstruction(method="visual_hull", resolution=EDGE))
+    hull = volumes > -1 / EDGE
+    assert min(float((h & t).sum() / t.sum()) for h, t in zip(hull, truth)) > 0.99
+    assert np.median([iou(h, t) for h, t in zip(hull, truth)]) > 0.8
+    assert reprojection_iou(volumes, given).median() > 0.9
+
+
 def test_neus_gives_each_cell_the_same_volume_whatever_else_is_in_its_batch(problem):
     given, _ = problem
     settings = Reconstruction(resolution=EDGE, steps=20, rays=128, samples=24)
-    last = replace(given, images=given.images[[2, 2, 2]], cell_ids=given.cell_ids[[2, 2, 2]])
+    thrice = [2, 2, 2]
+    last = replace(given, images=given.images[thrice], depths=given.depths[thrice], cell_ids=given.cell_ids[thrice])
     together = METHODS["neus"](given, settings)
     assert torch.equal(together, METHODS["neus"](given, settings))
     assert torch.equal(together[2], METHODS["neus"](last, settings)[2])

@@ -44,20 +44,24 @@ def write_cells(folder, ndim, rng):
     slices = np.stack([mask * 0, mask, mask], 1) if ndim == 3 else mask[:, None]
     paths = {name: [] for name in ("masks", "views", "volumes", "slices", "textures")}
 
-    def write(stage, arrays, **attributes):
+    def write(stage, arrays, version=1, **attributes):
         for part in (slice(0, 3), slice(3, 6)):
             path = folder / stage / f"shard-{part.start // 3:03d}.zarr.zip"
-            split = {key: value if key == "cameras" else value[part] for key, value in arrays.items()}
-            write_shard(path, schema=f"{stage}/1", arrays={**split, "cell_id": ids[part]}, attributes=attributes)
+            split = {key: value if key.endswith("trinsics") else value[part] for key, value in arrays.items()}
+            write_shard(
+                path, schema=f"{stage}/{version}", arrays={**split, "cell_id": ids[part]}, attributes=attributes
+            )
             paths[stage].append(path)
 
     write("masks", {"mask": mask, "valid": valid}, reasons={"1": "3 pieces"}, redraws=4)
     if ndim == 3:
+        views = rng.normal(size=(CELLS, 2, 3, 8, 8)).astype("f4") * valid[:, None, None, None, None]
+        cameras = {"extrinsics": np.zeros((2, 4, 4), "f4"), "intrinsics": np.zeros((2, 3, 4), "f4")}
+        write("views", {"views": views, **cameras, "valid": valid}, version=2, reasons={"1": "3 pieces"})
         valid = valid * (ids != 4).astype("u1")
         sdf = np.stack([ball(0.6)] * CELLS).astype("f2")
         reasons = {"1": "3 pieces", "4": "reprojection IoU 0.61 is below 0.8"}
         iou = np.full((CELLS, 2), 0.97, "f4")
-        write("views", {"views": np.zeros((CELLS, 2, 8, 8), "f4"), "cameras": np.zeros((2, 4, 4), "f4")})
         write(
             "volumes", {"sdf": sdf, "reprojection_iou": iou, "section_iou": iou[:, 0], "valid": valid}, reasons=reasons
         )
@@ -220,6 +224,8 @@ def test_page_is_complete_and_needs_nothing_else(inputs, tmp_path):
     if ndim == 3:
         for expected in (
             "reprojection IoU 0.61 is below 0.8 (1)",
+            "views 6 5 0 ",
+            "2 predicted views their thickness reconstructed surface",
             "median IoU of the widest slice with its source mask 0.93",
             "3 of 3 slices, 2 µm apart; widest: number 2",
             "XZ (below)",

@@ -1,11 +1,13 @@
 """What a user reads when data or configuration are not as they should be."""
 
+import json
 import shutil
 
 import numpy as np
 import tifffile
 
-from tests.workflow.dry_run import REPOSITORY, job_counts
+from cellcascade.stages import STAGE_VERSIONS
+from tests.workflow.dry_run import REPOSITORY, job_counts, jobs
 
 
 def test_missing_data_are_named_all_at_once_with_the_way_to_get_them(project):
@@ -39,6 +41,26 @@ def test_problems_of_all_data_sets_come_out_before_anything_runs(project):
     assert not (project.folder / "results").exists()
     again = project.dry_run("results/nuclei2d/crops.csv", *arguments, fails=True)
     assert "The annotated frames have 2 problems" in again and "LockException" not in again
+
+
+def test_multiview_weights_that_cannot_be_used_stop_the_plan_before_any_job(project):
+    folder, files = project.folder / "models/multiview", ("--configfile", "demo/config.yaml", "more.yaml")
+    (project.folder / "more.yaml").write_text(
+        "run: [nuclei2d, embryo3d, embryo_spharm]\nmultiview: {weights: models/multiview}\n"
+    )
+    output = project.dry_run("all", *files, fails=True)
+    assert "A data set cannot be made, and nothing was run: embryo3d\n" in output and "Traceback" not in output
+    assert f"No such file or directory: '{folder.relative_to(project.folder)}/config.json'" in output
+    assert "run: [nuclei2d, embryo_spharm]" in output
+    shutil.copytree(REPOSITORY / "src/cellcascade/weights/multiview", folder)
+    record = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(record | {"version": 1}))
+    output = project.dry_run("results/embryo3d/views/shard-000.zarr.zip", *files, fails=True)
+    assert "weights of version 1" in output and "Traceback" not in output and "LockException" not in output
+    (folder / "config.json").write_text(json.dumps(record | {"version": STAGE_VERSIONS["train_multiview"]}))
+    planned = project.dry_run("results/embryo3d/views/shard-000.zarr.zip", *files)
+    (views,) = (job for job in jobs(planned) if job["rule"] == "views")
+    assert "models/multiview/model.safetensors" in views["input"]
 
 
 def test_configuration_errors_are_told_once_with_their_paths(project):

@@ -9,6 +9,7 @@ from pathlib import Path
 from cellcascade.config import load_config
 from cellcascade.ctc import ALL, check_sequence
 from cellcascade.errors import InputError
+from cellcascade.multiview_weights import check_weights
 from cellcascade.segmentation.scoring import reference_annotations
 from cellcascade.seeds import seed_for
 from cellcascade.shards import shard_name, shard_ranges
@@ -23,7 +24,7 @@ except InputError as error:
 config.update(device=CONFIG.device, max_invalid_fraction=CONFIG.max_invalid_fraction, on_cluster=workflow.remote_exec)
 
 THREE_D = [name for name, entry in CONFIG.datasets.items() if entry.ndim == 3]
-WITH_VIEWS = [name for name in THREE_D if CONFIG.datasets[name].reconstruction.method != "spharm"]
+WITH_VIEWS = [name for name, entry in CONFIG.datasets.items() if entry.has_views]
 TRAINED = [name for name, entry in CONFIG.datasets.items() if not entry.models_from]
 
 # Settings that a trained model does not depend on, so that changing them samples again without training again.
@@ -221,10 +222,21 @@ MULTIVIEW_FOLDER = {"bundled": "bundled", "train": "results/shared/models/multiv
 )
 
 
+@functools.cache
+def check_multiview():
+    """Look at the multiview model's files where they are a folder's: others are the package's, or made here."""
+    if CONFIG.multiview.weights not in ("bundled", "train"):
+        check_weights(CONFIG.multiview.weights)
+
+
 def multiview_weights(wildcards):
-    """Files of the multiview model; none for the weights that come with the package."""
+    """Files of the multiview model, none for the package's own; ends with a message where they cannot be used."""
     if CONFIG.multiview.weights == "bundled":
         return []
+    try:
+        check_multiview()
+    except InputError as error:
+        stop({wildcards.dataset: error})
     return [f"{MULTIVIEW_FOLDER}/config.json", f"{MULTIVIEW_FOLDER}/model.safetensors"]
 
 
@@ -270,12 +282,14 @@ def products(wildcards):
 
 
 def check_frames(names):
-    """Look at the frames of data sets, and end with all their problems at once."""
+    """Look at the frames of data sets and the weights they use, and end with all their problems at once."""
     problems = {}
     for name in names:
         try:
             frames_of(name)
             test_frames_of(name)
+            if name in WITH_VIEWS:
+                check_multiview()
         except InputError as error:
             problems[name] = error
     if problems:

@@ -6,13 +6,13 @@ along its own rays by depth-wise attention. Views are images of signed distance 
 model is trained on spherical-harmonic shapes alone and serves all data sets.
 """
 
-import json
 import logging
-from importlib import resources
+import textwrap
 from pathlib import Path
 
 import numpy as np
 import torch
+import zarr
 from diffusers.models.embeddings import TimestepEmbedding, Timesteps
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
@@ -21,13 +21,13 @@ from torch.nn import functional
 from cellcascade import training
 from cellcascade.batches import in_batches
 from cellcascade.cameras import CAMERA_SETS, Cameras
+from cellcascade.diffusion.mask_ddpm import flaw
 from cellcascade.diffusion.process import ddim, diffusion_loss, draw_noise, noise_schedule
-from cellcascade.errors import InputError
+from cellcascade.multiview_weights import VERSION, check_weights, refusal
 from cellcascade.render import voxel_points
 from cellcascade.seeds import seed_for, torch_generator
 from cellcascade.settings import Multiview
-from cellcascade.shards import atomic_path, digest, open_shard, write_shard
-from cellcascade.stages import STAGE_VERSIONS
+from cellcascade.shards import atomic_path, check_invalid, digest, open_shard, write_shard
 from cellcascade.view_images import CHANNELS, distance_images
 
 logger = logging.getLogger(__name__)
@@ -221,8 +221,7 @@ def train(shards: list[str], *, settings: dict, folder: str, checkpoints: str, s
         mask = (condition(with_errors(chosen[:, 0, 0], generator)) * given).to(target)
         return diffusion_loss(lambda x, t: model(x, t, mask), chosen[:, 1:].to(target), schedule, generator)
 
-    version = STAGE_VERSIONS["train_multiview"]
-    checkpoint = Path(f"{checkpoints}-{training.fingerprint(settings, shards, version)}") / "state.pt"
+    checkpoint = Path(f"{checkpoints}-{training.fingerprint(settings, shards, VERSION)}") / "state.pt"
     logger.info("%d shapes, %.2f M parameters", len(views), sum(p.numel() for p in model.parameters()) / 1e6)
     table = training.train(
         model, loss, block.train, checkpoint=checkpoint, seed=seed, device=target, what="multiview training"
@@ -231,7 +230,7 @@ def train(shards: list[str], *, settings: dict, folder: str, checkpoints: str, s
         save_file(model.state_dict(), scratch)
     training.write_json(
         Path(folder) / "config.json",
-        {"settings": settings, "resolution": views.shape[-1], "shapes": len(views), "seed": seed, "version": version},
+        {"settings": settings, "resolution": views.shape[-1], "shapes": len(views), "seed": seed, "version": VERSION},
     )
     training.write_table(Path(folder) / "training.csv", table)
 
@@ -247,49 +246,55 @@ def load(weights: str, device: torch.device) -> tuple[MultiviewUNet, Multiview, 
         The model, the settings it was trained with, and a digest of its weights.
 
     Raises:
-        InputError: The folder holds no weights, or those of another version.
+        InputError: A file is missing or damaged, was made by another version, or the two do not belong together.
     """
-    folder = (
-        Path(str(resources.files("cellcascade") / "weights" / "multiview")) if weights == "bundled" else Path(weights)
-    )
+    folder, settings, resolution = check_weights(weights)
     try:
-        record = json.loads((folder / "config.json").read_text())
-        settings = Multiview(**record["settings"])
-        model = build(settings, record["resolution"])
+        model = build(settings, resolution)
         model.load_state_dict(load_file(folder / "model.safetensors"))
-    except (OSError, KeyError, ValueError, RuntimeError) as error:
-        raise InputError(
-            "The multiview model cannot be loaded",
-            where=folder,
-            found=str(error).splitlines()[0],
-            expected="model.safetensors and config.json of this version",
-            mend="set multiview.weights to bundled, to train, or to a folder with both files",
-        ) from error
+    except (ValueError, RuntimeError) as error:
+        raise refusal(weights, folder, textwrap.shorten(str(error), 300)) from error
     return model.to(device).eval(), settings, digest(folder / "model.safetensors")
 
 
-def sample(weights: str, masks: str, *, settings: dict, store: str, seed: int, device: str, dataset: str) -> None:
-    """Predict the views of a shard of masks.
+def sample(
+    weights: str,
+    masks: str,
+    *,
+    settings: dict,
+    store: str,
+    seed: int,
+    device: str,
+    dataset: str,
+    max_invalid_fraction: float = 0.2,
+) -> None:
+    """Predict the views of a shard of masks; cells whose masks cannot be used are left out, before any work is done.
 
     Args:
         weights: `bundled` or a folder.
         masks: A `masks/1` shard.
         settings: The `multiview` block; the sampling keys are used.
         store: The `views/2` shard to write: `views (n, V, c, y, x)` without the input view, as in
-            `cellcascade.view_images`, and their cameras.
+            `cellcascade.view_images`, 0 for invalid cells; and their cameras.
         seed: Seed of the run.
         device: auto, cpu or cuda.
         dataset: Name of the data set, part of each cell's seed.
+        max_invalid_fraction: The job fails when a larger share of its cells cannot be made.
+
+    Raises:
+        InputError: Too many masks cannot be used, or the model cannot be loaded.
     """
     block, target = Multiview(**settings), training.pick_device(device)
-    model, trained, weights_digest = load(weights, target)
     shard = open_shard(masks, "masks/1")
-    ids, outlines = shard["cell_id"][:], shard["mask"][:]
+    ids, reasons = shard["cell_id"][:], _reasons(shard)
+    check_invalid(reasons, len(ids), max_invalid_fraction, store)
+    model, trained, weights_digest = load(weights, target)
     resolution = 2 * model.ray_xyz.shape[1]
-    given = to_model(torch.from_numpy(distance_images(outlines, resolution))[:, None])[:, 0]
+    given = to_model(torch.from_numpy(distance_images(shard["mask"][:], resolution))[:, None])[:, 0]
     schedule, seed_here = noise_schedule(trained.timesteps), seed_for(seed, dataset, "views")
     cameras = CAMERA_SETS[trained.cameras](trained.views)
-    views = np.empty((len(ids), len(cameras), CHANNELS[trained.surface], resolution, resolution), np.float32)
+    views = np.zeros((len(ids), len(cameras), CHANNELS[trained.surface], resolution, resolution), np.float32)
+    valid = np.array([str(cell) not in reasons for cell in ids], np.uint8)
 
     def draw(batch: list[int]) -> Tensor:
         noise = torch.stack(
@@ -299,7 +304,7 @@ def sample(weights: str, masks: str, *, settings: dict, store: str, seed: int, d
         return from_model(ddim(predict, noise, schedule, steps=block.sampling_steps)).cpu()
 
     size, setting = block.sampling_batch, "multiview.sampling_batch"
-    for i, result in in_batches(draw, range(len(ids)), size, what="cells' views", setting=setting):
+    for i, result in in_batches(draw, np.flatnonzero(valid).tolist(), size, what="cells' views", setting=setting):
         views[i] = result.numpy()
     write_shard(
         store,
@@ -308,10 +313,27 @@ def sample(weights: str, masks: str, *, settings: dict, store: str, seed: int, d
             "views": views,
             "extrinsics": cameras.extrinsics.numpy(),
             "intrinsics": cameras.intrinsics.numpy(),
+            "valid": valid,
             "cell_id": ids,
         },
-        attributes={"dataset": dataset, "seed": seed, "masks": digest(masks), "model": weights_digest},
+        attributes={
+            "dataset": dataset,
+            "seed": seed,
+            "reasons": reasons,
+            "masks": digest(masks),
+            "model": weights_digest,
+        },
     )
+
+
+def _reasons(shard: zarr.Group) -> dict[str, str]:
+    """Why cells of a `masks/1` shard get no views: what their own stage says, and flaws that it did not see."""
+    reasons = dict(shard.attrs["reasons"])
+    for cell, mask, valid in zip(shard["cell_id"][:], shard["mask"][:], shard["valid"][:]):
+        found = flaw(mask, 1) if valid else reasons.get(str(cell), "invalid mask")
+        if found:
+            reasons[str(cell)] = found
+    return reasons
 
 
 def _guided(model: MultiviewUNet, mask: Tensor, scale: float):

@@ -52,11 +52,11 @@ def reconstruct(
     """
     block, target = Reconstruction(**settings), pick_device(device)
     shard = open_shard(masks, "masks/1")
-    ids, outlines, usable = shard["cell_id"][:], shard["mask"][:], shard["valid"][:].astype(bool)
+    ids, outlines, source = shard["cell_id"][:], shard["mask"][:], open_shard(views, "views/2") if views else shard
     images, depths, cameras = _views(views, outlines, block.resolution)
     volumes = np.full((len(ids), *[block.resolution] * 3), -1, np.float32)
     agreement = np.zeros((len(ids), len(cameras)), np.float32)
-    todo = np.flatnonzero(usable)
+    todo = np.flatnonzero(source["valid"][:])
 
     def fit(part: list[int]) -> list[tuple[torch.Tensor, torch.Tensor]]:
         problem = Problem(
@@ -73,7 +73,7 @@ def reconstruct(
     size, setting = block.cells_at_once, "reconstruction.cells_at_once"
     for i, (volume, iou) in in_batches(fit, todo.tolist(), size, what="volumes", setting=setting):
         volumes[i], agreement[i] = volume.numpy(), iou.numpy()
-    reasons = dict(shard.attrs["reasons"]) | _failures(ids, volumes, agreement[:, 0], block, todo)
+    reasons = dict(source.attrs["reasons"]) | _failures(ids, volumes, agreement[:, 0], block, todo)
     check_invalid(reasons, len(ids), max_invalid_fraction, store)
     write_shard(
         store,

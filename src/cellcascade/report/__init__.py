@@ -75,13 +75,13 @@ def write_report(
     """
     real = Store.open(crops, "crops/1")
     stages = {
-        name: open_cells(paths, f"{name}/1")
-        for name, paths in (
-            ("masks", masks),
-            ("views", views),
-            ("volumes", volumes),
-            ("slices", slices),
-            ("textures", textures),
+        schema.split("/")[0]: open_cells(paths, schema)
+        for schema, paths in (
+            ("masks/1", masks),
+            ("views/2", views),
+            ("volumes/1", volumes),
+            ("slices/1", slices),
+            ("textures/1", textures),
         )
     }
     widest = real.read("widest").astype(bool)

@@ -110,8 +110,12 @@ def cell_in_3d(cell: int, stages: Mapping[str, Mapping[int, Cell]], display: Dis
     first.append(_strip([mask], (0, 1), 1, edge, "mask"))
     if cell in stages["views"]:
         views = stages["views"][cell].read("views")
-        reach = 0.25 * float(np.abs(views).max())
-        first.append(_strip(views, (-reach, reach), (len(views) + 1) // 2, edge // 2, f"{len(views)} predicted views"))
+        distance, columns = views[:, 0], (len(views) + 1) // 2
+        reach = 0.25 * float(np.abs(distance).max())
+        first.append(_strip(distance, (-reach, reach), columns, edge // 2, f"{len(views)} predicted views"))
+        if views.shape[1] > 1:
+            thickness = 2 * np.sqrt(views[:, 2].clip(0))
+            first.append(_strip(thickness, (0, float(thickness.max())), columns, edge // 2, "their thickness"))
         facts.append(f"mean reprojection IoU {volume.read('reprojection_iou').mean():.2f}")
     sdf = volume.read("sdf").astype(np.float32)
     angles = [(0, 0), (45, 25), (90, 0)]
@@ -231,7 +235,7 @@ def dropped_objects(table: pd.DataFrame) -> list[dict]:
 def dropped_cells(stages: Mapping[str, Mapping[int, Cell]]) -> list[dict]:
     """What each stage made and lost; a cell is blamed on the stage where it first became invalid."""
     rows, lost = [], set()
-    for stage in ("masks", "volumes", "slices", "textures"):
+    for stage in ("masks", "views", "volumes", "slices", "textures"):
         cells = stages[stage]
         if not cells:
             continue
