@@ -234,14 +234,13 @@ def main() -> None:
     parser.add_argument(
         "--cells-at-once", type=int, default=1 if DEVICE.type == "cpu" else 64, help="cells side by side"
     )
-    parser.add_argument("--steps", type=int, default=100, help="steps of NeuS on grids")
+    parser.add_argument("--steps", type=int, default=80, help="steps of NeuS on grids")
     given = parser.parse_args()
     print(f"{platform.machine()} {DEVICE.type}, {torch.get_num_threads()} threads, torch {torch.__version__}\n")
     size = {"resolution": EDGE, "cells_at_once": given.cells_at_once}
     grid, mlp = Reconstruction(steps=given.steps, **size), Reconstruction(field="mlp", steps=300, **size)
-    true_views = {
-        "section_weight": 0.0
-    }  # they say what the body is, and its central section need not be its silhouette
+    # True views agree, and say what the body is: its central section need not be its silhouette.
+    true_views = {"section_weight": 0.0, "smoothness": 0.1}
     methods = {
         ("silhouette", "visual hull"): Reconstruction(method="visual_hull", **size),
         ("silhouette", "NeuS grid"): grid.model_copy(update=true_views | {"steps": 150}),

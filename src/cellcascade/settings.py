@@ -124,7 +124,7 @@ class Reconstruction(Settings):
         "grid", description="signed distance field of NeuS: multi-layer perceptron or dense grid"
     )
     resolution: Count = Field(64, description="edge of the volume, voxels; the crop's width is its width")
-    steps: Count = Field(200, description="optimiser steps of NeuS, at most")
+    steps: Count = Field(120, description="optimiser steps of NeuS, at most")
     tolerance: Annotated[float, Field(ge=0)] = Field(
         0.02, description="a cell is done when its surface moves less in 20 steps, voxels"
     )
@@ -135,8 +135,11 @@ class Reconstruction(Settings):
     )
     mask_weight: Positive = Field(1.0, description="weight of the silhouette loss")
     eikonal_weight: Positive = Field(0.1, description="weight of the eikonal loss (|grad SDF| = 1)")
+    smoothness: Annotated[float, Field(ge=0)] = Field(
+        0.7, description="weight of the grid's bending; the more views disagree, the more of it keeps cells from pits"
+    )
     depth_weight: Annotated[float, Field(ge=0)] = Field(
-        10.0, description="weight of the distance to the surface points that views with depth show"
+        0.5, description="weight of lying on the right side of the surfaces that views with depth show"
     )
     section_weight: Annotated[float, Field(ge=0)] = Field(
         1.0, description="weight of agreement between the central slice and the input mask"

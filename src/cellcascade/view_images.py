@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from scipy import ndimage
 from torch import Tensor
+from torch.nn import functional
 
 from cellcascade.mask_distance import signed_distance
 
@@ -25,7 +26,7 @@ def distance_images(masks: np.ndarray, resolution: int) -> np.ndarray:
     """Signed distance to the outline of binary images, averaged to fewer pixels.
 
     Args:
-        masks: `(..., y, x)`, square; the edge is a multiple of `resolution`.
+        masks: `(..., y, x)`, square.
         resolution: Edge of the result, pixels.
 
     Returns:
@@ -74,6 +75,9 @@ def front_and_back(images: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _averaged(images: np.ndarray, resolution: int) -> np.ndarray:
-    """Images `(n, y, x)` averaged in blocks to `(n, resolution, resolution)`."""
-    step = images.shape[-1] // resolution
-    return images.reshape(-1, resolution, step, resolution, step).mean((2, 4))
+    """Images `(n, y, x)` averaged to `(n, resolution, resolution)`: in blocks if they divide, else by interpolation."""
+    step, rest = divmod(images.shape[-1], resolution)
+    if step and not rest:
+        return images.reshape(-1, resolution, step, resolution, step).mean((2, 4))
+    given = torch.from_numpy(images.astype(np.float32))[None]
+    return functional.interpolate(given, size=(resolution,) * 2, mode="bilinear", antialias=True)[0].numpy()

@@ -9,7 +9,6 @@ from torch.nn import functional
 
 from cellcascade.render import voxel_points
 
-BENDING = 0.1  # weight of smoothness, which keeps errors of single views from pitting the surface
 SURFACE_WIDTH = 0.05  # half widths of the crop, over which the volume changes from inside to outside
 
 
@@ -34,11 +33,13 @@ class GridField(nn.Module):
 
     Args:
         start: Initial volumes `(n, z, y, x)`.
+        smoothness: Weight of bending.
         pressure: Weight `(n,)` of the volume, which makes it smaller where no view tells how large it is.
     """
 
-    def __init__(self, start: Tensor, pressure: Tensor):
+    def __init__(self, start: Tensor, smoothness: float, pressure: Tensor):
         super().__init__()
+        self.smoothness = smoothness
         self.values = nn.Parameter(start.detach().clone()[:, None])
         self.pressure = nn.Parameter(pressure, requires_grad=False)
 
@@ -60,8 +61,8 @@ class GridField(nn.Module):
         near = middle.detach().abs() < 4 * SURFACE_WIDTH
         bending = ((ends - 6 * middle) * near * v.shape[-1] / 2).square().flatten(1).mean(1)
         if not self.pressure.any():
-            return BENDING * bending
-        return BENDING * bending + self.pressure * torch.sigmoid(2 * v / SURFACE_WIDTH).flatten(1).mean(1)
+            return self.smoothness * bending
+        return self.smoothness * bending + self.pressure * torch.sigmoid(2 * v / SURFACE_WIDTH).flatten(1).mean(1)
 
 
 def resized(volumes: Tensor, resolution: int) -> Tensor:

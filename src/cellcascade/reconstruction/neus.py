@@ -51,10 +51,10 @@ def neus(problem: Problem, settings: Reconstruction) -> Tensor:
     coarse = min(settings.resolution, max(COARSEST, settings.resolution // 2))
     hull = visual_hull(problem, settings.model_copy(update={"resolution": coarse}))
     if coarse == settings.resolution:
-        return Fit(GridField(hull, pressure), rays, settings, generator).run(0, settings.steps)
+        return Fit(GridField(hull, settings.smoothness, pressure), rays, settings, generator).run(0, settings.steps)
     half = round(COARSE_SHARE * settings.steps)
-    start = Fit(GridField(hull, pressure), rays, settings, generator).run(0, half)
-    fine = GridField(resized(start, settings.resolution), pressure)
+    start = Fit(GridField(hull, settings.smoothness, pressure), rays, settings, generator).run(0, half)
+    fine = GridField(resized(start, settings.resolution), settings.smoothness, pressure)
     return Fit(fine, Rays(problem), settings, generator).run(half, settings.steps)
 
 
@@ -125,8 +125,8 @@ class Fit:
             logits = self.field(points) * self.rays.edge
             loss = loss + settings.section_weight * _mean_bce(logits, inside)
         if settings.depth_weight and self.rays.ends is not None:
-            points, known = self.rays.draw_surface(settings.rays // 2, generator)
-            loss = loss + settings.depth_weight * (self.field(points).abs() * known).mean(1)
+            points, inside, known = self.rays.draw_surface(settings.rays // 2, generator)
+            loss = loss + settings.depth_weight * _mean_bce(self.field(points) * self.rays.edge, inside, known)
         return loss + settings.eikonal_weight * self._eikonal() + self.field.penalty()
 
     def _along(self, rays: Tensor, depth: Tensor) -> Tensor:
@@ -186,6 +186,6 @@ def movement(before: Tensor, after: Tensor) -> Tensor:
     return change * after.shape[-1] / 2
 
 
-def _mean_bce(logits: Tensor, wanted: Tensor) -> Tensor:
-    """Binary cross-entropy, mean of each cell's points `(n,)`."""
-    return functional.binary_cross_entropy_with_logits(logits, wanted, reduction="none").mean(1)
+def _mean_bce(logits: Tensor, wanted: Tensor, counts: Tensor | float = 1.0) -> Tensor:
+    """Binary cross-entropy, mean of each cell's points `(n,)`, those that count."""
+    return (functional.binary_cross_entropy_with_logits(logits, wanted, reduction="none") * counts).mean(1)

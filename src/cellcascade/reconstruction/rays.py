@@ -11,7 +11,9 @@ from torch.nn.utils.rnn import pad_sequence
 from cellcascade.reconstruction.base import Problem
 
 RIM = 2.5  # pixels from the outline within which a ray counts as a rim ray
-RIM_SHARE = 2 / 3  # of the rays
+# Shares of the rays: at the rim of the input view, which is exact, and at the rims of all views; the rest go anywhere.
+SHARES = 1 / 3, 1 / 3
+DEPTH_BAND = 0.08  # half widths of the crop around a surface that a view shows, in which points are drawn
 FINE_SHARE = 4  # one sample in so many is placed near the surface
 REACH = 1.1  # half length of the rays
 
@@ -59,7 +61,7 @@ class Rays:
         self.coverage = (0.5 + distance * edge / 2).clamp(0, 1)
         self.edge, self.device = edge, images.device
         self._rim = Choice(distance.abs() < RIM * 2 / edge)
-        self._rim_of_input = Choice(distance[:, : edge**2].abs() < 2 * RIM * 2 / edge)
+        self._rim_of_input = Choice(distance[:, : edge**2].abs() < RIM * 2 / edge)
         self.ends, self._with_ends = None, None
         if problem.depths is not None:
             self.ends = problem.depths.movedim(2, -1).flatten(1, 3)
@@ -85,9 +87,10 @@ class Rays:
             Rays `(n, count)` and the coverage of their pixels.
         """
         uniform = self._uniform(count, generator)
-        near = round(count * RIM_SHARE)
-        anywhere = (uniform[near:] * self.coverage.shape[1]).long().expand(len(self.coverage), -1)
-        rays = torch.cat([self._rim(uniform[:near]), anywhere], 1)
+        parts = [round(count * share) for share in SHARES]
+        exact, near, rest = uniform.split([*parts, count - sum(parts)])
+        anywhere = (rest * self.coverage.shape[1]).long().expand(len(self.coverage), -1)
+        rays = torch.cat([self._rim_of_input(exact), self._rim(near), anywhere], 1)
         return rays, self.coverage.gather(1, rays)
 
     def draw_section(self, count: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
@@ -96,16 +99,22 @@ class Rays:
         middle = torch.zeros(*rays.shape, 1, device=rays.device)
         return self.points(rays, middle)[:, :, 0], self.coverage.gather(1, rays)
 
-    def draw_surface(self, count: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-        """Draw points of the surface that views with depth show.
+    def draw_surface(self, count: int, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
+        """Draw points before and behind the surfaces that views with depth show.
+
+        Views disagree a little. Points that are told to lie on the surface would make it a thick one, of no certain
+        place; points that are told on which side they lie make it the place where as many views say in as out.
 
         Returns:
-            Points `(n, 2 count, 3)`, and whether they are known: not for cells without any.
+            Points `(n, 2 count, 3)`; how far inside they are, 0 to 1; and whether that is known, which it is not for
+            cells without depth.
         """
         rays = self._with_ends(self._uniform(count, generator))
         ends = self.ends.gather(1, rays[..., None].expand(-1, -1, 2))
-        known = ends.isfinite()
-        return self.points(rays, ends.nan_to_num()).flatten(1, 2), known.flatten(1)
+        inwards = (2 * self._uniform(2 * count, generator) - 1).reshape(count, 2) * DEPTH_BAND
+        depth = ends + inwards * torch.tensor([1.0, -1.0], device=self.device)
+        inside = (0.5 + inwards * self.edge / 2).clamp(0, 1).expand_as(depth)
+        return self.points(rays, depth.nan_to_num()).flatten(1, 2), inside.flatten(1), ends.isfinite().flatten(1)
 
     def _uniform(self, count: int, generator: torch.Generator) -> Tensor:
         """Numbers `(count,)` in [0, 1), drawn on the CPU, the same for all cells."""
