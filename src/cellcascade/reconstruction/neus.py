@@ -52,10 +52,11 @@ def neus(problem: Problem, settings: Reconstruction) -> Tensor:
     hull = visual_hull(problem, settings.model_copy(update={"resolution": coarse}))
     if coarse == settings.resolution:
         return Fit(GridField(hull, settings.smoothness, pressure), rays, settings, generator).run(0, settings.steps)
-    half = round(COARSE_SHARE * settings.steps)
+    half, later = round(COARSE_SHARE * settings.steps), torch_generator(problem.seed, "rays of the fine grid")
     start = Fit(GridField(hull, settings.smoothness, pressure), rays, settings, generator).run(0, half)
     fine = GridField(resized(start, settings.resolution), settings.smoothness, pressure)
-    return Fit(fine, Rays(problem), settings, generator).run(half, settings.steps)
+    # Numbers of its own: how many the coarse grid took depends on the slowest cell of the batch.
+    return Fit(fine, Rays(problem), settings, later).run(half, settings.steps)
 
 
 class Fit:
