@@ -1,10 +1,12 @@
 """What a user reads when data or configuration are not as they should be."""
 
 import shutil
+from pathlib import Path
 
 import numpy as np
 import tifffile
 
+from tests.sd_base import make_base
 from tests.workflow.dry_run import REPOSITORY, job_counts
 
 
@@ -39,6 +41,29 @@ def test_problems_of_all_data_sets_come_out_before_anything_runs(project):
     assert not (project.folder / "results").exists()
     again = project.dry_run("results/nuclei2d/crops.csv", *arguments, fails=True)
     assert "The annotated frames have 2 problems" in again and "LockException" not in again
+
+
+def test_a_pretrained_model_that_cannot_be_used_stops_the_plan_before_any_job(project):
+    weights = Path(make_base(project.folder / "resources/someone/tiny")) / "unet/diffusion_pytorch_model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:5000])
+    (weights.parents[1] / "SHA256SUMS").write_text("")
+    (project.folder / "more.yaml").write_text(
+        "run: [nuclei2d, embryo3d]\n"
+        "datasets:\n"
+        "  nuclei2d: {texture: {base: someone/tiny, space: latent}}\n"
+        "  embryo3d: {texture: {base: ./models/nothing, space: latent}}\n"
+    )
+    output = project.dry_run("all", "--configfile", "demo/config.yaml", "more.yaml", fails=True)
+    assert "2 data sets cannot be made" in output and "Traceback" not in output
+    assert (
+        "unet/diffusion_pytorch_model.safetensors: truncated: 5,000 of" in output and "SHA256SUMS and rerun" in output
+    )
+    assert "./models/nothing" in output or "models/nothing" in output and "no such folder" in output
+    (weights.parents[1] / "SHA256SUMS").unlink()
+    fetching = project.dry_run(
+        "results/nuclei2d/models/texture/unet.safetensors", "--configfile", "demo/config.yaml", "more.yaml"
+    )
+    assert job_counts(fetching)["texture_base"] == 1
 
 
 def test_configuration_errors_are_told_once_with_their_paths(project):
