@@ -14,7 +14,7 @@ STAGE_VERSIONS = {
     "views": 1,
     "volumes": 1,
     "slices": 1,
-    "train_texture": 2,
+    "train_texture": 3,
     "textures": 2,
     "population": 2,
     "synthetic": 1,
