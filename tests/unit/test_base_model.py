@@ -10,6 +10,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
+import torch
 from safetensors.torch import load_file, save_file
 
 from cellcascade.base_model import check_base
@@ -77,6 +78,31 @@ def test_all_problems_come_at_once(tmp_path):
     (folder / "vae/config.json").unlink()
     with pytest.raises(InputError, match=r"truncated: .*; vae/config.json: missing"):
         check_base(folder)
+
+
+def test_files_as_stable_diffusion_1_5_has_them_are_read(tmp_path):
+    """Its autoencoder has the attention's old names and few keys in its configuration, its scheduler is PNDM's."""
+    folder = Path(make_base(tmp_path))
+    path = folder / "vae/diffusion_pytorch_model.safetensors"
+    weights, old = load_file(path), {"to_q": "query", "to_k": "key", "to_v": "value", "to_out.0": "proj_attn"}
+    renamed = {}
+    for name, value in weights.items():
+        for new, former in old.items():
+            name = name.replace(f"mid_block.attentions.0.{new}.", f"mid_block.attentions.0.{former}.")
+        renamed[name] = value
+    assert "encoder.mid_block.attentions.0.query.weight" in renamed
+    save_file(renamed, path, metadata={"format": "pt"})
+    config = json.loads((folder / "vae/config.json").read_text())
+    kept = ("block_out_channels", "channels", "block_types", "layers_per_block", "norm_num_groups", "_class_name")
+    old_config = {name: value for name, value in config.items() if name.endswith(kept)}
+    (folder / "vae/config.json").write_text(json.dumps(old_config | {"_diffusers_version": "0.6.0"}))
+    schedule = {"beta_schedule": "scaled_linear", "beta_start": 0.00085, "beta_end": 0.012, "num_train_timesteps": 1000}
+    schedule |= {"_class_name": "PNDMScheduler", "skip_prk_steps": True, "set_alpha_to_one": False, "steps_offset": 1}
+    (folder / "scheduler/scheduler_config.json").write_text(json.dumps(schedule | {"clip_sample": False}))
+    model = texture_model.build(Texture(base=str(folder), space="latent"), 32)
+    loaded = model.space.vae.state_dict()
+    assert loaded.keys() == weights.keys() and all(torch.equal(loaded[name], weights[name]) for name in weights)
+    assert model.schedule.config.prediction_type == "epsilon"
 
 
 def test_weights_that_lack_some_tensors_are_no_model(tmp_path):
