@@ -10,6 +10,9 @@ SHELL := bash
 .ONESHELL:
 .PHONY: env demo proof test lint docs lock
 
+# Every job starts Python anew: without the bytecode, importing PyTorch alone takes twice as long.
+unexport PYTHONDONTWRITEBYTECODE
+
 CORES ?= $(shell nproc)
 PYTEST_ARGS ?=
 BIN := .venv/bin

@@ -10,7 +10,7 @@ def main(inputs, outputs, *, dataset, seed, device):
     if inputs.get("inception"):
         features["Inception (2048-d)"] = inception_vectors(inputs.inception, device=device)
     if inputs.get("cellpose"):
-        from cellcascade.segmentation.cellpose import style_vectors
+        from cellcascade.segmentation.cellpose3 import style_vectors
 
         name = "Cellpose style (256-d), trained on the real images"
         features[name] = style_vectors(inputs.cellpose, device=device)

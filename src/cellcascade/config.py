@@ -93,7 +93,9 @@ class Config(Settings):
 
     data_root: str = Field("data", description="folder that holds the CTC folders")
     seed: Annotated[int, Field(ge=0)] = Field(0, description="seed of the whole run")
-    device: Literal["auto", "cpu", "cuda"] = Field("auto", description="auto: a GPU if the job sees one, else the CPU")
+    device: Literal["auto", "cpu", "cuda"] = Field(
+        "auto", description="auto: a GPU if the job sees one, else the CPU, but on a cluster only a GPU"
+    )
     run: list[str] | None = Field(
         None,
         description="data sets that `all` makes; null: every one but variants, which inherit and share data",

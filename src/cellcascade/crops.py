@@ -105,11 +105,13 @@ def make_crops(
     rows, cuts = [], []
     per_frame: list[int] = []
     per_slice: dict[int, list[int]] = {}
+    cut = np.zeros(len(voxel_size_um), bool)
     for item in progress(frames, total=len(frames), what="crops: frames"):
         image, labels = read_annotated(item, len(voxel_size_um))
         found = list(_find_cells(labels, item, options))
         counts = per_frame if item.z is None else per_slice.setdefault(item.frame, [])
         counts.append(len(found))
+        cut |= _cut_by_border(labels, len(voxel_size_um))
         for cell, made in _cut_frame(image, labels, found, dataset=dataset, frame=item.frame, size=options.size):
             rows.append(cell.row)
             cuts.extend(made)
@@ -125,6 +127,7 @@ def make_crops(
         "frame_shape": list(read_frame(frames[0].image, len(voxel_size_um)).shape),
         "frame_dtype": str(image.dtype),
         "frames": sorted({item.frame for item in frames}),
+        "cut_by_border": cut.tolist(),
         "cells_per_frame": per_frame,
         "cells_per_slice": [float(np.mean(counts)) for counts in per_slice.values()],
         "digests": {
@@ -194,6 +197,12 @@ def _find_cells(labels: np.ndarray, annotated: AnnotatedFrame, options: CropSett
             others = (_one_piece(inside[i], box, i + box[0].start) for i in _heights(areas, options.slices_per_cell))
             cell.slices = [plane] + [other for other in others if other and _fits(other, plane, options)]
         yield cell
+
+
+def _cut_by_border(labels: np.ndarray, ndim: int) -> np.ndarray:
+    """By axis ([z,] y, x), whether the frame's border cuts a cell; of a slice of a stack, z is not known and counts."""
+    ends = [bool(labels.take([0, -1], axis).any()) for axis in range(labels.ndim)]
+    return np.array([True] * (ndim - labels.ndim) + ends)
 
 
 def _one_piece(mask: np.ndarray, box: tuple[slice, ...], z: int) -> _Slice | None:

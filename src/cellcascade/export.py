@@ -1,9 +1,7 @@
 """The product: all images of a data set in one folder, with their tables and a record of how they were made."""
 
-import importlib.metadata
 import json
 import os
-import platform
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -14,9 +12,8 @@ import zarr
 
 from cellcascade import __version__
 from cellcascade.errors import InputError
+from cellcascade.logs import package_versions
 from cellcascade.shards import atomic_path, digest
-
-PACKAGES = ("numpy", "scipy", "scikit-image", "torch", "diffusers", "pyshtools", "zarr", "ome-zarr", "snakemake")
 
 
 def collect(
@@ -54,7 +51,6 @@ def collect(
         cells.to_csv(scratch / "cells.csv", index=False)
         whole = {**record, "images": len(images), "cells": len(cells), **_provenance(inputs)}
         (scratch / "dataset.json").write_text(json.dumps(whole, indent=2) + "\n")
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _table(folders: Sequence[Path], name: str) -> pd.DataFrame:
@@ -103,10 +99,5 @@ def _link(source: str, target: str) -> None:
 
 
 def _provenance(inputs: Sequence[str | Path]) -> dict[str, Any]:
-    versions = {"cellcascade": __version__, "python": platform.python_version()}
-    for package in PACKAGES:
-        try:
-            versions[package] = importlib.metadata.version(package)
-        except importlib.metadata.PackageNotFoundError:
-            continue
+    versions = {"cellcascade": __version__, **package_versions()}
     return {"versions": versions, "digests": {str(path): digest(path) for path in inputs}}

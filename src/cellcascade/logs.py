@@ -1,6 +1,8 @@
-"""Logging of jobs: a progress bar in a terminal, lines every 10 % in a log file."""
+"""Logging of jobs: a progress bar in a terminal, lines every 10 % in a log file; what a job ran with."""
 
+import importlib.metadata
 import logging
+import platform
 import sys
 import time
 from collections.abc import Iterable, Iterator
@@ -10,6 +12,18 @@ from typing import TypeVar
 from tqdm import tqdm
 
 Item = TypeVar("Item")
+PACKAGES = ("numpy", "scipy", "scikit-image", "torch", "diffusers", "pyshtools", "zarr", "ome-zarr", "snakemake")
+
+
+def package_versions() -> dict[str, str]:
+    """Versions of Python and of the packages that results depend on, those that are installed."""
+    versions = {"python": platform.python_version()}
+    for package in PACKAGES:
+        try:
+            versions[package] = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return versions
 
 
 def start_log(path: str | Path | None = None) -> logging.Logger:

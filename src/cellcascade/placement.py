@@ -24,10 +24,19 @@ class Canvas:
         spacing: Voxel size in pixels of y and x, (z, y, x).
         gap: Least background between two cells, pixels.
         reach: Farthest distance that is kept track of, pixels.
+        cut: By axis, whether the border may cut cells; else they lie within.
     """
 
-    def __init__(self, shape: Corner, *, spacing: tuple[float, float, float], gap: int, reach: float):
-        self.shape, self.spacing, self.reach = shape, spacing, reach
+    def __init__(
+        self,
+        shape: Corner,
+        *,
+        spacing: tuple[float, float, float],
+        gap: int,
+        reach: float,
+        cut: tuple[bool, bool, bool] = (True, True, True),
+    ):
+        self.shape, self.spacing, self.reach, self.cut = shape, spacing, reach, cut
         self.gap = (round(gap / spacing[0]) or int(gap > 0), gap, gap) if shape[0] > 1 else (0, gap, gap)
         self.labels = np.zeros(shape, np.int32)
         self.blocked = np.zeros(shape, bool)
@@ -145,9 +154,14 @@ def _first_near(
 
 
 def _plausible(canvas: Canvas, mask: np.ndarray, corners: np.ndarray) -> np.ndarray:
-    """Corners whose mask's middle lies within the canvas and where a few of its voxels meet nothing, in order."""
-    middle = corners + (np.array(mask.shape) - 1) // 2
-    corners = corners[((middle >= 0) & (middle < canvas.shape)).all(1)]
+    """Corners whose mask's middle lies within the canvas and where a few of its voxels meet nothing, in order.
+
+    Along axes whose border cuts no cells, the whole mask lies within, and a pixel off the border.
+    """
+    cut, shape = np.array(canvas.cut), np.array(mask.shape)
+    first = corners + np.where(cut, (shape - 1) // 2, -1)
+    last = np.where(cut, first, corners + shape)
+    corners = corners[((first >= 0) & (last < canvas.shape)).all(1)]
     voxels = np.argwhere(mask)
     probes = voxels[np.linspace(0, len(voxels) - 1, PROBES).astype(int)]
     position = corners[:, None] + probes

@@ -5,7 +5,6 @@ other and without overlap; then they are painted, when it is known which cell ea
 """
 
 import logging
-import shutil
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -106,7 +105,6 @@ def make_images(
         if missing:
             log.warning("%d of %d cells found no place", missing, missing + len(cells))
         _write_tables(scratch, rows, cells, len(size_um))
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 @dataclass(frozen=True)
@@ -146,7 +144,13 @@ def compose(
     size_um = frames["voxel_size_um"]
     shape = tuple(settings.frame_shape or frames["frame_shape"])
     spacing = (size_um[0] / size_um[-1] if len(shape) == 3 else 1.0, 1.0, 1.0)
-    canvas = Canvas((1, *shape)[-3:], spacing=spacing, gap=settings.gap, reach=max(settings.reach, settings.rim))
+    canvas = Canvas(
+        (1, *shape)[-3:],
+        spacing=spacing,
+        gap=settings.gap,
+        reach=max(settings.reach, settings.rim),
+        cut=(True, *frames["cut_by_border"])[-3:],
+    )
     wanted = _number(settings, frames, shape, library.height, generator)
     placed = place_cells(library, canvas, wanted, settings=settings, generator=generator)
     counts = sample_background(model, shape, generator).reshape(canvas.shape)
@@ -164,7 +168,7 @@ def place_cells(
     """Place random cells one after the other; those that find no place within `settings.tries` are left out.
 
     A cell is put near earlier ones (within `settings.reach` pixels) with probability `settings.clustering`, else
-    anywhere that is free. Its centre lies within the canvas; the border may cut it.
+    anywhere that is free. Its centre lies within the canvas; the border may cut it if it cuts annotated cells.
     """
     placed: list[Placement] = []
     for _ in range(wanted):

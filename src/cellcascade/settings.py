@@ -4,6 +4,8 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from cellcascade.segmentation.versions import version_of
+
 Positive = Annotated[float, Field(gt=0)]
 Count = Annotated[int, Field(ge=1)]
 Fraction = Annotated[float, Field(ge=0, le=1)]
@@ -228,27 +230,21 @@ class Cellpose(Settings):
 
     start: str = Field(
         "scratch",
-        description="scratch, a Cellpose 3 generalist (cyto3, nuclei, ...; fetched once), or a path to weights",
+        description="scratch, a generalist of Cellpose 3 (cyto3, nuclei, ...) or 4 (cpsam), fetched once, or a path",
     )
     network_diameter: Positive = Field(
-        30.0, description="diameter to which cells are scaled, pixels: 30 as in cyto3, 17 as in nuclei (faster)"
+        30.0,
+        description="diameter to which cells are scaled, pixels: 30 as in cyto3, 17 as in nuclei (faster); cpsam: 30",
     )
-    patch: Annotated[int, Field(ge=32)] = Field(224, description="edge of the training patches, after scaling, pixels")
+    patch: Annotated[int, Field(ge=32)] = Field(
+        224, description="edge of the training patches, after scaling, pixels; cpsam: 256"
+    )
     real_share: Fraction = Field(0.5, description="regime both: share of real images in every batch")
     max_images: Count = Field(200, description="real and synthetic images (planes in 3D) learned from, at most, each")
     volumes: Literal["do_3D", "stitch"] = Field(
         "do_3D", description="3D: do_3D: flows of the three orientations; stitch: planes, joined by overlap"
     )
     train: Training = Training(steps=3000, batch_size=8, learning_rate=0.002, warmup=0.1, ema_decay=0.98)
-
-    @model_validator(mode="after")
-    def _mixes(self) -> "Cellpose":
-        real = round(self.real_share * self.train.batch_size)
-        if not 0 < real < self.train.batch_size:
-            raise ValueError(
-                f"real_share {self.real_share} of train.batch_size {self.train.batch_size} is not a mixture"
-            )
-        return self
 
 
 class Evaluation(Settings):
@@ -264,9 +260,21 @@ class Evaluation(Settings):
         None, description="FID and KID by Inception: a file of its weights, `download`, or null: without"
     )
     cellpose: Cellpose = Cellpose()
+    cellpose4: Training = Training(steps=2000, batch_size=2, learning_rate=1e-5, warmup=0.1, ema_decay=0.98)
+
+    @property
+    def network(self) -> Cellpose:
+        """The block `cellpose`; for Cellpose 4 with its own `train`, and with what its network cannot choose."""
+        if version_of(self.cellpose.start) == 3:
+            return self.cellpose
+        return self.cellpose.model_copy(update={"train": self.cellpose4, "patch": 256, "network_diameter": 30.0})
 
     @model_validator(mode="after")
     def _comparable(self) -> "Evaluation":
+        share, batch = self.network.real_share, self.network.train.batch_size
+        if not 0 < round(share * batch) < batch:
+            where = "train" if self.network is self.cellpose else "evaluation.cellpose4"
+            raise ValueError(f"real_share {share} of {where}.batch_size {batch} is not a mixture")
         if len(set(self.regimes)) < len(self.regimes) or (self.regimes and "real" not in self.regimes):
             raise ValueError(
                 f"regimes {list(self.regimes)} must differ, and hold real: it is what others are compared with"

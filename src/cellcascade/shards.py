@@ -5,13 +5,15 @@ so that a killed job leaves nothing half-written. Equal content gives equal byte
 and carry a fixed time stamp.
 """
 
+import errno
+import filecmp
 import hashlib
 import os
 import shutil
 import tempfile
 import zipfile
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import numpy as np
@@ -33,17 +35,61 @@ def shard_name(index: int) -> str:
 
 @contextmanager
 def atomic_path(path: str | Path) -> Iterator[Path]:
-    """Give a temporary path (file or folder) that takes the place of `path` if the block ends well."""
+    """Give a temporary path (file or folder) that takes the place of `path` if the block ends well.
+
+    Raises:
+        InputError: The disk is full; what was written so far is removed.
+    """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    scratch = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
     try:
-        yield scratch / path.name
-        if (scratch / path.name).is_file():
-            (scratch / path.name).chmod(0o644)  # some libraries write files that only their owner can read
-        os.replace(scratch / path.name, path)
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        scratch = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
+        try:
+            yield scratch / path.name
+            _move(scratch / path.name, path)
+        finally:
+            shutil.rmtree(scratch, ignore_errors=True)
+    except Exception as error:
+        if not isinstance(error, InputError) and _disk_is_full(error):
+            raise _no_space(path, error) from error
+        raise
+
+
+def _move(new: Path, path: Path) -> None:
+    if new.is_file():
+        new.chmod(0o644)  # some libraries write files that only their owner can read
+        if path.is_file() and filecmp.cmp(new, path, shallow=False):
+            return  # a job that a killed run left made it again: a new date would have all made anew that depends on it
+    while True:
+        try:
+            return os.replace(new, path)
+        except OSError as error:
+            # A folder that is not empty: it moves into ours first, unless another job that makes the same did so.
+            if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+                raise
+            with suppress(FileNotFoundError):
+                os.replace(path, tempfile.mkdtemp(dir=new.parent))
+
+
+def _disk_is_full(error: BaseException | None) -> bool:
+    """Whether an error comes from a full disk or a used up quota; some libraries keep no more than its text."""
+    full = (errno.ENOSPC, errno.EDQUOT)
+    while error is not None:
+        if getattr(error, "errno", None) in full or any(os.strerror(number) in str(error) for number in full):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
+
+
+def _no_space(path: Path, error: Exception) -> InputError:
+    free = shutil.disk_usage(path.parent).free / 1e6 if path.parent.exists() else 0
+    return InputError(
+        "The disk is full",
+        where=path,
+        found=f"{error} ({free:.0f} MB free after the unfinished file was removed)",
+        expected="room for the file, on the disk and within the quota",
+        mend="free some space and run the same command again: it goes on with this file",
+    )
 
 
 def digest(path: str | Path) -> str:

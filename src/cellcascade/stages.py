@@ -5,7 +5,7 @@ remakes its outputs and what hangs on them. Leave it when only speed, messages o
 """
 
 STAGE_VERSIONS = {
-    "crops": 1,
+    "crops": 2,
     "background": 1,
     "train_mask_ddpm": 1,
     "masks": 1,
@@ -16,7 +16,7 @@ STAGE_VERSIONS = {
     "slices": 1,
     "train_texture": 3,
     "textures": 2,
-    "population": 2,
+    "population": 3,
     "synthetic": 1,
     "train_cellpose": 1,
     "predict_cellpose": 1,

@@ -27,6 +27,7 @@ from cellcascade.shards import atomic_path, digest
 
 logger = logging.getLogger(__name__)
 
+WEIGHT_DECAY = 1e-4
 PRECISIONS = {"bf16": torch.bfloat16, "fp16": torch.float16}
 SAME_RESULT = ("checkpoint_every", "sample_every", "gradient_checkpointing")  # keys of `train`
 
@@ -81,11 +82,12 @@ class _State:
 
     PARTS = ("optimizer", "average", "scaler")
 
-    def __init__(self, model: nn.Module, settings: FineTuning, device: torch.device):
+    def __init__(self, model: nn.Module, settings: FineTuning, device: torch.device, weight_decay: float):
         self.model, self.rows = model, []
         self.parameters = [p for p in model.parameters() if p.requires_grad]
         self.frozen = {name for name, p in model.named_parameters() if not p.requires_grad}
-        self.optimizer = _optimizer(settings.optimizer)(self.parameters, lr=settings.learning_rate, weight_decay=1e-4)
+        rates = {"lr": settings.learning_rate, "weight_decay": weight_decay}
+        self.optimizer = _optimizer(settings.optimizer)(self.parameters, **rates)
         self.average = EMAModel(self.parameters, decay=settings.ema_decay)
         half = settings.precision == "fp16" and device.type == "cuda"
         self.scaler = torch.amp.GradScaler(device.type, enabled=half)  # small gradients vanish in fp16
@@ -120,8 +122,10 @@ class _State:
         """Write the state; weights that are not trained are left out."""
         weights = {name: value for name, value in self.model.state_dict().items() if name not in self.frozen}
         parts = {name: getattr(self, name).state_dict() for name in self.PARTS}
-        with atomic_path(path) as scratch:
-            torch.save({"model": weights, "rows": self.rows, **parts}, scratch)
+        with atomic_path(path) as scratch, open(scratch, "wb") as file:
+            torch.save(
+                {"model": weights, "rows": self.rows, **parts}, file
+            )  # given a path, it hides that a disk is full
 
     def resume(self, path: Path) -> int:
         """Go on from a saved state if there is one; gives the steps done."""
@@ -147,6 +151,7 @@ def train(
     seed: int,
     device: torch.device,
     what: str,
+    weight_decay: float = WEIGHT_DECAY,
     look: Callable[[SummaryWriter, int], dict[str, float]] | None = None,
 ) -> pd.DataFrame:
     """Train `model` in place and leave the moving average of its weights in it.
@@ -160,6 +165,7 @@ def train(
         seed: Seed of this training.
         device: Where the model is.
         what: Name for messages.
+        weight_decay: Weight decay of AdamW.
         look: Called every `sample_every` steps and at the end, while the model has its averaged weights; may add
             pictures of a step to TensorBoard, and gives values that are logged. Must leave the model as it is.
 
@@ -171,7 +177,7 @@ def train(
         InputError: The loss is not finite, or the optimiser is not installed.
     """
     settings = FineTuning(**dict(settings))
-    state = _State(model, settings, device)
+    state = _State(model, settings, device, weight_decay)
     start, rows = state.resume(checkpoint), state.rows
     began, recent = time.monotonic() - (rows[-1]["seconds"] if rows else 0), []
     model.train()

@@ -310,6 +310,7 @@ def test_sparse_gold(tmp_path):
     assert list(table.z) == [4, 4, 4, 7, 7, 7]
     assert crops.attrs["cells_per_frame"] == []
     assert crops.attrs["cells_per_slice"] == [3.0, 3.0]
+    assert crops.attrs["cut_by_border"] == [True, *(bool(labels[[4, 7]].take([0, -1], axis).any()) for axis in (1, 2))]
     assert crops.attrs["frame_shape"] == [12, 64, 72]
     inside = crops.mask[0] > 0
     raw, _ = raw_crop(tifffile.imread(folder / "01" / "t000.tif")[4], labels[4], 1, crops.mask[0])

@@ -30,7 +30,17 @@ def wedge(size, rng):
 
 
 def write_inputs(
-    folder, *, ndim=2, cells=10, shape=(200, 240), size=32, cells_per_frame=(12,), level=LEVEL, shards=2, per_slice=()
+    folder,
+    *,
+    ndim=2,
+    cells=10,
+    shape=(200, 240),
+    size=32,
+    cells_per_frame=(12,),
+    level=LEVEL,
+    shards=2,
+    per_slice=(),
+    cut=True,
 ):
     """Texture shards, a background model and a crops store of noise with a known level."""
     rng = np.random.default_rng(0)
@@ -63,6 +73,7 @@ def write_inputs(
         "frame_dtype": "uint16",
         "cells_per_frame": list(cells_per_frame),
         "cells_per_slice": list(per_slice),
+        "cut_by_border": [cut] * ndim,
     }
     write_shard(folder / "crops.zarr.zip", schema="crops/1", arrays={"z": np.zeros(1)}, attributes=frames)
     return {"textures": paths, "background": folder / "background.zarr.zip", "crops": folder / "crops.zarr.zip"}
@@ -226,6 +237,15 @@ def test_cells_are_cut_by_the_border_but_their_middle_is_inside(tmp_path):
     folder = make(tmp_path / "out", write_inputs(tmp_path, shape=(80, 80)), images=(0, 8), cells_per_image=(5, 5))
     cells = pd.read_csv(folder / "cells.csv")
     assert cells["touches_border"].any() and not cells["touches_border"].all()
+
+
+@pytest.mark.parametrize("ndim, shape", [(2, (200, 240)), (3, (12, 150, 150))])
+def test_where_the_border_cuts_no_annotated_cell_it_cuts_no_synthetic_one(tmp_path, ndim, shape):
+    inputs = write_inputs(tmp_path, ndim=ndim, shape=shape, cut=False)
+    folder = make(tmp_path / "out", inputs, images=(0, 1), cells_per_image=(20, 20), clustering=0.5)
+    cells, labels = pd.read_csv(folder / "cells.csv"), opened(folder)[1]
+    assert len(cells) > 10 and not cells["touches_border"].any()
+    assert not any(labels.take([0, -1], axis).any() for axis in range(ndim))
 
 
 def test_cells_without_a_place_are_counted(tmp_path):

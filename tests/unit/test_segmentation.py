@@ -11,72 +11,18 @@ import torch
 from cellpose.models import CellposeModel
 
 from cellcascade import training
-from cellcascade.ctc import ALL
 from cellcascade.errors import InputError
 from cellcascade.ngff import write_image
-from cellcascade.segmentation import cellpose, scoring
+from cellcascade.segmentation import cellpose, cellpose3, scoring
 from cellcascade.segmentation.planes import normalise, real_planes, synthetic_planes
 from cellcascade.shards import open_shard
-
-SETTINGS = {
-    "network_diameter": 17,
-    "patch": 32,
-    "max_images": 6,
-    "train": {"steps": 2, "batch_size": 4, "checkpoint_every": 1},
-}
-
-
-def blobs(shape: tuple[int, ...], seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """An image with four round cells and its labels."""
-    generator = np.random.default_rng(seed)
-    grid = np.indices(shape)
-    labels = np.zeros(shape, np.uint16)
-    for label, middle in enumerate(((0.25, 0.25), (0.25, 0.75), (0.75, 0.25), (0.75, 0.75)), 1):
-        centre = [n / 2 for n in shape[:-2]] + [n * m + generator.uniform(-2, 2) for n, m in zip(shape[-2:], middle)]
-        inside = sum(
-            ((g - c) / (2 if len(shape) == 3 and i == 0 else 8)) ** 2 for i, (g, c) in enumerate(zip(grid, centre))
-        )
-        labels[inside < 1] = label
-    image = generator.poisson(10 + 90 * (labels > 0)).astype(np.uint16)
-    return image, labels
+from tests.segmentation_data import SETTINGS, blobs, equal, make_data, real, train
 
 
 @pytest.fixture
 def data(tmp_path):
-    """A data set with three annotated frames, another one to test on with sparse gold, and two synthetic images."""
-    for sequence, kinds in (("01", ("ST",)), ("02", ("ST", "GT"))):
-        for frame in range(3):
-            image, labels = blobs((64, 64), 10 * int(sequence) + frame)
-            files = {f"{sequence}/t{frame:03d}.tif": image}
-            files |= {f"{sequence}_{kind}/SEG/man_seg{frame:03d}.tif": labels for kind in kinds}
-            for name, pixels in files.items():
-                (tmp_path / "D" / name).parent.mkdir(parents=True, exist_ok=True)
-                tifffile.imwrite(tmp_path / "D" / name, pixels)
-    (tmp_path / "D/02_GT/SEG/man_seg002.tif").unlink()
-    for index in range(2):
-        image, labels = blobs((64, 64), 100 + index)
-        path = tmp_path / f"synthetic/img-{index:05d}.ome.zarr"
-        write_image(path, image, labels, voxel_size_um=(1.0, 1.0), levels=1)
-    (tmp_path / "synthetic/dataset.json").write_text("{}")
-    return tmp_path
-
-
-def real(data, **other) -> dict:
-    frames = {"folder": data / "D", "sequence": "01", "annotations": "ST", "voxel_size_um": (1.0, 1.0)}
-    return {**frames, "annotated": ALL, **other}
-
-
-def train(data, regime, name="net", **other):
-    folder = data / name
-    options = {"real": real(data), "synthetic": data / "synthetic", "start": None, "settings": SETTINGS, "seed": 0}
-    paths = {"weights": folder / "model", "record": folder / "config.json", "table": folder / "training.csv"}
-    options |= {**paths, "checkpoints": str(data / "checkpoints" / name), "device": "cpu", **other}
-    cellpose.train(regime=regime, **options)
-    return torch.load(folder / "model", weights_only=True), json.loads((folder / "config.json").read_text())
-
-
-def equal(first: dict, second: dict) -> bool:
-    return all(torch.equal(first[name], second[name]) for name in first)
+    """Real frames and synthetic images."""
+    return make_data(tmp_path)
 
 
 def test_real_planes_are_those_of_the_chosen_frames_alone(data):
@@ -152,8 +98,8 @@ def test_the_librarys_own_files_scale_nuclei_to_17_pixels_and_others_to_30(data)
     bare = {name: value for name, value in state.items() if not name.startswith("diam_")}
     for name, expected in (("nuclei", 17), ("cyto3", 30)):
         torch.save(bare, data / name)
-        assert cellpose.load(data / name, torch.device("cpu")).net.diam_mean.item() == expected
-    assert cellpose.load(data / "net" / "model", torch.device("cpu")).net.diam_mean.item() == 25
+        assert cellpose3.load(data / name, torch.device("cpu")).net.diam_mean.item() == expected
+    assert cellpose3.load(data / "net" / "model", torch.device("cpu")).net.diam_mean.item() == 25
 
 
 @pytest.mark.parametrize("damage", ["missing", "truncated", "other"])
@@ -219,7 +165,7 @@ def test_a_perfect_prediction_scores_one_in_3d_and_on_single_slices(tmp_path, mo
     )
     shutil.copy(tmp_path / "config.json", tmp_path / "model")
     asked = []
-    monkeypatch.setattr(cellpose, "load", lambda weights, device: None)
+    monkeypatch.setattr(cellpose3, "load", lambda weights, device: None)
     monkeypatch.setattr(cellpose, "segment", lambda model, frame, **how: asked.append(how) or labels)
     scoring.predict(
         tmp_path / "model",
@@ -236,21 +182,23 @@ def test_a_perfect_prediction_scores_one_in_3d_and_on_single_slices(tmp_path, mo
     )
     table = pd.read_csv(tmp_path / "scores.csv")
     assert table["seg"].tolist() == [1.0] and table["n_objects"].tolist() == [12] and table["precision"].tolist() == [1]
-    assert asked == [{"diameter": 16, "anisotropy": 2.0, "volumes": "stitch"}] * 2
+    assert asked == [{"diameter": 16, "anisotropy": 2.0, "volumes": "stitch", "options": {"channels": [0, 0]}}] * 2
 
 
 @pytest.mark.parametrize("volumes", ["do_3D", "stitch"])
 def test_stacks_are_segmented_as_a_whole(data, volumes):
     train(data, "real", "net")
-    model = cellpose.load(data / "net" / "model", torch.device("cpu"))
+    model = cellpose3.load(data / "net" / "model", torch.device("cpu"))
     image, _ = blobs((5, 32, 32), 0)
-    masks = cellpose.segment(model, image, diameter=16.0, anisotropy=2.0, volumes=volumes)
+    masks = cellpose.segment(
+        model, image, diameter=16.0, anisotropy=2.0, volumes=volumes, options=cellpose3.EVAL_OPTIONS
+    )
     assert masks.shape == image.shape and masks.dtype == np.uint16
 
 
 def test_style_vectors_are_256_values_that_tell_images_apart(data):
     train(data, "real", "net")
-    features = cellpose.style_vectors(data / "net" / "model", device="cpu")
+    features = cellpose3.style_vectors(data / "net" / "model", device="cpu")
     images = np.stack([blobs((64, 64), seed)[0] / 150 for seed in range(3)]).astype(np.float32)
     vectors = features(images)
     assert vectors.shape == (3, 256) and np.isfinite(vectors).all()

@@ -1,5 +1,6 @@
 """The workflow in a folder of its own, and what its dry-runs say."""
 
+import json
 import os
 import re
 import subprocess
@@ -7,6 +8,19 @@ import sys
 from pathlib import Path
 
 REPOSITORY = Path(__file__).parents[2]
+PLAN = """
+import json, pathlib, sys
+from snakemake.api import ConfigSettings, DAGSettings, OutputSettings, ResourceSettings, SnakemakeApi
+
+target, *files = sys.argv[1:]
+with SnakemakeApi(OutputSettings(dryrun=True)) as api:
+    config = ConfigSettings(configfiles=[pathlib.Path(file) for file in files])
+    workflow = api.workflow(ResourceSettings(), config_settings=config, snakefile=pathlib.Path("Snakefile"))
+    workflow.dag(DAGSettings(targets={target})).execute_workflow(executor="dryrun")
+    jobs = [job for job in workflow._workflow.dag.jobs if job.conda_env_spec]
+    made = {str(job.output[0]): pathlib.Path(str(job.conda_env_spec.file)).stem for job in jobs}
+print("environments:", json.dumps(made))
+"""
 PARTS = ("Snakefile", "workflow", "scripts", "envs", "config.yaml", "demo", "profiles", "slurm", "presets")
 
 
@@ -20,7 +34,11 @@ class Project:
 
     def snakemake(self, *arguments: str, fails: bool = False) -> str:
         """Run Snakemake here; give what it wrote."""
-        command = [sys.executable, "-m", "snakemake", *arguments]
+        return self.python("-m", "snakemake", *arguments, fails=fails)
+
+    def python(self, *arguments: str, fails: bool = False) -> str:
+        """Run Python here; give what it wrote."""
+        command = [sys.executable, *arguments]
         environment = {**os.environ, "XDG_CACHE_HOME": str(self.folder / ".cache"), "COLUMNS": "200"}
         done = subprocess.run(command, cwd=self.folder, env=environment, capture_output=True, text=True, timeout=3000)
         output = done.stdout + done.stderr
@@ -29,6 +47,10 @@ class Project:
 
     def dry_run(self, target: str = "all", *arguments: str, fails: bool = False) -> str:
         return self.snakemake(target, "-n", *arguments, fails=fails)
+
+    def environments(self, target: str, *configfiles: str) -> dict[str, str]:
+        """Conda environments of the planned jobs, by first output; asked in Python, as the command needs conda."""
+        return json.loads(self.python("-c", PLAN, target, *configfiles).split("environments: ")[1].splitlines()[0])
 
 
 def job_counts(output: str) -> dict[str, int]:

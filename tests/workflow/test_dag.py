@@ -1,5 +1,6 @@
 """What the workflow plans: jobs, resources, remakes."""
 
+import torch
 import yaml
 
 from tests.sd_base import make_base
@@ -104,7 +105,7 @@ def test_few_training_frames_are_all_that_a_variant_sees(project):
             seen.setdefault(dataset, set()).update(frames)
     assert {name: len(frames) for name, frames in seen.items()} == {"nuclei2d_1": 1, "nuclei2d_2": 2, "nuclei2d": 12}
     own = {job["wildcards"] for job in planned if job["rule"] == "train_texture"}
-    assert own == {f"dataset={name}" for name in seen}
+    assert own == {f"dataset={name}" for name in (*seen, "embryo_3", "embryo3d")}
     readers = {job["rule"] for job in planned if "DSB2018-20x/01/" in job["input"]}
     assert readers == {"crops", "background", "train_cellpose", "evaluate_population", "report"}
 
@@ -130,6 +131,28 @@ def test_a_generalist_is_fetched_by_a_local_job_and_scored_as_it_is(project):
     inputs = {job["wildcards"]: job["input"] for job in jobs(output) if job["rule"] == "train_cellpose"}
     assert all("resources/cellpose/cyto3" in files for files in inputs.values())
     assert any("regime=none" in wildcards for wildcards in inputs)
+
+
+def test_cellpose_4_has_its_own_environment_weights_and_training_and_no_style_vectors(project):
+    (project.folder / "more.yaml").write_text(
+        "datasets:\n"
+        "  nuclei_sam: {inherits: nuclei2d, models_from: nuclei2d, evaluation: {cellpose: {start: cpsam}}}\n"
+        "  nuclei_own: {inherits: nuclei2d, evaluation: {cellpose: {start: ./mine}}}\n"
+        "defaults: {evaluation: {seeds: 1}}\n"
+    )
+    torch.save({"encoder.patch_embed.proj.weight": torch.zeros(3)}, project.folder / "mine")
+    files = ("demo/config.yaml", "presets/evaluation-cpu.yaml", "more.yaml")
+    for name, expected in {"nuclei2d": "segmentation", "nuclei_sam": "cellpose4", "nuclei_own": "cellpose4"}.items():
+        found = project.environments(f"results/{name}/evaluation/seg.csv", *files)
+        networks = {path for path in found if "/evaluation/cellpose/" in path}
+        assert len(networks) == 2 * (3 if name == "nuclei2d" else 4)
+        assert {found[path] for path in networks} == {expected}
+        assert found.get("resources/cellpose/cpsam") == ("cellpose4" if name == "nuclei_sam" else None)
+    output = project.dry_run("results/nuclei_sam/report/index.html", "--configfile", *files)
+    assert "evaluate_fid" not in job_counts(output) and job_counts(output)["cellpose_weights"] == 1
+    trained = [job for job in jobs(output) if job["rule"] == "train_cellpose"]
+    assert {job["wildcards"].split(",")[0] for job in trained} == {"dataset=nuclei_sam"}
+    assert all("resources/cellpose/cpsam" in job["input"] for job in trained)
 
 
 def test_without_a_test_sequence_nothing_is_tested(project):

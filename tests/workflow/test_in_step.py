@@ -12,10 +12,12 @@ import yaml
 
 from cellcascade.config import Config, read_config
 from cellcascade.reference import config_schema, describe, leaves, reference
+from cellcascade.segmentation.versions import ENVIRONMENTS, RELEASES
 from cellcascade.stages import STAGE_VERSIONS
 from tests.workflow.dry_run import REPOSITORY
 
 KEYS = [leaf for leaf in leaves(Config) if leaf[0] != "datasets"]
+APART = {"cellpose4": {"cellpose", "torchvision"}}  # what an environment pins in another version than the lock file
 RULES = "".join(path.read_text() for path in sorted((REPOSITORY / "workflow/rules").glob("*.smk")))
 
 
@@ -69,7 +71,19 @@ def test_overlays_fit_the_configuration():
 
 @pytest.mark.parametrize("environment", sorted((REPOSITORY / "envs").glob("*.yaml")), ids=lambda path: path.stem)
 def test_environments_pin_what_the_lock_file_pins(environment):
-    assert pins(environment) and pins(environment).items() <= locked().items()
+    pinned, apart = pins(environment), APART.get(environment.stem, set())
+    assert pinned.keys() > apart and {name for name in apart if pinned[name] == locked().get(name)} == set()
+    assert {name: version for name, version in pinned.items() if name not in apart}.items() <= locked().items()
+
+
+@pytest.mark.parametrize("environment", sorted((REPOSITORY / "envs").glob("*.yaml")), ids=lambda path: path.stem)
+def test_environments_install_the_package_itself(environment):
+    assert "pip install --no-deps" in environment.with_suffix(".post-deploy.sh").read_text()
+
+
+def test_each_version_of_cellpose_has_its_environment():
+    for version, name in ENVIRONMENTS.items():
+        assert pins(REPOSITORY / f"envs/{name}.yaml")["cellpose"].startswith(f"{RELEASES[version]}.")
 
 
 def test_environment_of_each_rule_has_what_its_script_imports():
@@ -77,16 +91,25 @@ def test_environment_of_each_rule_has_what_its_script_imports():
 
     owners = packages_distributions()
     for rule, text in blocks_of_rules().items():
-        there = {name.lower() for name in pins(REPOSITORY / "envs" / re.search(r"envs/(\S+)\"", text)[1])}
         script = REPOSITORY / "scripts" / re.search(r"scripts/(\w+\.py)", text)[1]
-        for package in third_party(script):
-            names = {name.lower().replace("_", "-") for name in owners.get(package, [package])}
-            assert names & there, f"rule {rule}: {package} is not in its environment"
+        for environment, module in environments(text).items():
+            there = {name.lower() for name in pins(REPOSITORY / f"envs/{environment}.yaml")}
+            for package in third_party(script, *module):
+                names = {name.lower().replace("_", "-") for name in owners.get(package, [package])}
+                assert names & there, f"rule {rule}: {package} is not in {environment}"
 
 
-def third_party(script: Path) -> set[str]:
-    """Packages that a script imports when it starts, through the library's modules as well."""
-    todo, seen, found = [script], set(), set()
+def environments(text: str) -> dict[str, list[Path]]:
+    """Environments of a rule, and what else is imported there: of Cellpose, the module of its version."""
+    if "cellpose_environment(" not in text:
+        return {re.search(r"envs/(\S+)\.yaml\"", text)[1]: []}
+    folder = REPOSITORY / "src/cellcascade/segmentation"
+    return {name: [folder / f"cellpose{version}.py"] for version, name in ENVIRONMENTS.items()}
+
+
+def third_party(*files: Path) -> set[str]:
+    """Packages that files import when they start, through the library's modules as well."""
+    todo, seen, found = list(files), set(), set()
     while todo:
         path = todo.pop()
         seen.add(path)
@@ -128,6 +151,12 @@ def test_parameters_of_each_rule_are_those_of_its_script():
         assert [argument.arg for argument in main.args.args] == ["inputs", "outputs"]
         shared = {"device", "max_invalid_fraction"}
         assert {argument.arg for argument in main.args.kwonlyargs} - shared == given - {"version"}, rule
+
+
+def test_rules_that_ask_for_a_gpu_are_those_whose_scripts_take_a_device():
+    for rule, text in blocks_of_rules().items():
+        script = (REPOSITORY / f"scripts/{rule}.py").read_text()
+        assert ("gpu=1," in text) == ('snakemake.config["device"]' in script or '("device", ' in script), rule
 
 
 def test_what_the_snakefile_imports_is_free_of_torch():

@@ -12,16 +12,16 @@ rule train_cellpose:
     benchmark:
         "benchmarks/{dataset}/evaluation/cellpose/train/{regime}-{seed}.tsv"
     conda:
-        "../../envs/segmentation.yaml"
+        lambda wildcards: cellpose_environment(entry(wildcards).evaluation.cellpose.start)
     threads: 4
     resources:
         gpu=1,
         mem_mb=scaled(8000, each=40, items=lambda wildcards: entry(wildcards).evaluation.cellpose.max_images),
-        runtime=scaled(30, each=0.03, items=lambda wildcards: entry(wildcards).evaluation.cellpose.train.steps),
+        runtime=scaled(30, each=0.03, items=lambda wildcards: entry(wildcards).evaluation.network.train.steps),
     params:
         regime="{regime}",
         real=real_frames,
-        settings=lambda wildcards: block(entry(wildcards).evaluation.cellpose),
+        settings=lambda wildcards: block(entry(wildcards).evaluation.network),
         checkpoints="checkpoints/{dataset}/cellpose-{regime}-{seed}",
         seed=lambda wildcards: seed_for(CONFIG.seed, "cellpose", int(wildcards.seed)),
         version=STAGE_VERSIONS["train_cellpose"],
@@ -42,7 +42,7 @@ rule predict_cellpose:
     benchmark:
         "benchmarks/{dataset}/evaluation/cellpose/predict/{regime}-{seed}.tsv"
     conda:
-        "../../envs/segmentation.yaml"
+        lambda wildcards: cellpose_environment(entry(wildcards).evaluation.cellpose.start)
     threads: 4
     resources:
         gpu=1,

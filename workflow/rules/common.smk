@@ -20,8 +20,8 @@ try:
 except InputError as error:
     raise WorkflowError(str(error)) from None
 
-# Scripts read these two from here, not from their parameters: another value is no reason to make anything again.
-config.update(device=CONFIG.device, max_invalid_fraction=CONFIG.max_invalid_fraction)
+# Scripts read these from here, not from their parameters: another value is no reason to make anything again.
+config.update(device=CONFIG.device, max_invalid_fraction=CONFIG.max_invalid_fraction, on_cluster=workflow.remote_exec)
 
 THREE_D = [name for name, entry in CONFIG.datasets.items() if entry.ndim == 3]
 WITH_VIEWS = [name for name in THREE_D if CONFIG.datasets[name].reconstruction.method != "spharm"]

@@ -1,11 +1,15 @@
 """What the rules of the evaluation share: tables, networks, and the data sets that a page compares. No rules."""
 
+import os
+
+from cellcascade.segmentation.versions import ENVIRONMENTS, version_of
+
 
 def tables_of(name):
     """Tables of a data set's evaluation: those of Cellpose and of FID where they are configured."""
     data, trained = CONFIG.datasets[name], networks_of(name)
     made = ["shape", "texture", "population"] + ["memorisation"] * bool(data.test_sequence)
-    return made + ["seg", "gain"] * bool(trained) + ["fid"] * bool(trained or data.evaluation.inception)
+    return made + ["seg", "gain"] * bool(trained) + ["fid"] * bool(has_style(name) or data.evaluation.inception)
 
 
 def tables(name):
@@ -47,7 +51,7 @@ def cellpose_start(wildcards):
     start = entry(wildcards).evaluation.cellpose.start
     if start == "scratch":
         return []
-    return start if len(Path(start).parts) > 1 else f"resources/cellpose/{start}"
+    return str(Path(start)) if os.path.dirname(start) else f"resources/cellpose/{start}"
 
 
 def synthetic_images(wildcards):
@@ -55,10 +59,20 @@ def synthetic_images(wildcards):
     return f"results/{wildcards.dataset}/synthetic" if wildcards.regime in ("synthetic", "both") else []
 
 
+def has_style(name):
+    """Whether a Cellpose 3 is trained on the real frames: Cellpose 4 has no style vectors."""
+    return ("real", 0) in networks_of(name) and version_of(CONFIG.datasets[name].evaluation.cellpose.start) == 3
+
+
 def style_network(wildcards):
     """The Cellpose whose style vectors stand in for Inception: the first one that was trained on the real frames."""
-    trained = ("real", 0) in networks_of(wildcards.dataset)
-    return f"{network_folder(wildcards.dataset, 'real', 0)}/model" if trained else []
+    name = wildcards.dataset
+    return f"{network_folder(name, 'real', 0)}/model" if has_style(name) else []
+
+
+def cellpose_environment(start):
+    """The conda environment of the Cellpose that starts from `start`."""
+    return f"../../envs/{ENVIRONMENTS[version_of(start)]}.yaml"
 
 
 def inception_weights(wildcards):

@@ -32,7 +32,7 @@ rule cellpose_weights:
     wildcard_constraints:
         name=r"[\w.-]+",
     conda:
-        "../../envs/segmentation.yaml"
+        lambda wildcards: cellpose_environment(wildcards.name)
     resources:
         mem_mb=scaled(2000),
         runtime=scaled(60),

@@ -1,4 +1,4 @@
-"""Training of Cellpose 3, its predictions, and its style vectors.
+"""Training of Cellpose in the regimes, and its predictions: what its versions 3 and 4 share.
 
 Network, loss, augmentation and flows are Cellpose's own, and so is the file of weights that is written. The loop is
 ours: Cellpose's orders its data by the epoch's number alone, so that trainings from the same weights would be one and
@@ -13,16 +13,13 @@ import numpy as np
 import pandas as pd
 import torch
 from cellpose import dynamics, models
-from cellpose.resnet_torch import CPnet
-from cellpose.transforms import random_rotate_and_resize
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 
 from cellcascade import training
 from cellcascade.ctc import annotated_frames, count_slices
-from cellcascade.errors import InputError
-from cellcascade.seeds import seed_for
 from cellcascade.segmentation.planes import Planes, normalise, real_planes, synthetic_planes
+from cellcascade.segmentation.versions import library
 from cellcascade.settings import Cellpose
 from cellcascade.shards import atomic_path
 from cellcascade.stages import STAGE_VERSIONS
@@ -50,7 +47,7 @@ def train(
     """Train Cellpose on real images, synthetic ones, or both; every regime takes equally many steps.
 
     Trainings of one seed start from the same weights in all regimes. Regime `none` takes no step: it gives the weights
-    it starts from the training set's diameter.
+    it starts from the training set's diameter. The weights to start from say which version of Cellpose is trained.
 
     Args:
         regime: none, real, synthetic or both.
@@ -58,7 +55,7 @@ def train(
         synthetic: Folder of the synthetic images; needed for synthetic and both.
         start: Weights to start from; `None` for random ones.
         settings: The `evaluation.cellpose` block.
-        weights: Gets the weights, a file that Cellpose 3 loads.
+        weights: Gets the weights, a file that Cellpose loads.
         record: Gets what the network was trained on, JSON.
         table: Gets the training log, CSV.
         checkpoints: Prefix of the checkpoint folder, which also carries a fingerprint.
@@ -66,19 +63,20 @@ def train(
         device: auto, cpu or cuda.
 
     Raises:
-        InputError: The images or the weights to start from cannot be used.
+        InputError: The images or the weights to start from cannot be used, or need another version of Cellpose.
     """
-    block, target = Cellpose.model_validate(settings), training.pick_device(device)
+    version, block, target = library(start), Cellpose.model_validate(settings), training.pick_device(device)
     sources, share = _sources(regime, real, synthetic, block)
     diameter = float(np.average([source.diameter for source in sources], weights=share))
-    net = _network(start, block, seed).to(target)
+    net = version.network(start, block, seed).to(target)
     net.diam_labels.data.fill_(diameter)
     frames = annotated_frames(real["folder"], real["sequence"], real["annotations"], **real["annotated"])
     log = pd.DataFrame(columns=["step", "loss", "learning_rate", "seconds"])
     if regime != "none":
         samples = [_samples(source, target) for source in sources]
         counts = [round(part * block.train.batch_size) for part in share]
-        loss = _loss(net, samples, counts, diameter / net.diam_mean.item(), block.patch, target)
+        patches = {"zoom": diameter / net.diam_mean.item(), "patch": block.patch, "device": target}
+        loss = _loss(net, samples, counts, lambda chosen: version.augment(chosen, **patches))
         inputs = [path for item in frames for path in (item.image, item.labels)]
         inputs += [Path(synthetic) / "dataset.json"] if synthetic else []
         inputs += [start] if start else []
@@ -86,7 +84,14 @@ def train(
         name = training.fingerprint(about, inputs, STAGE_VERSIONS["train_cellpose"])
         checkpoint = Path(f"{checkpoints}-{name}") / "state.pt"
         log = training.train(
-            net, loss, block.train, checkpoint=checkpoint, seed=seed, device=target, what=f"Cellpose {regime} training"
+            net,
+            loss,
+            block.train,
+            checkpoint=checkpoint,
+            seed=seed,
+            device=target,
+            what=f"Cellpose {regime} training",
+            weight_decay=version.WEIGHT_DECAY,
         )
     with atomic_path(weights) as scratch:
         net.cpu().save_model(scratch)
@@ -108,41 +113,14 @@ def train(
     training.write_table(Path(table), log)
 
 
-def load(weights: str | Path, device: torch.device) -> models.CellposeModel:
-    """A Cellpose 3 network from a file of weights, its own or a trained one.
-
-    Raises:
-        InputError: The file is missing, damaged, or no Cellpose 3 network.
-    """
-    try:
-        if not Path(weights).is_file():
-            raise FileNotFoundError(f"no file {weights}")
-        model = models.CellposeModel(gpu=False, device=device, pretrained_model=str(weights))
-        if "diam_mean" not in torch.load(weights, map_location="cpu", weights_only=True):
-            # The library's own files do not say to which diameter they scale cells: nuclei to 17 pixels, others to 30.
-            model.diam_mean = 17.0 if Path(weights).name.startswith("nuclei") else 30.0
-            model.net.diam_mean.data.fill_(model.diam_mean)
-        return model
-    except (OSError, RuntimeError, KeyError, AssertionError, EOFError, ValueError) as error:
-        raise InputError(
-            "Cellpose weights cannot be loaded",
-            where=weights,
-            found=f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}",
-            expected="weights of Cellpose 3 (a file such as cyto3, or one that its training wrote)",
-            mend="set evaluation.cellpose.start to `scratch`, a generalist's name or a sound file",
-        ) from error
-    except Exception as error:  # torch.load raises unpickling errors of several kinds
-        raise InputError(
-            "Cellpose weights cannot be loaded",
-            where=weights,
-            found=f"{type(error).__name__}",
-            expected="weights of Cellpose 3",
-            mend="delete the file; it is fetched or trained again",
-        ) from error
-
-
 def segment(
-    model: models.CellposeModel, image: np.ndarray, *, diameter: float, anisotropy: float, volumes: str
+    model: models.CellposeModel,
+    image: np.ndarray,
+    *,
+    diameter: float,
+    anisotropy: float,
+    volumes: str,
+    options: Mapping,
 ) -> np.ndarray:
     """Segment a frame.
 
@@ -152,45 +130,18 @@ def segment(
         diameter: Diameter of the cells that the network was trained on, pixels.
         anisotropy: Size of a voxel in z over that in x.
         volumes: 3D: `do_3D`, flows of the three orientations, or `stitch`, planes joined by overlap.
+        options: The `EVAL_OPTIONS` of the network's version.
 
     Returns:
         Labels ([z,] y, x), uint16 or uint32.
     """
-    how: dict = {}
+    how = dict(options)
     if image.ndim == 3:
         three = {"do_3D": True, "anisotropy": anisotropy, "stitch_threshold": 0.0}
-        how = {"z_axis": 0, **(three if volumes == "do_3D" else {"do_3D": False, "stitch_threshold": 0.25})}
-    masks = model.eval(normalise(image), diameter=diameter, channels=[0, 0], normalize=False, **how)[0]
+        how |= {"z_axis": 0, **(three if volumes == "do_3D" else {"do_3D": False, "stitch_threshold": 0.25})}
+    masks = model.eval(normalise(image), diameter=diameter, normalize=False, **how)[0]
     masks = np.asarray(masks)
     return masks.astype(np.uint16 if masks.max(initial=0) < 2**16 else np.uint32)
-
-
-def style_vectors(weights: str | Path, *, device: str) -> Callable[[np.ndarray], np.ndarray]:
-    """Features of images by a trained Cellpose: its style vector (256 values a network describes an image by).
-
-    Args:
-        weights: File of weights.
-        device: auto, cpu or cuda.
-
-    Returns:
-        Function of images (n, y, x), scaled to 0..1, that gives features (n, 256); Cellpose's vectors have length 1,
-        these have length 16, so that their values are of the order of 1, as those of Inception are.
-    """
-    target = training.pick_device(device)
-    net = load(weights, target).net.eval()
-
-    @torch.no_grad()
-    def features(images: np.ndarray) -> np.ndarray:
-        scale = net.diam_mean.item() / net.diam_labels.item()
-        edge = max(16, round(images.shape[-1] * scale / 16) * 16)
-        made = []
-        for first in range(0, len(images), 32):
-            batch = torch.from_numpy(np.asarray(images[first : first + 32], np.float32))[:, None]
-            batch = functional.interpolate(batch, (edge, edge), mode="bilinear", antialias=True)
-            made.append(net(torch.cat([batch, torch.zeros_like(batch)], 1).to(target))[1].float().cpu().numpy())
-        return np.concatenate(made) * np.sqrt(made[0].shape[1])
-
-    return features
 
 
 def _kinds(regime: str) -> list[str]:
@@ -214,16 +165,6 @@ def _sources(
     return sources, [real_part, 1 - real_part] if len(kinds) == 2 else [1.0]
 
 
-def _network(start: str | Path | None, block: Cellpose, seed: int) -> CPnet:
-    """The network: from weights, or random ones that hang on the seed."""
-    if start:
-        net = load(start, torch.device("cpu")).net
-        net.mkldnn = False
-        return net
-    torch.manual_seed(seed_for(seed, "cellpose"))
-    return CPnet([2, 32, 64, 128, 256], 3, sz=3, mkldnn=False, max_pool=True, diam_mean=block.network_diameter)
-
-
 def _samples(planes: Planes, device: torch.device) -> list[Sample]:
     """Planes with the targets that Cellpose learns: cell or not, and flows towards the cells' centres."""
     flows = dynamics.labels_to_flows([labels.copy() for labels in planes.labels], device=device)
@@ -231,7 +172,10 @@ def _samples(planes: Planes, device: torch.device) -> list[Sample]:
 
 
 def _loss(
-    net: CPnet, samples: Sequence[list[Sample]], counts: Sequence[int], zoom: float, patch: int, device: torch.device
+    net: nn.Module,
+    samples: Sequence[list[Sample]],
+    counts: Sequence[int],
+    augment: Callable[[list[Sample]], tuple[Tensor, Tensor]],
 ) -> Callable[[torch.Generator], Tensor]:
     """Loss of a batch with `counts` patches of each kind of samples (loss of Cellpose: flows and cell probability)."""
 
@@ -240,17 +184,11 @@ def _loss(
         for kind, count in zip(samples, counts):
             picks = torch.randint(len(kind), (count,), generator=generator)
             chosen += [kind[index] for index in picks]
-        # The augmentation takes its numbers from numpy's global state.
+        # The augmentation takes its numbers from numpy's global state, layers that drop out theirs from torch's.
         np.random.seed(torch.randint(2**31, (1,), generator=generator).item())  # noqa: NPY002
-        images, targets = random_rotate_and_resize(
-            [image for image, _ in chosen],
-            Y=[flow for _, flow in chosen],
-            rescale=np.full(len(chosen), zoom),
-            scale_range=SCALE_RANGE,
-            xy=(patch, patch),
-        )[:2]
-        batch, wanted = torch.from_numpy(images).to(device), torch.from_numpy(targets).to(device)
-        made = net(torch.cat([batch, torch.zeros_like(batch)], 1))[0]
+        torch.manual_seed(torch.randint(2**31, (1,), generator=generator).item())
+        batch, wanted = augment(chosen)
+        made = net(batch)[0]
         flows = functional.mse_loss(made[:, :2], 5 * wanted[:, 1:]) / 2
         return flows + functional.binary_cross_entropy_with_logits(made[:, -1], (wanted[:, 0] > 0.5).float())
 

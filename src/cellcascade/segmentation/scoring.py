@@ -11,6 +11,7 @@ from cellcascade.ctc import AnnotatedFrame, check_sequence, missing_folder, read
 from cellcascade.errors import InputError
 from cellcascade.logs import progress
 from cellcascade.metrics.seg import THRESHOLDS, paired_gain, score
+from cellcascade.segmentation.versions import library
 from cellcascade.shards import atomic_path, digest, write_shard
 from cellcascade.stages import STAGE_VERSIONS
 
@@ -82,13 +83,14 @@ def predict(
         table: CSV to write: one row a reference.
         device: auto, cpu or cuda.
     """
-    from cellcascade.segmentation.cellpose import load, segment
+    from cellcascade.segmentation.cellpose import segment
     from cellcascade.training import pick_device
 
     ndim, about = len(voxel_size_um), json.loads(Path(record).read_text())
     annotations = reference_annotations(folder, sequence, ndim, most)
     images = {item.frame: item.image for items in annotations.values() for item in items}
-    model = load(weights, pick_device(device))
+    version = library(weights)
+    model = version.load(weights, pick_device(device))
     made = {}
     for frame in progress(sorted(images), total=len(images), what="test frames"):
         made[frame] = segment(
@@ -97,6 +99,7 @@ def predict(
             diameter=about["diameter"],
             anisotropy=voxel_size_um[0] / voxel_size_um[-1],
             volumes=settings["volumes"],
+            options=version.EVAL_OPTIONS,
         )
     rows = [
         {**names, **_row(reference, items, made, ndim), **_facts(about)} for reference, items in annotations.items()
