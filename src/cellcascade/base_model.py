@@ -166,7 +166,7 @@ def _problems(folder: Path, parts: list[str]) -> Iterator[str]:
 
 def _unfit_config(name: str, config: dict, kind: str) -> Iterator[str]:
     if config.get("_class_name") != kind:
-        yield f"{name}: a {config.get('_class_name')}, not a {kind}"
+        yield f"{name}: of class {config.get('_class_name')}, not {kind}"
     if extra := [key for key in EXTRAS if config.get(key) is not None]:
         yield f"{name}: {', '.join(extra)} set, as in Stable Diffusion XL and upscalers"
 

@@ -123,9 +123,8 @@ class _State:
         weights = {name: value for name, value in self.model.state_dict().items() if name not in self.frozen}
         parts = {name: getattr(self, name).state_dict() for name in self.PARTS}
         with atomic_path(path) as scratch, open(scratch, "wb") as file:
-            torch.save(
-                {"model": weights, "rows": self.rows, **parts}, file
-            )  # given a path, it hides that a disk is full
+            # Given a path, torch hides that a disk is full.
+            torch.save({"model": weights, "rows": self.rows, **parts}, file)
 
     def resume(self, path: Path) -> int:
         """Go on from a saved state if there is one; gives the steps done."""
