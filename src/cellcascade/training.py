@@ -9,6 +9,7 @@ import hashlib
 import json
 import logging
 import math
+import platform
 import time
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
@@ -47,9 +48,14 @@ def pick_device(device: str) -> torch.device:
             mend="ask for a GPU (profile: gpu=1), or set device: cpu",
         )
     chosen = torch.device("cuda" if device != "cpu" and torch.cuda.is_available() else "cpu")
-    name = torch.cuda.get_device_name() if chosen.type == "cuda" else f"{torch.get_num_threads()} CPU threads"
-    logger.info("running on %s (torch %s)", name, torch.__version__)
+    logger.info("running on %s", machine(chosen))
     return chosen
+
+
+def machine(device: torch.device) -> str:
+    """What a device is, in words, for logs and records of trainings."""
+    name = torch.cuda.get_device_name() if device.type == "cuda" else f"{torch.get_num_threads()} CPU threads"
+    return f"{name}, {platform.machine()}, torch {torch.__version__}"
 
 
 def autocast(device: torch.device, precision: str = "bf16") -> contextlib.AbstractContextManager:
