@@ -154,7 +154,7 @@ class Reconstruction(Settings):
     mask_weight: Positive = Field(1.0, description="weight of the silhouette loss")
     eikonal_weight: Positive = Field(0.1, description="weight of the eikonal loss (|grad SDF| = 1)")
     smoothness: Annotated[float, Field(ge=0)] = Field(
-        0.7, description="weight of the grid's bending; the more views disagree, the more of it keeps cells from pits"
+        1.0, description="weight of the grid's bending; the more views disagree, the more of it keeps cells from pits"
     )
     depth_weight: Annotated[float, Field(ge=0)] = Field(
         0.5, description="weight of lying on the right side of the surfaces that views with depth show"
