@@ -18,6 +18,7 @@ import numpy as np
 import pandas as pd
 import tifffile
 import torch
+from PIL import Image
 from scipy import ndimage
 from scipy.stats import wasserstein_distance
 from skimage.measure import marching_cubes, mesh_surface_area
@@ -33,11 +34,14 @@ from cellcascade.render import occupancy, surfaces, volume_surfaces
 from cellcascade.seeds import numpy_generator, torch_generator
 from cellcascade.settings import Multiview, Reconstruction, Shapes
 from cellcascade.shards import open_shard, write_shard
+from cellcascade.slicing import cut, slice_heights
 from cellcascade.spharm import radius_grids, random_coefficients
-from cellcascade.view_images import THINNEST, distance_images
+from cellcascade.view_images import THINNEST, distance_images, front_and_back
 
 EDGE = 64  # voxels and pixels
 VIEWS = 16
+SHOWN = 16  # cells in the picture
+MLP_BODIES = 4  # of each kind, on a CPU
 PUBLISHED_STEPS = 2000  # of the NeuS that comes with SyncDreamer
 FAMILIES = {
     name: {"roughness": (r, r), "power": 2.0} for name, r in (("mild", 0.16), ("medium", 0.25), ("rough", 0.35))
@@ -138,13 +142,14 @@ def judged(bodies: Bodies, volumes: torch.Tensor, *, images: str, method: str, s
 def from_true_views(bodies: Bodies, images: str, method: str, settings: Reconstruction) -> dict:
     """Reconstruct bodies from their true views."""
     problem, volumes = bodies.problem, []
+    count = min(len(bodies.volumes), MLP_BODIES if settings.field == "mlp" and DEVICE.type == "cpu" else 10**6)
     start = time.perf_counter()
-    for first in range(0, len(bodies.volumes), settings.cells_at_once):
-        part = slice(first, first + settings.cells_at_once)
+    for first in range(0, count, settings.cells_at_once):
+        part = slice(first, min(first + settings.cells_at_once, count))
         depths = problem.depths[part] if images == "depth" else None
         volumes.append(METHODS[settings.method](replace(problem, images=problem.images[part], depths=depths), settings))
-    seconds = (time.perf_counter() - start) / len(bodies.volumes)
-    return judged(bodies, torch.cat(volumes), images=images, method=method, seconds=seconds)
+    seconds = (time.perf_counter() - start) / count
+    return judged(bodies, torch.cat(volumes)[:count], images=images, method=method, seconds=seconds)
 
 
 def as_published(bodies: Bodies, steps: int) -> dict:
@@ -196,7 +201,7 @@ def described(volume: np.ndarray) -> tuple[float, float, float]:
     )
 
 
-def mask_alone(count: int, views: Multiview, volumes: Reconstruction) -> tuple[dict, str]:
+def mask_alone(count: int, views: Multiview, volumes: Reconstruction, picture: Path | None = None) -> tuple[dict, str]:
     """Volumes from single masks: a row of the table, and how they are distributed."""
     radius = shapes(Shapes(), count, label="masks")
     cameras = CAMERA_SETS["hemisphere"](0).with_input_view()
@@ -204,6 +209,9 @@ def mask_alone(count: int, views: Multiview, volumes: Reconstruction) -> tuple[d
     bodies = Bodies("as trained on", occupancy(radius, EDGE), None)
     with tempfile.TemporaryDirectory() as folder:
         made, seconds = from_masks(inside[:, 0].numpy(), Path(folder), views, volumes)
+        if picture:
+            shown = {name: values[:SHOWN] for name, values in made.items()}
+            draw_picture(shown, inside[:SHOWN, 0, ::2, ::2].numpy(), picture)
         again, _ = from_masks(inside[:1, 0].repeat(10, 1, 1).numpy(), Path(folder), views, volumes)
     good = made["valid"].astype(bool)
     found, true = made["sdf"][good].astype(np.float32), bodies.volumes.numpy()
@@ -226,10 +234,38 @@ def mask_alone(count: int, views: Multiview, volumes: Reconstruction) -> tuple[d
     return dict(zip(COLUMNS, row)), "\n".join(lines)
 
 
+def shaded(front: np.ndarray, inside: np.ndarray) -> np.ndarray:
+    """Images `(..., y, x)` of surfaces lit from above left, from the depth of their front; the ground is grey."""
+    step = 2 / front.shape[-1]
+    down, right = (np.gradient(front, step, axis=axis) for axis in (-2, -1))
+    light = (0.45 * right + 0.55 * down + 0.7) / np.sqrt(1 + down**2 + right**2)
+    return np.where(inside, 40 + 215 * np.clip(light, 0, 1), 20).astype(np.uint8)
+
+
+def draw_picture(made: dict, masks: np.ndarray, path: Path) -> None:
+    """Cells in rows: the mask, its views, the volume from a side, and slices of it from bottom to top."""
+    volumes, size = made["sdf"].astype(np.float32), masks.shape[-1]
+    views = torch.from_numpy(made["views"]).flatten(0, 1)
+    views = torch.nn.functional.interpolate(views, size=(size, size), mode="bicubic")
+    ends, _ = front_and_back(views)
+    images = shaded(ends[:, 0].numpy(), (views[:, 0] > 0).numpy()).reshape(len(masks), -1, size, size)
+    inside, depths = volume_surfaces(torch.from_numpy(volumes), CAMERA_SETS["hemisphere"](5)[3:4], size)
+    bodies = shaded(depths[:, 0, 0].numpy(), inside[:, 0].numpy())
+    rows = []
+    for i in range(len(masks)):
+        slices = 230 * cut(volumes[i], slice_heights(1.0, 0.15), size)
+        middle = slices[len(slices) // 2 - 3 :][:7] if len(slices) > 7 else slices
+        middle = np.pad(middle, ((0, 7 - len(middle)), (0, 0), (0, 0)))
+        rows.append(np.concatenate([230 * masks[i : i + 1], images[i], bodies[i : i + 1], middle]))
+    tiles = np.pad(np.stack(rows).astype(np.uint8), ((0, 0), (0, 0), (0, 2), (0, 2)), constant_values=90)
+    Image.fromarray(tiles.transpose(0, 2, 1, 3).reshape(tiles.shape[0] * tiles.shape[2], -1)).save(path)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--shapes", type=int, default=102, help="held-out shapes, a third of each roughness")
     parser.add_argument("--out", type=Path, help="table to write, CSV")
+    parser.add_argument("--picture", type=Path, help="picture of cells from masks alone to write, PNG")
     parser.add_argument("--published-steps", type=int, default=200, help="steps done of NeuS as published; 0: none")
     parser.add_argument(
         "--cells-at-once", type=int, default=1 if DEVICE.type == "cpu" else 64, help="cells side by side"
@@ -253,7 +289,7 @@ def main() -> None:
         print(pd.DataFrame(rows[-len(methods) :]).round(3).to_string(header=bodies.name == "mild"), flush=True)
     if given.published_steps:
         rows.append(as_published(bodies, given.published_steps))
-    row, text = mask_alone(given.shapes, Multiview(sampling_steps=15), grid)
+    row, text = mask_alone(given.shapes, Multiview(sampling_steps=15), grid, given.picture)
     rows.append(row)
     table = pd.DataFrame(rows)
     print(table.round(3).to_markdown(index=False) if given.out is None else table.tail(2).round(3).to_string(), text)

@@ -24,6 +24,8 @@ def main(inputs, outputs, *, dataset, config, evaluation, truth, benchmarks):
         evaluation=evaluation,
         predictions=list(inputs.predictions),
         truth=tuple(truth) if inputs.predictions else None,
+        rho_table=inputs.rho,
+        rho=config["config"]["texture"]["rho"],
     )
 
 

@@ -12,6 +12,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from cellcascade.base_model import check_base
 from cellcascade.config import Config, read_config
 from cellcascade.ctc import check_sequence
 from cellcascade.errors import InputError
@@ -22,7 +23,7 @@ from cellcascade.segmentation.scoring import reference_annotations
 
 
 def check(config: Config) -> list[str]:
-    """Look at the sequences of all data sets that a configuration runs, and at weights in folders.
+    """Look at the sequences of all data sets that a configuration runs, and at folders of pretrained models.
 
     Args:
         config: The checked configuration.
@@ -39,6 +40,8 @@ def check(config: Config) -> list[str]:
             tests = reference_annotations(folder, data.test_sequence, data.ndim) if data.test_sequence else {}
             if data.has_views and config.multiview.weights not in ("bundled", "train"):
                 check_weights(config.multiview.weights)
+            if Path(data.texture.base).is_dir():
+                check_base(data.texture.base, latent=data.texture.space == "latent")
             counts = "".join(f", {len(items)} to test on ({kind})" for kind, items in tests.items())
             print(f"{name}: {len(frames)} annotations in {folder}{counts}")
         except InputError as error:

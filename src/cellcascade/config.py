@@ -56,6 +56,13 @@ class Dataset(Stages):
         crop = self.crops.size
         if self.mask_ddpm.representation == "sdf" and crop % self.mask_ddpm.grid:
             raise ValueError(f"mask_ddpm.grid {self.mask_ddpm.grid} must divide crops.size {crop}")
+        if self.texture.space == "latent" and self.texture.base == "scratch":
+            raise ValueError("texture.space latent needs a texture.base with an autoencoder; scratch needs space pixel")
+        if self.texture.space == "pixel" and self.texture.base != "scratch" and self.texture.block != 2:
+            raise ValueError(
+                f"texture.block {self.texture.block} does not fit texture.base {self.texture.base!r}: Stable Diffusion "
+                "has 4 channels, which is block 2 in space pixel"
+            )
         if self.texture.space == "pixel":
             step = self.texture.block * 2 ** (len(self.texture.channels) - 1)
             if crop % step:

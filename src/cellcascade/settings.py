@@ -28,6 +28,24 @@ class Training(Settings):
     checkpoint_every: Count = Field(500, description="steps between checkpoints; a killed job loses at most these")
 
 
+class FineTuning(Training):
+    """How a model is trained that may be as large as Stable Diffusion."""
+
+    accumulation: Count = Field(1, description="batches whose gradients add up to one step; saves memory")
+    gradient_checkpointing: bool = Field(
+        False, description="compute activations again instead of keeping them: less memory, more time"
+    )
+    precision: Literal["bf16", "fp16", "fp32"] = Field(
+        "bf16", description="numbers of training and sampling on a GPU: bf16; fp16 for cards without it; fp32"
+    )
+    optimizer: Literal["adamw", "adamw8bit"] = Field(
+        "adamw", description="adamw8bit: 8-bit AdamW of bitsandbytes, a package to install besides; less memory"
+    )
+    sample_every: Count = Field(
+        2500, description="steps between samples with real outlines, shown in TensorBoard: is the outline followed?"
+    )
+
+
 class Crops(Settings):
     """Single cells cut from annotated frames (paper, section 3, data sets)."""
 
@@ -136,7 +154,7 @@ class Reconstruction(Settings):
     mask_weight: Positive = Field(1.0, description="weight of the silhouette loss")
     eikonal_weight: Positive = Field(0.1, description="weight of the eikonal loss (|grad SDF| = 1)")
     smoothness: Annotated[float, Field(ge=0)] = Field(
-        0.7, description="weight of the grid's bending; the more views disagree, the more of it keeps cells from pits"
+        1.0, description="weight of the grid's bending; the more views disagree, the more of it keeps cells from pits"
     )
     depth_weight: Annotated[float, Field(ge=0)] = Field(
         0.5, description="weight of lying on the right side of the surfaces that views with depth show"
@@ -171,12 +189,33 @@ class Texture(Settings):
     channels: tuple[Count, ...] = Field((128, 256, 256), description="scratch: channels of the UNet's levels")
     layers: Count = Field(2, description="scratch: residual blocks a level")
     timesteps: Count = Field(1000, description="scratch: diffusion time steps T")
-    sampling_steps: Count = Field(50, description="DDIM steps (eta = 0)")
-    sampling_batch: Count = Field(16, description="slices sampled at once")
+    condition_dropout: Fraction = Field(
+        0.0, description="share of the training examples whose outline is hidden; guidance needs some, 0.1 say"
+    )
+    sampler: Literal["ddim", "dpm++"] = Field(
+        "ddim", description="ddim: DDIM with eta = 0; dpm++: DPM-Solver++ of second order, which needs fewer steps"
+    )
+    sampling_steps: Count = Field(50, description="denoising steps when sampling")
+    sampling_batch: Count = Field(16, description="slices sampled at once, of one cell or several")
+    guidance: Annotated[float, Field(ge=0)] = Field(
+        1.0, description="classifier-free guidance scale on the outline; 1 is none"
+    )
     rho: Annotated[float, Field(ge=0)] = Field(
         1.0, description="strength of texture consistency between slices (Eq. 2)"
     )
-    train: Training = Training(batch_size=16, learning_rate=1e-4)
+    correlation: Literal["eq2", "ar1"] = Field(
+        "eq2", description="which slices are alike: eq2: all equally (paper); ar1: neighbours as much, others less"
+    )
+    train: FineTuning = FineTuning(batch_size=16, learning_rate=1e-4)
+
+    @model_validator(mode="after")
+    def _guidable(self) -> "Texture":
+        if self.guidance != 1 and not self.condition_dropout:
+            raise ValueError(
+                f"guidance {self.guidance} needs a model that also learned without outlines: set condition_dropout, "
+                "0.1 say, or guidance: 1"
+            )
+        return self
 
 
 class Population(Settings):

@@ -14,7 +14,7 @@ STAGE_VERSIONS = {
     "views": 2,
     "volumes": 2,
     "slices": 1,
-    "train_texture": 2,
+    "train_texture": 3,
     "textures": 2,
     "population": 3,
     "synthetic": 1,

@@ -4,11 +4,12 @@ import numpy as np
 import pytest
 import torch
 
-from cellcascade.diffusion import multiview
+from cellcascade.diffusion import multiview, texture
 from cellcascade.reconstruction import reconstruct
-from cellcascade.settings import Multiview, Reconstruction, Shapes, Training
+from cellcascade.settings import FineTuning, Multiview, Reconstruction, Shapes, Texture, Training
 from cellcascade.shards import open_shard, write_shard
 from cellcascade.spharm import make_shapes
+from tests.sd_base import make_base
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device on this machine")
 
@@ -36,6 +37,28 @@ def test_bundled_views_and_volumes_agree_with_those_of_the_cpu(masks, tmp_path):
         volumes.append(open_shard(store, "volumes/1")["sdf"][:] > 0)
     both, either = (volumes[0] & volumes[1]).sum(), (volumes[0] | volumes[1]).sum()
     assert both / either > 0.9
+
+
+@pytest.mark.parametrize("precision", ["bf16", "fp16", "fp32"])
+def test_textures_are_fine_tuned_and_sampled_in_each_precision(masks, tmp_path, precision):
+    generator, discs = np.random.default_rng(0), open_shard(masks, "masks/1")["mask"][:].repeat(8, 0)
+    ones = np.ones(len(discs), np.float32)
+    arrays = {"image": generator.poisson(10 + 90 * discs).astype(np.uint16), "mask": discs, "area_ratio": ones}
+    arrays |= {"frame": ones.astype(np.int32), "z": -ones.astype(np.int32), "widest": ones.astype(np.uint8)}
+    arrays |= {"label": np.arange(len(discs), dtype=np.int32), "brightness": 100 * ones, "background": 10 * ones}
+    attributes = {"dataset": "discs", "window": [0, 150], "frame_dtype": "uint8"}
+    crops = str(tmp_path / "crops.zarr.zip")
+    write_shard(crops, schema="crops/1", arrays=arrays, attributes=attributes)
+    train = FineTuning(steps=20, batch_size=8, checkpoint_every=10, precision=precision, gradient_checkpointing=True)
+    block = Texture(base=make_base(tmp_path / "base"), space="latent", sampling_steps=5, train=train)
+    settings = block.model_dump(mode="json")
+    common = {"settings": settings, "seed": 0, "device": "cuda"}
+    texture.train(crops, folder=str(tmp_path / "m"), checkpoints=str(tmp_path / "ck"), **common)
+    losses = np.genfromtxt(tmp_path / "m" / "training.csv", delimiter=",", names=True)["loss"]
+    assert np.isfinite(losses).all() and losses[-1] < losses[0]
+    store = str(tmp_path / "t.zarr.zip")
+    texture.sample(str(tmp_path / "m"), masks, crops=crops, store=store, dataset="d", **common)
+    assert open_shard(store, "textures/1")["image"][:].std() > 0
 
 
 def test_multiview_trains_on_a_gpu(tmp_path):

@@ -136,6 +136,9 @@ def test_a_problem_is_blamed_on_the_entry_that_holds_the_key():
     "change, message",
     [
         ({"crops": {"size": 100}}, "datasets.A: mask_ddpm.grid 32 must divide crops.size 100"),
+        ({"texture": {"space": "latent"}}, "datasets.A: texture.space latent needs a texture.base"),
+        ({"texture": {"base": "some/sd"}}, "datasets.A: texture.block 4 does not fit texture.base 'some/sd'"),
+        ({"texture": {"guidance": 5}}, "datasets.A.texture: guidance 5.0 needs a model that also learned without"),
         ({"mask_ddpm": {"grid": 2}}, "datasets.A.mask_ddpm: grid 2 cannot be halved 2 times"),
         (
             {"crops": {"size": 32}, "texture": {"block": 8, "channels": [8, 8, 8, 8]}},

@@ -1,66 +1,18 @@
 import numpy as np
 import pytest
 import torch
-from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel
 
 from cellcascade.batches import fixed_batches
 from cellcascade.crops import read_crops
-from cellcascade.diffusion import mask_ddpm, texture, texture_model
+from cellcascade.diffusion import mask_ddpm, texture
 from cellcascade.diffusion.process import ddim, noise_schedule
 from cellcascade.diffusion.texture_space import PixelSpace
 from cellcascade.errors import InputError
-from cellcascade.settings import MaskDDPM, Texture, Training
+from cellcascade.settings import MaskDDPM, Training
 from cellcascade.shards import open_shard, write_shard
 
 QUICK = Training(steps=3, batch_size=4, learning_rate=1e-3, ema_decay=0.5, checkpoint_every=2)
 MASKS = MaskDDPM(grid=8, channels=(16, 16), layers=1, sampling_steps=3, sampling_batch=4, train=QUICK)
-TEXTURE = Texture(block=2, channels=(16, 16), layers=1, sampling_steps=3, sampling_batch=4, train=QUICK)
-
-
-@pytest.fixture(scope="module")
-def crops(tmp_path_factory):
-    """A crops store with 24 discs of 32 x 32 pixels."""
-    path = tmp_path_factory.mktemp("crops") / "crops.zarr.zip"
-    generator = np.random.default_rng(0)
-    y, x = np.mgrid[:32, :32] - 15.5
-    radius = generator.uniform(6, 11, 24)[:, None, None]
-    mask = (np.hypot(x, y) < radius).astype(np.uint8)
-    brightness = generator.uniform(60, 160, 24).astype(np.float32)
-    image = generator.poisson(10 + mask * brightness[:, None, None]).astype(np.uint16)
-    ones = np.ones(24)
-    arrays = {"image": image, "mask": mask, "frame": ones.astype(np.int32), "label": np.arange(1, 25, dtype=np.int32)}
-    arrays |= {"z": -ones.astype(np.int32), "widest": ones.astype(np.uint8), "area_ratio": ones.astype(np.float32)}
-    arrays |= {"brightness": brightness, "background": 10 * ones.astype(np.float32)}
-    attributes = {"dataset": "discs", "voxel_size_um": [1, 1], "window": [5, 220], "frame_shape": [64, 64]}
-    attributes |= {"frame_dtype": "uint8", "cells_per_frame": [3], "sequence": "01", "frames": [1]}
-    write_shard(path, schema="crops/1", arrays=arrays, attributes=attributes)
-    return str(path)
-
-
-@pytest.fixture(scope="module")
-def base(tmp_path_factory):
-    """A tiny model with random weights in Stable Diffusion's folder layout."""
-    folder = tmp_path_factory.mktemp("base")
-    torch.manual_seed(0)
-    UNet2DConditionModel(
-        sample_size=16,
-        block_out_channels=(16, 32),
-        layers_per_block=1,
-        norm_num_groups=8,
-        cross_attention_dim=24,
-        down_block_types=("CrossAttnDownBlock2D", "DownBlock2D"),
-        up_block_types=("UpBlock2D", "CrossAttnUpBlock2D"),
-    ).save_pretrained(folder / "unet")
-    AutoencoderKL(
-        block_out_channels=(8, 16),
-        norm_num_groups=4,
-        down_block_types=("DownEncoderBlock2D",) * 2,
-        up_block_types=("UpDecoderBlock2D",) * 2,
-    ).save_pretrained(folder / "vae")
-    DDIMScheduler(beta_schedule="scaled_linear", clip_sample=False, steps_offset=1).save_pretrained(
-        folder / "scheduler"
-    )
-    return str(folder)
 
 
 def test_encoded_masks_decode_to_themselves(crops):
@@ -154,14 +106,6 @@ def test_batches_all_have_one_size():
     assert [item for batch, count in batches for item in batch[:count]] == list(range(7))
 
 
-@pytest.mark.parametrize("rho", [0.0, 0.7, 1.0, 3.0])
-def test_noise_of_slices_correlates_as_equation_2_says(rho):
-    noise = texture.correlated_noise((4, 64, 64), 4, rho, torch.Generator().manual_seed(1)).flatten(1).numpy()
-    assert noise.var(1) == pytest.approx(np.ones(4), abs=0.05)
-    pairs = np.corrcoef(noise)[np.triu_indices(4, 1)]
-    assert np.abs(pairs - rho**2 / (1 + rho**2)).max() < 0.03
-
-
 def test_pixel_space_is_lossless_and_unit_variance():
     images = torch.rand(20, 1, 16, 16, generator=torch.Generator().manual_seed(0)) * 2 - 1
     space = PixelSpace(16, 4)
@@ -175,62 +119,6 @@ def masks_shard(path, masks):
     arrays = {"mask": masks, "cell_id": np.arange(len(masks), dtype=np.int32), "valid": np.ones(len(masks), np.uint8)}
     write_shard(path, schema="masks/1", arrays=arrays, attributes={"reasons": {}})
     return str(path)
-
-
-@pytest.mark.parametrize("space", ["scratch pixel", "base pixel", "base latent"])
-def test_texture_model_trains_saves_loads_and_samples(crops, base, tmp_path, space):
-    origin, kind = space.split()
-    chosen = {"base": base if origin == "base" else "scratch", "space": kind}
-    settings = TEXTURE.model_dump(mode="json") | chosen
-    texture.train(
-        crops, settings=settings, folder=str(tmp_path / "m"), checkpoints=str(tmp_path / "ck"), seed=0, device="cpu"
-    )
-    cells = masks_shard(tmp_path / "masks.zarr.zip", read_crops(crops).mask[:5])
-    images = []
-    for name in "ab":
-        store = str(tmp_path / f"{name}.zarr.zip")
-        texture.sample(
-            str(tmp_path / "m"), cells, crops=crops, settings=settings, store=store, seed=0, device="cpu", dataset="d"
-        )
-        images.append(open_shard(store, "textures/1")["image"][:])
-        assert images[-1].shape == (5, 1, 32, 32) and images[-1].max() <= 255 and images[-1].std() > 0
-    assert (tmp_path / "a.zarr.zip").read_bytes() == (tmp_path / "b.zarr.zip").read_bytes()
-
-
-@pytest.mark.parametrize(
-    ("trainable", "moves"),
-    [("controlnet", ()), ("controlnet+decoder", ("up_blocks", "conv_norm_out", "conv_out")), ("all", None)],
-)
-def test_only_the_chosen_parts_are_trained(base, trainable, moves):
-    settings = TEXTURE.model_copy(update={"base": base, "space": "latent", "trainable": trainable})
-    model = texture_model.build(settings, 32)
-    before = {name: value.clone() for name, value in model.named_parameters()}
-    optimizer = torch.optim.SGD(list(model.trained_parameters()), lr=1.0)
-    noisy, steps = torch.randn(2, *model.space.noise_shape), torch.tensor([10, 500])
-    model(noisy, steps, model.space.hint(torch.randn(2, 5, 32, 32))).square().mean().backward()
-    optimizer.step()
-    changed = {name for name, value in model.named_parameters() if not torch.equal(value, before[name])}
-    unet = {name.split(".")[1] for name in changed if name.startswith("unet.")}
-    assert any(name.startswith("controlnet.") for name in changed)
-    assert not any(name.startswith("space.") for name in changed)
-    assert unet == set(moves) if moves is not None else {"down_blocks", "mid_block", "up_blocks"} <= unet
-
-
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        ({"base": "/nowhere/sd"}, "unet cannot be loaded"),
-        ({"space": "latent"}, "do not fit together"),
-    ],
-)
-def test_unfit_texture_settings_are_refused(change, message):
-    with pytest.raises(InputError, match=message):
-        texture_model.build(TEXTURE.model_copy(update=change), 32)
-
-
-def test_block_that_does_not_fit_the_base_is_refused(base):
-    with pytest.raises(InputError, match="block: 2"):
-        texture_model.build(TEXTURE.model_copy(update={"base": base, "block": 4}), 32)
 
 
 @pytest.mark.parametrize("steps", [5, 20, 40])

@@ -3,6 +3,7 @@
 import torch
 import yaml
 
+from tests.sd_base import make_base
 from tests.workflow.dry_run import REPOSITORY, job_counts, jobs
 
 SAMPLE_OR_TRAIN = {"train_mask_ddpm", "train_texture", "train_multiview", "masks", "views", "volumes", "textures"}
@@ -161,11 +162,11 @@ def test_without_a_test_sequence_nothing_is_tested(project):
 
 
 def test_hub_model_is_fetched_by_one_local_job_and_a_folder_by_none(project):
-    (project.folder / "models/sd").mkdir(parents=True)
+    make_base(project.folder / "models/sd")
     (project.folder / "hub.yaml").write_text(
         "run: [nuclei2d]\n"
         "datasets:\n"
-        "  nuclei2d: {texture: {base: someone/some-model}}\n"
+        "  nuclei2d: {texture: {base: someone/some-model, space: latent}}\n"
         "  local: {inherits: nuclei2d, texture: {base: models/sd}}\n"
     )
     target = "results/nuclei2d/models/texture/unet.safetensors"
@@ -173,8 +174,11 @@ def test_hub_model_is_fetched_by_one_local_job_and_a_folder_by_none(project):
     output = project.snakemake(target, target.replace("nuclei2d", "local"), "-n", *files)
     assert job_counts(output)["texture_base"] == 1
     inputs = {job["wildcards"]: job["input"] for job in jobs(output) if job["rule"] == "train_texture"}
-    assert inputs["dataset=nuclei2d"].endswith("resources/someone/some-model")
-    assert inputs["dataset=local"].endswith("models/sd")
+    assert inputs["dataset=nuclei2d"].endswith("resources/someone/some-model/SHA256SUMS")
+    assert inputs["dataset=local"].endswith("models/sd/vae/diffusion_pytorch_model.safetensors")
+    textures = project.snakemake("results/nuclei2d/textures/shard-000.zarr.zip", "-n", *files)
+    (sampling,) = (job["input"] for job in jobs(textures) if job["rule"] == "textures")
+    assert sampling.endswith("resources/someone/some-model/SHA256SUMS")  # its autoencoder
 
 
 def test_growing_cells_remakes_only_new_and_changed_shards(project):

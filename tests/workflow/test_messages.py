@@ -2,11 +2,13 @@
 
 import json
 import shutil
+from pathlib import Path
 
 import numpy as np
 import tifffile
 
 from cellcascade.stages import STAGE_VERSIONS
+from tests.sd_base import make_base
 from tests.workflow.dry_run import REPOSITORY, job_counts, jobs
 
 
@@ -61,6 +63,27 @@ def test_multiview_weights_that_cannot_be_used_stop_the_plan_before_any_job(proj
     planned = project.dry_run("results/embryo3d/views/shard-000.zarr.zip", *files)
     (views,) = (job for job in jobs(planned) if job["rule"] == "views")
     assert "models/multiview/model.safetensors" in views["input"]
+
+
+def test_a_pretrained_model_that_cannot_be_used_stops_the_plan_before_any_job(project):
+    weights = Path(make_base(project.folder / "resources/someone/tiny")) / "unet/diffusion_pytorch_model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-5000])
+    (weights.parents[1] / "SHA256SUMS").write_text("")
+    (project.folder / "more.yaml").write_text(
+        "run: [nuclei2d, embryo3d]\n"
+        "datasets:\n"
+        "  nuclei2d: {texture: {base: someone/tiny, space: latent}}\n"
+        "  embryo3d: {texture: {base: ./models/nothing, space: latent}}\n"
+    )
+    output = project.dry_run("all", "--configfile", "demo/config.yaml", "more.yaml", fails=True)
+    assert "2 data sets cannot be made" in output and "Traceback" not in output
+    assert "unet/diffusion_pytorch_model.safetensors: truncated: " in output and "SHA256SUMS and rerun" in output
+    assert "texture.base: models/nothing" in output and "no such folder" in output
+    (weights.parents[1] / "SHA256SUMS").unlink()
+    fetching = project.dry_run(
+        "results/nuclei2d/models/texture/unet.safetensors", "--configfile", "demo/config.yaml", "more.yaml"
+    )
+    assert job_counts(fetching)["texture_base"] == 1
 
 
 def test_configuration_errors_are_told_once_with_their_paths(project):

@@ -6,6 +6,7 @@ import re
 import sys
 from pathlib import Path
 
+from cellcascade.base_model import CHECKSUMS, check_base
 from cellcascade.config import load_config
 from cellcascade.ctc import ALL, check_sequence
 from cellcascade.errors import InputError
@@ -28,7 +29,7 @@ WITH_VIEWS = [name for name, entry in CONFIG.datasets.items() if entry.has_views
 TRAINED = [name for name, entry in CONFIG.datasets.items() if not entry.models_from]
 
 # Settings that a trained model does not depend on, so that changing them samples again without training again.
-SAMPLING = {"sampling_steps", "sampling_batch", "eta", "max_redraws", "guidance", "rho"}
+SAMPLING = {"sampling_steps", "sampling_batch", "eta", "max_redraws", "guidance", "rho", "correlation", "sampler"}
 
 
 def one_of(names):
@@ -240,17 +241,43 @@ def multiview_weights(wildcards):
     return [f"{MULTIVIEW_FOLDER}/config.json", f"{MULTIVIEW_FOLDER}/model.safetensors"]
 
 
-def texture_base_folder(wildcards):
-    """Folder of the pretrained texture model: as configured, or where rule texture_base puts it; else `scratch`."""
-    base = entry(wildcards).texture.base
-    is_hub_id = re.fullmatch(r"[\w.-]+/[\w.-]+", base) and not Path(base).is_dir()
-    return f"resources/{base}" if is_hub_id else base
+def is_hub_id(base):
+    """Whether a texture base is to be fetched from the hub, not a folder."""
+    return bool(re.fullmatch(r"[\w.-]+/[\w.-]+", base)) and not Path(base).is_dir()
+
+
+def base_folder(base):
+    """Folder of a texture base: as configured, or where rule texture_base puts it; else `scratch`."""
+    return f"resources/{base}" if is_hub_id(base) else base
+
+
+@functools.cache
+def texture_base_of(name):
+    """Checked files of a data set's pretrained texture model; none when training from scratch."""
+    texture = CONFIG.datasets[name].texture
+    if texture.base == "scratch":
+        return []
+    folder = base_folder(texture.base)
+    fetched = [f"{folder}/{CHECKSUMS}"] if is_hub_id(texture.base) else []
+    if fetched and not Path(*fetched).exists():
+        return fetched  # rule texture_base checks what it fetches
+    files = check_base(folder, latent=texture.space == "latent")
+    return fetched or files
 
 
 def texture_base(wildcards):
-    """The pretrained texture model as input; none when training from scratch."""
-    folder = texture_base_folder(wildcards)
-    return [] if folder == "scratch" else folder
+    """The pretrained texture model as input; ends with a message where it cannot be used."""
+    name = CONFIG.models_of(wildcards.dataset)
+    try:
+        return texture_base_of(name)
+    except InputError as error:
+        stop({name: error})
+
+
+def texture_autoencoder(wildcards):
+    """The pretrained model again where its autoencoder turns samples into images."""
+    latent = CONFIG.datasets[CONFIG.models_of(wildcards.dataset)].texture.space == "latent"
+    return texture_base(wildcards) if latent else []
 
 
 def synthetic_sources(wildcards):
@@ -282,7 +309,7 @@ def products(wildcards):
 
 
 def check_frames(names):
-    """Look at the frames of data sets and the weights they use, and end with all their problems at once."""
+    """Look at the frames and pretrained models of data sets, and end with all their problems at once."""
     problems = {}
     for name in names:
         try:
@@ -290,6 +317,7 @@ def check_frames(names):
             test_frames_of(name)
             if name in WITH_VIEWS:
                 check_multiview()
+            texture_base_of(CONFIG.models_of(name))
         except InputError as error:
             problems[name] = error
     if problems:

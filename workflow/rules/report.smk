@@ -12,6 +12,7 @@ rule report:
         predictions=of_networks("predictions.zarr.zip", seeds=[0]),
         mask_training=source("models/mask_ddpm/training.csv"),
         texture_training=source("models/texture/training.csv"),
+        rho=source("models/texture/rho.csv"),
         real_frame=lambda wildcards: annotated_files(wildcards)[0],
         test_frames=lambda wildcards: test_files(wildcards) if networks_of(wildcards.dataset) else [],
     output:

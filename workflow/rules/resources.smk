@@ -7,11 +7,11 @@ localrules:
 
 rule texture_base:
     output:
-        folder=directory("resources/{owner}/{model}"),
+        checksums="resources/{owner}/{model}/SHA256SUMS",
     log:
         "logs/resources/{owner}/{model}.log",
     wildcard_constraints:
-        owner=r"(?!(cellpose|inception)/)[\w.-]+",
+        owner=r"[\w.-]+",
         model=r"[\w.-]+",
     conda:
         "../../envs/diffusion.yaml"

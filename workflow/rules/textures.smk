@@ -7,6 +7,7 @@ rule train_texture:
         controlnet="results/{dataset}/models/texture/controlnet.safetensors",
         config="results/{dataset}/models/texture/config.json",
         table="results/{dataset}/models/texture/training.csv",
+        rho="results/{dataset}/models/texture/rho.csv",
     log:
         "logs/{dataset}/models/texture.log",
     benchmark:
@@ -22,7 +23,8 @@ rule train_texture:
         runtime=scaled(60, each=0.03, items=steps("texture")),
     params:
         checkpoints="checkpoints/{dataset}/texture",
-        settings=lambda wildcards: block(entry(wildcards).texture, SAMPLING) | {"base": texture_base_folder(wildcards)},
+        settings=lambda wildcards: block(entry(wildcards).texture, SAMPLING)
+        | {"base": base_folder(entry(wildcards).texture.base)},
         seed=CONFIG.seed,
         version=STAGE_VERSIONS["train_texture"],
     script:
@@ -36,6 +38,7 @@ rule textures:
         controlnet=source("models/texture/controlnet.safetensors"),
         config=source("models/texture/config.json"),
         crops=source("crops.zarr.zip"),
+        base=texture_autoencoder,
     output:
         store="results/{dataset}/textures/shard-{shard}.zarr.zip",
     log:

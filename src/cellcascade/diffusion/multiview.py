@@ -228,10 +228,9 @@ def train(shards: list[str], *, settings: dict, folder: str, checkpoints: str, s
     )
     with atomic_path(Path(folder) / "model.safetensors") as scratch:
         save_file(model.state_dict(), scratch)
-    training.write_json(
-        Path(folder) / "config.json",
-        {"settings": settings, "resolution": views.shape[-1], "shapes": len(views), "seed": seed, "version": VERSION},
-    )
+    record = {"settings": settings, "resolution": views.shape[-1], "shapes": len(views), "seed": seed}
+    record |= {"version": VERSION, "machine": training.machine(target)}
+    training.write_json(Path(folder) / "config.json", record)
     training.write_table(Path(folder) / "training.csv", table)
 
 

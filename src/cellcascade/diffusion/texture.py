@@ -18,8 +18,9 @@ from cellcascade.crops import Crops, read_crops, to_counts, to_unit
 from cellcascade.ctc import spread
 from cellcascade.diffusion.process import augment, ddim, diffusion_loss
 from cellcascade.diffusion.texture_model import TextureModel, build, load
+from cellcascade.diffusion.texture_sampling import correlated_noise, draw, without_outline
 from cellcascade.diffusion.texture_space import PixelSpace
-from cellcascade.logs import progress
+from cellcascade.diffusion.texture_watch import Watch, likeness_by_rho
 from cellcascade.mask_distance import signed_distance
 from cellcascade.seeds import numpy_generator, seed_for, torch_generator
 from cellcascade.settings import Texture
@@ -58,23 +59,6 @@ def hints(
     return torch.from_numpy(np.concatenate(planes, 1).astype(np.float32))
 
 
-def correlated_noise(shape: tuple[int, ...], slices: int, rho: float, generator: torch.Generator) -> Tensor:
-    """Initial noise of a cell's slices with a common part (Eq. 2).
-
-    Args:
-        shape: Shape `(c, y, x)` of one slice's noise.
-        slices: Number of slices S.
-        rho: Strength of the consistency; two slices correlate by rho^2 / (1 + rho^2).
-        generator: Source of randomness, on the CPU.
-
-    Returns:
-        Unit-variance noise `(S, c, y, x)`.
-    """
-    common = torch.randn(1, *shape, generator=generator)
-    unique = torch.randn(slices, *shape, generator=generator)
-    return (rho * common + unique) / (1 + rho**2) ** 0.5
-
-
 def crop_hints(crops: Crops) -> Tensor:
     """Hints `(m, 5, y, x)` of real crops."""
     window = crops.attrs["window"]
@@ -87,7 +71,7 @@ def train(crops: str, *, settings: dict, folder: str, checkpoints: str, seed: in
     Args:
         crops: The crops store.
         settings: The `texture` block.
-        folder: Gets unet.safetensors, controlnet.safetensors, config.json and training.csv.
+        folder: Gets unet.safetensors, controlnet.safetensors, config.json, training.csv and rho.csv.
         checkpoints: Prefix of the checkpoint folder.
         seed: Seed of the run.
         device: auto, cpu or cuda.
@@ -108,6 +92,9 @@ def train(crops: str, *, settings: dict, folder: str, checkpoints: str, seed: in
     def loss(generator: torch.Generator) -> Tensor:
         chosen = seen[torch.randint(len(seen), (block.train.batch_size,), generator=generator)]
         batch = augment(chosen, generator).to(target)
+        if block.condition_dropout:
+            hidden = torch.rand(len(batch), generator=generator) < block.condition_dropout
+            batch[hidden, 1:] = without_outline(batch[hidden, 1:])
         hint = model.space.hint(batch[:, 1:])
         clean = model.space.encode(batch[:, :1])
         return diffusion_loss(lambda x, t: model(x, t, hint), clean, model.schedule, generator, model.space.weight)
@@ -118,12 +105,20 @@ def train(crops: str, *, settings: dict, folder: str, checkpoints: str, seed: in
         "%d crops, %.2f M trained parameters", len(seen), sum(p.numel() for p in model.trained_parameters()) / 1e6
     )
     table = training.train(
-        model, loss, block.train, checkpoint=checkpoint, seed=seed, device=target, what="texture training"
+        model,
+        loss,
+        block.train,
+        checkpoint=checkpoint,
+        seed=seed,
+        device=target,
+        what="texture training",
+        look=Watch(model, block, data, seen[:, 1:], seed),
     )
     model.outline_shift_px = outline_shift(model, data, seed)
     logger.info("textures are drawn with outlines moved outwards by %.2f pixels", model.outline_shift_px)
     model.save(Path(folder), settings)
     training.write_table(Path(folder) / "training.csv", table)
+    training.write_table(Path(folder) / "rho.csv", likeness_by_rho(model, block, data, seen[:, 1:], seed))
 
 
 @torch.no_grad()
@@ -207,22 +202,17 @@ def sample(
     data = read_crops(crops)
     model = load(model_folder, target)
     masks, n_slices, valid, ids = _read_cells(cells)
-    jobs = [(i, s) for i in np.flatnonzero(valid) for s in range(n_slices[i])]
-    noise, seen = {}, {}
+    slices, noise, seen = [], [], []
     for i in np.flatnonzero(valid):
-        generator = torch_generator(seed, dataset, "textures", int(ids[i]))
-        noise[i] = correlated_noise(model.space.noise_shape, int(n_slices[i]), block.rho, generator)
+        generator, count = torch_generator(seed, dataset, "textures", int(ids[i])), int(n_slices[i])
+        noise += correlated_noise(model.space.noise_shape, count, block.rho, generator, block.correlation)
         lender = numpy_generator(seed, dataset, "brightness", int(ids[i]))
-        seen[i] = _cell_hints(masks[i, : n_slices[i]], data, lender, model.outline_shift_px)
+        seen += _cell_hints(masks[i, :count], data, lender, model.outline_shift_px)
+        slices += [(i, s) for s in range(count)]
     images = np.zeros(masks.shape, np.uint16)
     highest = np.iinfo(data.attrs["frame_dtype"]).max
-    batches = list(fixed_batches(jobs, block.sampling_batch)) if jobs else []
-    for batch, count in progress(batches, total=len(batches), what="texture batches"):
-        start = torch.stack([noise[i][s] for i, s in batch]).to(target)
-        hint = model.space.hint(torch.stack([seen[i][s] for i, s in batch]).to(target))
-        unit = model.space.decode(ddim(model.guided(hint), start, model.schedule, steps=block.sampling_steps))
-        for (i, s), image in zip(batch[:count], unit.float().cpu().numpy()[:, 0]):
-            images[i, s] = to_counts((image + 1) / 2, data.attrs["window"], highest)
+    for place, image in zip(slices, draw(model, seen, noise, block)):
+        images[place] = to_counts(image, data.attrs["window"], highest)
     write_shard(
         store,
         schema="textures/1",

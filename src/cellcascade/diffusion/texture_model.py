@@ -11,6 +11,7 @@ from diffusers import AutoencoderKL, ControlNetModel, DDIMScheduler, UNet2DCondi
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from cellcascade.base_model import check_base, variant_of
 from cellcascade.diffusion.process import noise_schedule
 from cellcascade.diffusion.texture_space import LatentSpace, PixelSpace, Space
 from cellcascade.errors import InputError
@@ -32,7 +33,7 @@ class TextureModel(nn.Module):
         controlnet: Its ControlNet.
         schedule: Noise schedule the UNet was made for.
         space: The space they work in.
-        trainable: What is trained, as in the configuration.
+        settings: The `texture` block: what is trained, and in which precision.
 
     Attributes:
         outline_shift_px: What `texture.outline_shift` found after training; moves outlines in the hints of new cells.
@@ -44,15 +45,18 @@ class TextureModel(nn.Module):
         controlnet: ControlNetModel,
         schedule: DDIMScheduler,
         space: Space,
-        trainable: str,
+        settings: Texture,
     ):
         super().__init__()
         self.unet, self.controlnet, self.schedule, self.space = unet, controlnet, schedule, space
-        self.outline_shift_px = 0.0
-        unet.requires_grad_(trainable == "all")
-        if trainable == "controlnet+decoder":
+        self.precision, self.outline_shift_px = settings.train.precision, 0.0
+        unet.requires_grad_(settings.trainable == "all")
+        if settings.trainable == "controlnet+decoder":
             for part in (unet.up_blocks, unet.conv_norm_out, unet.conv_out):
                 part.requires_grad_(True)
+        if settings.train.gradient_checkpointing:
+            unet.enable_gradient_checkpointing()
+            controlnet.enable_gradient_checkpointing()
 
     def trained_parameters(self) -> Iterator[nn.Parameter]:
         """Parameters that training changes."""
@@ -72,12 +76,24 @@ class TextureModel(nn.Module):
             noisy, steps, no_text, down_block_additional_residuals=down, mid_block_additional_residual=middle
         ).sample
 
-    def guided(self, hint: Tensor) -> Callable[[Tensor, Tensor], Tensor]:
-        """The prediction as a function of noisy data and time step, for sampling under one hint."""
+    def guided(
+        self, hint: Tensor, blind: Tensor | None = None, scale: float = 1.0
+    ) -> Callable[[Tensor, Tensor], Tensor]:
+        """The prediction as a function of noisy data and time step, for sampling under one hint.
+
+        Args:
+            hint: What the ControlNet reads.
+            blind: The same without outlines, if `scale` is not 1.
+            scale: Classifier-free guidance (Ho & Salimans 2022): the prediction is moved away from the blind one.
+        """
 
         def predict(noisy: Tensor, steps: Tensor) -> Tensor:
-            with autocast(noisy.device):
-                return self(noisy, steps, hint).float()
+            with autocast(noisy.device, self.precision):
+                given = self(noisy, steps, hint).float()
+                if scale == 1:
+                    return given
+                free = self(noisy, steps, blind).float()
+            return free + scale * (given - free)
 
         return predict
 
@@ -117,8 +133,9 @@ def build(settings: Texture, size: int) -> TextureModel:
             )
         unet, schedule = _fresh_unet(settings, size), noise_schedule(settings.timesteps)
     else:
+        check_base(settings.base, latent=settings.space == "latent")
         unet = _part(UNet2DConditionModel, settings.base, "unet")
-        schedule = _part(DDIMScheduler, settings.base, "scheduler")
+        schedule = DDIMScheduler.from_pretrained(settings.base, subfolder="scheduler", local_files_only=True)
     space = _space(settings, size, unet.config.sample_size)
     if unet.config.in_channels != space.noise_shape[0]:
         found = f"a UNet with {unet.config.in_channels} input channels"
@@ -131,12 +148,13 @@ def build(settings: Texture, size: int) -> TextureModel:
     )
     if settings.base == "scratch":
         _open_zero_convolutions(controlnet)
-    return TextureModel(unet, controlnet, schedule, space, settings.trainable)
+    return TextureModel(unet, controlnet, schedule, space, settings)
 
 
 def _space(settings: Texture, size: int, latent_edge: int) -> Space:
     if settings.space == "pixel":
         return PixelSpace(size, settings.block)
+    check_base(settings.base)
     return LatentSpace(size, _part(AutoencoderKL, settings.base, "vae"), latent_edge)
 
 
@@ -151,17 +169,31 @@ def _misfit(where: str, found: str, mend: str) -> InputError:
 
 
 def _part(kind: type, base: str, name: str):
-    """Load one part of a Stable Diffusion folder; nothing is downloaded here."""
+    """Load one part of a Stable Diffusion folder in single precision; nothing is downloaded here."""
+    found = ""
     try:
-        return kind.from_pretrained(base, subfolder=name, local_files_only=True)
-    except (OSError, ValueError) as error:
+        network, report = kind.from_pretrained(
+            base,
+            subfolder=name,
+            variant=variant_of(Path(base) / name),
+            use_safetensors=True,
+            local_files_only=True,
+            torch_dtype=torch.float32,
+            output_loading_info=True,
+        )
+        if missing := sorted(report["missing_keys"]):
+            found = f"{len(missing)} weights are missing, such as {missing[0]}"
+    except (OSError, ValueError, RuntimeError) as error:
+        found = str(error).splitlines()[0][:200]
+    if found:
         raise InputError(
             f"The base model's {name} cannot be loaded",
             where=f"texture.base: {base}",
-            found=str(error).splitlines()[0][:200],
-            expected=f"a Stable Diffusion 1.x/2.x folder in diffusers layout with {name}/",
-            mend="give the path of such a folder, or base: scratch to train without pretraining",
-        ) from error
+            found=found,
+            expected=f"weights of the architecture in {name}/config.json",
+            mend="copy the model again, or set base: scratch to train without pretraining",
+        )
+    return network
 
 
 def _fresh_unet(settings: Texture, size: int) -> UNet2DConditionModel:
@@ -220,6 +252,6 @@ def load(folder: str | Path, device: torch.device) -> TextureModel:
         ) from error
     space = _space(settings, record["size"], unet.config.sample_size)
     space.load_state_dict({name: torch.tensor(value) for name, value in record["scales"].items()}, strict=False)
-    model = TextureModel(unet, controlnet, DDIMScheduler.from_config(record["schedule"]), space, settings.trainable)
+    model = TextureModel(unet, controlnet, DDIMScheduler.from_config(record["schedule"]), space, settings)
     model.outline_shift_px = record["outline_shift_px"]
     return model.to(device).eval()

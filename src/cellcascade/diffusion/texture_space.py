@@ -80,6 +80,26 @@ class PixelSpace(nn.Module):
         return functional.pixel_unshuffle(hints, self.block)
 
 
+def resizing(small: int, large: int) -> tuple[Tensor, Tensor]:
+    """Matrices that enlarge an axis and reduce it again: the second undoes the first.
+
+    Enlarging is bicubic, reducing takes means over areas. One after the other they would blur; so the enlarged axis is
+    the one whose means are the pixels, as a finer camera would have seen it.
+
+    Args:
+        small: Pixels of the axis.
+        large: Pixels of the enlarged axis; if it is the smaller one, nothing can undo the loss.
+
+    Returns:
+        `(large, small)` and `(small, large)`.
+    """
+    up = functional.interpolate(torch.eye(small, dtype=torch.float64)[None, None], (large, small), mode="bicubic")[0, 0]
+    down = functional.interpolate(torch.eye(large, dtype=torch.float64)[None, None], (small, large), mode="area")[0, 0]
+    if large >= small:
+        up = up @ torch.linalg.inv(down @ up)
+    return up.float(), down.float()
+
+
 class LatentSpace(nn.Module):
     """Latents of the base model's autoencoder; crops are resized to what it was trained on, and back.
 
@@ -97,18 +117,28 @@ class LatentSpace(nn.Module):
         self.shrink = len(vae.config.block_out_channels)
         self.edge = edge * 2 ** (self.shrink - 1)
         self.noise_shape = (vae.config.latent_channels, edge, edge)
+        up, down = resizing(size, self.edge)
+        self.register_buffer("up", up, persistent=False)
+        self.register_buffer("down", down, persistent=False)
+
+    def to_colour(self, images: Tensor) -> Tensor:
+        """Crops `(b, 1, y, x)` as the autoencoder's large images of three equal channels; `to_grey` undoes it."""
+        return (self.up @ images @ self.up.T).expand(-1, 3, -1, -1)
+
+    def to_grey(self, large: Tensor) -> Tensor:
+        """Large images `(b, 3, y, x)` to crops `(b, 1, y, x)`."""
+        return self.down @ large.mean(1, keepdim=True) @ self.down.T
 
     @torch.no_grad()
     def encode(self, images: Tensor) -> Tensor:
         """See `Space`."""
-        large = functional.interpolate(images, size=(self.edge, self.edge), mode="bicubic").clamp(-1, 1)
-        return self.vae.encode(large.expand(-1, 3, -1, -1)).latent_dist.mode() * self.vae.config.scaling_factor
+        latents = self.vae.encode(self.to_colour(images)).latent_dist.mode()
+        return latents * self.vae.config.scaling_factor
 
     @torch.no_grad()
     def decode(self, data: Tensor) -> Tensor:
         """See `Space`."""
-        large = self.vae.decode(data / self.vae.config.scaling_factor).sample.mean(1, keepdim=True)
-        return functional.interpolate(large, size=(self.size, self.size), mode="area")
+        return self.to_grey(self.vae.decode(data / self.vae.config.scaling_factor).sample)
 
     def hint(self, hints: Tensor) -> Tensor:
         """See `Space`."""

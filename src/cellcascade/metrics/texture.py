@@ -175,6 +175,25 @@ def slice_correlations(stacks: Sequence[Stack], apart: int) -> np.ndarray:
     return np.array(cells)
 
 
+def matching_rho(table: pd.DataFrame) -> float:
+    """The strength of consistency whose neighbouring slices are as alike as real ones.
+
+    Args:
+        table: What `texture_watch.likeness_by_rho` measured: rho, synthetic, real.
+
+    Returns:
+        The rho, interpolated over the noise's correlation rho^2 / (1 + rho^2), on which likeness hangs nearly linearly;
+        the smallest or the largest measured one where real slices are less or more alike than all; NaN if nothing was
+        measured.
+    """
+    table = table.dropna()
+    if table.empty:
+        return float("nan")
+    shared = table["rho"] ** 2 / (1 + table["rho"] ** 2)
+    best = np.interp(table["real"].iloc[0], np.maximum.accumulate(table["synthetic"]), shared)
+    return float(np.sqrt(best / (1 - best)))
+
+
 def compare_values(values: Mapping[str, tuple[np.ndarray, np.ndarray]]) -> pd.DataFrame:
     """Compare real and synthetic values, property by property; NaN among them do not count.
 

@@ -46,6 +46,8 @@ def write_report(
     evaluation: Mapping[str, str | Path | None] | None = None,
     predictions: Sequence[str | Path] = (),
     truth: tuple[str | Path, str] | None = None,
+    rho_table: str | Path | None = None,
+    rho: float | None = None,
 ) -> None:
     """Write the report of one data set as a single HTML file without outside references.
 
@@ -69,6 +71,8 @@ def write_report(
             not named was not measured.
         predictions: Stores `predictions/1` of the regimes to show on a test frame, one seed of each.
         truth: Folder of the data set and its test sequence; needed for `predictions`.
+        rho_table: `rho.csv` of the texture model: likeness of neighbouring slices.
+        rho: The strength of consistency that the textures were made with.
 
     Raises:
         InputError: A file that the page needs is missing, damaged or empty.
@@ -112,6 +116,7 @@ def write_report(
         **_images(synthetic, real_frame, display),
         **_evaluation(measured, tables["shapes"]),
         "segmented_frame": compared,
+        "likeness": sections.likeness(read_table(rho_table, ("rho", "real")) if rho_table else None, rho),
         **_work(logs, benchmarks),
         "config": yaml.safe_dump(json.loads(json.dumps(config, default=str)), sort_keys=False, allow_unicode=True),
     }

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 
 from cellcascade.metrics.shape import agreement, measure
+from cellcascade.metrics.texture import matching_rho
 from cellcascade.report import figures
 from cellcascade.report.sources import Cell, Store, SyntheticImage, group_reasons, stores_of
 
@@ -135,6 +136,22 @@ def cell_in_3d(cell: int, stages: Mapping[str, Mapping[int, Cell]], display: Dis
             images = stages["textures"][cell].read("image")[chosen]
             second.append(_strip(images, display.window, len(chosen), 96, "the same with texture", display.power))
     return {"title": f"Cell {cell}", "facts": ", ".join(facts), "rows": [row for row in (first, second) if row]}
+
+
+def likeness(table: pd.DataFrame | None, rho: float | None) -> str:
+    """How alike neighbouring slices are, real and at several rho, and which rho fits best, as sentences."""
+    if table is None or (best := matching_rho(table)) != best:
+        return ""
+    made = ", ".join(f"{row.synthetic:.2f} at ρ = {row.rho:g}" for row in table.itertuples())
+    real, low, high = table["real"].iloc[0], table["synthetic"].min(), table["synthetic"].max()
+    fit = f"ρ = {best:.2g} fits the real ones best"
+    if not low <= real <= high:
+        fit = f"all are {'more' if real < low else 'less'} alike than the real ones; ρ = {best:g} comes nearest"
+    used = f" The textures of this page were made with ρ = {rho:g}." if rho is not None else ""
+    return (
+        f"Neighbouring slices of real cells correlate by {real:.2f} ({int(table['pairs'].iloc[0])} pairs). "
+        f"Textured anew within the same outlines, by {made}: {fit}.{used}"
+    )
 
 
 def _strip(

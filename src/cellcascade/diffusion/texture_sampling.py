@@ -1,0 +1,77 @@
+"""Sampling of textures: noise that slices of a cell share, and denoising in batches across cells."""
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from cellcascade.batches import in_batches
+from cellcascade.diffusion.process import SAMPLERS
+from cellcascade.diffusion.texture_model import TextureModel
+from cellcascade.settings import Texture
+
+OUTLINE_PLANES = 2  # of a hint: mask and distance to the outline come first
+
+
+def correlated_noise(
+    shape: tuple[int, ...], slices: int, rho: float, generator: torch.Generator, correlation: str = "eq2"
+) -> Tensor:
+    """Initial noise of a cell's slices.
+
+    Args:
+        shape: Shape `(c, y, x)` of one slice's noise.
+        slices: Number of slices S.
+        rho: Strength of the consistency; neighbouring slices correlate by r = rho^2 / (1 + rho^2).
+        generator: Source of randomness, on the CPU.
+        correlation: `eq2`: a part common to all slices, so that any two correlate by r (paper, Eq. 2); `ar1`: an
+            autoregression from slice to slice, so that slices i and j correlate by r^|i - j|.
+
+    Returns:
+        Unit-variance noise `(S, c, y, x)`.
+    """
+    if correlation == "eq2":
+        common = torch.randn(1, *shape, generator=generator)
+        unique = torch.randn(slices, *shape, generator=generator)
+        return (rho * common + unique) / (1 + rho**2) ** 0.5
+    noise, kept = torch.randn(slices, *shape, generator=generator), rho**2 / (1 + rho**2)
+    for below, above in zip(noise, noise[1:]):
+        above.mul_((1 - kept**2) ** 0.5).add_(kept * below)
+    return noise
+
+
+def without_outline(hints: Tensor) -> Tensor:
+    """Hints `(n, c, y, x)` that keep brightness, background and relative area but hide where the cell is."""
+    blind = hints.clone()
+    blind[:, :OUTLINE_PLANES] = 0
+    return blind
+
+
+def draw(
+    model: TextureModel, hints: Sequence[Tensor], noise: Sequence[Tensor], settings: Texture
+) -> Iterator[np.ndarray]:
+    """Denoise slices, of one cell or many, in batches of one size; a slice does not depend on its batch.
+
+    Args:
+        model: The model.
+        hints: Hint `(c, y, x)` of each slice.
+        noise: Initial noise of each slice, of the space's `noise_shape`.
+        settings: The `texture` block: sampler, steps, guidance and size of a batch.
+
+    Yields:
+        One image `(y, x)` a slice, about 0 to 1 (root of the windowed counts).
+    """
+    device, sampler = next(model.parameters()).device, SAMPLERS[settings.sampler]
+
+    def paint(batch: list[int]) -> np.ndarray:
+        seen = torch.stack([hints[i] for i in batch]).to(device)
+        blind = None if settings.guidance == 1 else model.space.hint(without_outline(seen))
+        predict = model.guided(model.space.hint(seen), blind, settings.guidance)
+        start = torch.stack([noise[i] for i in batch]).to(device)
+        with torch.no_grad():
+            unit = model.space.decode(sampler(predict, start, model.schedule, steps=settings.sampling_steps))
+        return (unit.float().cpu().numpy()[:, 0] + 1) / 2
+
+    size, setting = settings.sampling_batch, "texture.sampling_batch"
+    for _, image in in_batches(paint, range(len(hints)), size, what="textured slices", setting=setting):
+        yield image
