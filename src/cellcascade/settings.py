@@ -144,7 +144,7 @@ class Reconstruction(Settings):
     resolution: Count = Field(64, description="edge of the volume, voxels; the crop's width is its width")
     steps: Count = Field(120, description="optimiser steps of NeuS, at most")
     tolerance: Annotated[float, Field(ge=0)] = Field(
-        0.02, description="a cell is done when its surface moves less in 20 steps, voxels"
+        0.1, description="a cell is done when its surface moves less in 20 steps, voxels"
     )
     rays: Count = Field(512, description="rays a cell and step")
     samples: Count = Field(32, description="samples a ray, a quarter of them close to the surface")
