@@ -193,7 +193,9 @@ def test_cells_that_stop_at_different_steps_keep_their_order_and_change_no_other
     bodies = torch.stack([ellipsoid(0.6, 0.6, 0.6), dented(), ellipsoid(0.5, 0.6, 0.7)])
     given, _ = seen_by(VIEWS, bodies)
     settings = {
-        tolerance: Reconstruction(**QUICK | {"resolution": resolution, "steps": 121, "tolerance": tolerance})
+        tolerance: Reconstruction(
+            **QUICK | {"resolution": resolution, "steps": 121, "smoothness": 0.7, "tolerance": tolerance}
+        )
         for tolerance in (0.355, 1e6)
     }
     volumes, at_once = (neus(given, chosen) for chosen in settings.values())
