@@ -36,6 +36,7 @@ logger = logging.getLogger(__name__)
 CENTRES, SCALES = (0.0, 0.0, 0.06), (0.25, 0.1, 0.15)
 FARTHEST = 1.5  # in model space, of signed distances
 OUTLINE_WAVES, OUTLINE_NOISE = 0.12, 0.04  # in model space: how far, at most, training masks are off their outlines
+ARCHITECTURE = ("views", "cameras", "surface", "channels", "volume_channels", "timesteps")
 GUIDANCE_DROPOUT = 0.1  # share of training examples without the mask, for classifier-free guidance
 
 
@@ -288,6 +289,7 @@ def sample(
     ids, reasons = shard["cell_id"][:], _reasons(shard)
     check_invalid(reasons, len(ids), max_invalid_fraction, store)
     model, trained, weights_digest = load(weights, target)
+    _warn_of_ignored(block, trained)
     resolution = 2 * model.ray_xyz.shape[1]
     given = to_model(torch.from_numpy(distance_images(shard["mask"][:], resolution))[:, None])[:, 0]
     schedule, seed_here = noise_schedule(trained.timesteps), seed_for(seed, dataset, "views")
@@ -323,6 +325,14 @@ def sample(
             "model": weights_digest,
         },
     )
+
+
+def _warn_of_ignored(asked: Multiview, trained: Multiview) -> None:
+    """Say which settings of the network are asked for that its weights, trained with others, do not have."""
+    ignored = [key for key in ARCHITECTURE if getattr(asked, key) != getattr(trained, key)]
+    if ignored:
+        has = ", ".join(f"{key}: {getattr(trained, key)}" for key in ignored)
+        logger.warning("the multiview weights were trained with %s: that is used, not the configuration's", has)
 
 
 def _reasons(shard: zarr.Group) -> dict[str, str]:
