@@ -221,7 +221,8 @@ def test_bundled_weights_predict_round_views_of_a_disc(tmp_path):
 def test_settings_that_the_weights_do_not_have_are_named(tmp_path, caplog):
     y, x = np.mgrid[:32, :32] - 15.5
     cells = masks_shard(tmp_path / "m.zarr.zip", [np.hypot(x, y) < 9])
+    own = {"sampling_steps": 1, "views": 8, "channels": 32, "volume_channels": 32}
     for asked, named in (({}, False), ({"cameras": "syncdreamer"}, True)):
         with caplog.at_level("WARNING"):
-            sampled("bundled", cells, tmp_path / "v.zarr.zip", settings={"sampling_steps": 1} | asked)
+            sampled("bundled", cells, tmp_path / "v.zarr.zip", settings=own | asked)
         assert ("trained with cameras: hemisphere: that is used" in caplog.text) == named
