@@ -27,5 +27,5 @@ STAGE_VERSIONS = {
     "evaluate_population": 1,
     "evaluate_memorisation": 1,
     "overview": 1,
-    "report": 1,
+    "report": 2,
 }

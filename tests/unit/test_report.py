@@ -17,7 +17,7 @@ from PIL import Image
 from cellcascade.errors import InputError
 from cellcascade.metrics.shape import compare
 from cellcascade.ngff import write_image
-from cellcascade.report import montage, write_report
+from cellcascade.report import montage, sections, write_report
 from cellcascade.report.figures import label_overlay, orthogonal_planes, outlines, render_surface, tone
 from cellcascade.report.sources import group_reasons, read_benchmarks
 from cellcascade.shards import write_shard
@@ -223,6 +223,7 @@ def test_page_is_complete_and_needs_nothing_else(inputs, tmp_path):
         "scratch & new",
         "cellcascade",
         "30 × 40 pixels of both",
+        f"{valid} real and {valid} synthetic cells, shuffled",
     ):
         assert expected in text, expected
     if ndim == 3:
@@ -238,6 +239,20 @@ def test_page_is_complete_and_needs_nothing_else(inputs, tmp_path):
             "XZ (below)",
         ):
             assert expected in text, expected
+
+
+def test_key_of_the_line_up_names_the_synthetic_cells():
+    class Rows:
+        def read(self, name, row=None):
+            return np.full((8, 8), 50, "u2") if row is not None else np.full((1, 8, 8), 200 if name == "image" else 1)
+
+    textures, display = {cell: Rows() for cell in range(20)}, sections.Display((0, 255), 1.0)
+    picture, key = sections.line_up(Rows(), np.ones(30), textures, list(textures), display)
+    sheet = np.asarray(Image.open(io.BytesIO(base64.b64decode(picture.src.split(",")[1]))))
+    places = sheet[64::130, 64::130].ravel()  # tiles of 128 pixels with gaps of 2
+    assert len(places) == 32 and sorted(set(places)) == [50, 200]
+    bright = [str(place) for place, value in enumerate(places, 1) if value == 200]
+    assert key == ", ".join(bright) and len(bright) == 16 and bright != [str(place) for place in range(17, 33)]
 
 
 def browser(html, folder):

@@ -145,7 +145,10 @@ def _cells(stages: Mapping, real: Store, widest: np.ndarray, display: sections.D
     um, some = float(real.attributes["voxel_size_um"][-1]), sections.spread(shown, sections.SHOWN)
     whole = [cell for cell, entry in stages["volumes"].items() if entry.valid and cell in stages["masks"]]
     histograms, sentence = sections.distributions(real, widest, stages["masks"], stages["textures"], um)
+    lined_up, key = sections.line_up(real, widest, stages["textures"], shown, display)
     return {
+        "line_up": lined_up,
+        "line_up_key": key,
         "real_crops": sections.real_crops(real, widest, display, um),
         "masks": sections.synthetic_masks(stages["masks"], some),
         "cells": sections.synthetic_cells(stages["textures"], some, display, flat=not stages["slices"]),

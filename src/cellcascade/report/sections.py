@@ -12,7 +12,7 @@ from cellcascade.report import figures
 from cellcascade.report.sources import Cell, Store, SyntheticImage, group_reasons, stores_of
 
 TILE = 128  # pixels on the page of one crop in a montage
-COLUMNS, SHOWN, SHOWN_3D, SHOWN_SLICES = 8, 24, 4, 10
+COLUMNS, SHOWN, SHOWN_3D, SHOWN_SLICES, LINED_UP = 8, 24, 4, 10, 16
 
 
 @dataclass(frozen=True)
@@ -101,6 +101,27 @@ def synthetic_cells(textures: Mapping[int, Cell], shown: Sequence[int], display:
     which = "" if flat else ", each on its widest slice"
     caption = f"The same {len(pairs)} of {valid} valid synthetic cells with texture{which}; {display.text}, as above."
     return crop_sheet([image for image, _ in pairs], [mask for _, mask in pairs], display, caption)
+
+
+def line_up(
+    crops: Store, widest: np.ndarray, textures: Mapping[int, Cell], shown: Sequence[int], display: Display
+) -> tuple[Picture, str]:
+    """As many real as synthetic cells, shuffled: can one tell them apart?
+
+    Returns:
+        The sheet, without outlines; and which of its cells, counted in rows from 1, are synthetic.
+    """
+    rows, cells = spread(np.flatnonzero(widest), LINED_UP), spread(shown, LINED_UP)
+    count = min(len(rows), len(cells))
+    tiles = [crops.read("image", int(row)) for row in spread(rows, count)]
+    tiles += [widest_slice(textures[cell])[0] for cell in spread(cells, count)]
+    order = np.random.default_rng(count).permutation(len(tiles))
+    scale = max(1, round(TILE / tiles[0].shape[-1]))
+    shuffled = [tiles[index] for index in order]
+    sheet = figures.montage(shuffled, window=display.window, power=display.power, columns=COLUMNS, scale=scale)
+    key = ", ".join(str(place) for place, index in enumerate(order, 1) if index >= count)
+    caption = f"{count} real and {count} synthetic cells, shuffled; {display.text}."
+    return Picture(figures.image_uri(sheet), caption, caption, sheet.shape[1]), key
 
 
 def cell_in_3d(cell: int, stages: Mapping[str, Mapping[int, Cell]], display: Display) -> dict:
