@@ -128,7 +128,7 @@ class Multiview(Settings):
     guidance: Annotated[float, Field(ge=0)] = Field(
         1.0, description="classifier-free guidance scale on the mask; 1 is none"
     )
-    sampling_batch: Count = Field(8, description="cells sampled at once")
+    sampling_batch: Count = Field(8, description="cells sampled at once on a GPU; one on a CPU")
     train: Training = Training(batch_size=8)
 
 

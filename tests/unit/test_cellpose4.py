@@ -96,16 +96,16 @@ def test_equal_seeds_give_equal_weights_and_others_do_not(data):
 
 def test_a_stopped_training_goes_on_to_the_same_weights(data, monkeypatch):
     whole, _ = train(data, "both", "whole")
-    save = training._save
+    save = training._State.save
 
-    def save_once(path, *state):
-        save(path, *state)
+    def save_once(*state):
+        save(*state)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(training, "_save", save_once)
+    monkeypatch.setattr(training._State, "save", save_once)
     with pytest.raises(KeyboardInterrupt):
         train(data, "both", "stopped")
-    monkeypatch.setattr(training, "_save", save)
+    monkeypatch.setattr(training._State, "save", save)
     resumed, _ = train(data, "both", "stopped")
     assert len(pd.read_csv(data / "stopped" / "training.csv")) == 3
     assert equal(whole, resumed)

@@ -304,7 +304,8 @@ def sample(
         predict = _guided(model, condition(given[batch]).to(target), block.guidance)
         return from_model(ddim(predict, noise, schedule, steps=block.sampling_steps)).cpu()
 
-    size, setting = block.sampling_batch, "multiview.sampling_batch"
+    # One at a time on a CPU: each is a batch of views already, and sums' last bits hang on the place in a batch.
+    size, setting = block.sampling_batch if target.type == "cuda" else 1, "multiview.sampling_batch"
     for i, result in in_batches(draw, np.flatnonzero(valid).tolist(), size, what="cells' views", setting=setting):
         views[i] = result.numpy()
     write_shard(
