@@ -31,6 +31,7 @@ from cellcascade.reconstruction.fields import PerceptronField
 from cellcascade.reconstruction.neus import Fit
 from cellcascade.reconstruction.rays import Rays
 from cellcascade.render import occupancy, surfaces, volume_surfaces
+from cellcascade.report.figures import render_surface, tile
 from cellcascade.seeds import numpy_generator, torch_generator
 from cellcascade.settings import Multiview, Reconstruction, Shapes
 from cellcascade.shards import open_shard, write_shard
@@ -142,7 +143,8 @@ def judged(bodies: Bodies, volumes: torch.Tensor, *, images: str, method: str, s
 def from_true_views(bodies: Bodies, images: str, method: str, settings: Reconstruction) -> dict:
     """Reconstruct bodies from their true views."""
     problem, volumes = bodies.problem, []
-    count = min(len(bodies.volumes), MLP_BODIES if settings.field == "mlp" and DEVICE.type == "cpu" else 10**6)
+    few = settings.field == "mlp" and DEVICE.type == "cpu"
+    count = min(len(bodies.volumes), MLP_BODIES) if few else len(bodies.volumes)
     start = time.perf_counter()
     for first in range(0, count, settings.cells_at_once):
         part = slice(first, min(first + settings.cells_at_once, count))
@@ -249,16 +251,14 @@ def draw_picture(made: dict, masks: np.ndarray, path: Path) -> None:
     views = torch.nn.functional.interpolate(views, size=(size, size), mode="bicubic")
     ends, _ = front_and_back(views)
     images = shaded(ends[:, 0].numpy(), (views[:, 0] > 0).numpy()).reshape(len(masks), -1, size, size)
-    inside, depths = volume_surfaces(torch.from_numpy(volumes), CAMERA_SETS["hemisphere"](5)[3:4], size)
-    bodies = shaded(depths[:, 0, 0].numpy(), inside[:, 0].numpy())
-    rows = []
+    tiles = []
     for i in range(len(masks)):
         slices = 230 * cut(volumes[i], slice_heights(1.0, 0.15), size)
         middle = slices[len(slices) // 2 - 3 :][:7] if len(slices) > 7 else slices
         middle = np.pad(middle, ((0, 7 - len(middle)), (0, 0), (0, 0)))
-        rows.append(np.concatenate([230 * masks[i : i + 1], images[i], bodies[i : i + 1], middle]))
-    tiles = np.pad(np.stack(rows).astype(np.uint8), ((0, 0), (0, 0), (0, 2), (0, 2)), constant_values=90)
-    Image.fromarray(tiles.transpose(0, 2, 1, 3).reshape(tiles.shape[0] * tiles.shape[2], -1)).save(path)
+        side = render_surface(volumes[i], turn=60, tilt=20, size=size)
+        tiles += [230 * masks[i].astype(np.uint8), *images[i], side, *middle]
+    Image.fromarray(tile(tiles, columns=len(tiles) // len(masks), gap=2, fill=90)).save(path)
 
 
 def main() -> None:

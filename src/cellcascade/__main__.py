@@ -38,8 +38,8 @@ def check(config: Config) -> list[str]:
         try:
             frames = check_sequence(folder, data.train_sequence, data.annotations, data.ndim, **data.annotated)
             tests = reference_annotations(folder, data.test_sequence, data.ndim) if data.test_sequence else {}
-            if data.has_views and config.multiview.weights not in ("bundled", "train"):
-                check_weights(config.multiview.weights)
+            if data.has_views and config.multiview.folder:
+                check_weights(config.multiview.folder)
             if Path(data.texture.base).is_dir():
                 check_base(data.texture.base, latent=data.texture.space == "latent")
             counts = "".join(f", {len(items)} to test on ({kind})" for kind, items in tests.items())

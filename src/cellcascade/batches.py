@@ -64,6 +64,8 @@ def _results(work: Callable, items: Sequence, size: int, what: str, setting: str
                     expected="enough memory for a batch of one",
                     mend="take a GPU with more memory, or set device: cpu; what other jobs made is kept",
                 ) from error
+            results = None
+        if results is None:  # only here, when the error has let go of what it holds, can the memory be given back
             logger.warning(
                 "the GPU is too small for %d %s at once (%s): going on with %d", size, what, setting, size // 2
             )

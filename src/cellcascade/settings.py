@@ -131,6 +131,11 @@ class Multiview(Settings):
     sampling_batch: Count = Field(8, description="cells sampled at once on a GPU; one on a CPU")
     train: Training = Training(batch_size=8)
 
+    @property
+    def folder(self) -> str | None:
+        """Folder of the user's own weights; `None` for those of the package and those to be trained."""
+        return None if self.weights in ("bundled", "train") else self.weights
+
 
 class Reconstruction(Settings):
     """Views to volume (paper, section 2, multiview image to volume generation)."""

@@ -226,8 +226,8 @@ MULTIVIEW_FOLDER = {"bundled": "bundled", "train": "results/shared/models/multiv
 @functools.cache
 def check_multiview():
     """Look at the multiview model's files where they are a folder's: others are the package's, or made here."""
-    if CONFIG.multiview.weights not in ("bundled", "train"):
-        check_weights(CONFIG.multiview.weights)
+    if CONFIG.multiview.folder:
+        check_weights(CONFIG.multiview.folder)
 
 
 def multiview_weights(wildcards):

@@ -13,11 +13,10 @@ from torch import Tensor
 from torch.nn import functional
 
 from cellcascade import training
-from cellcascade.batches import fixed_batches
+from cellcascade.batches import in_batches
 from cellcascade.crops import read_crops
 from cellcascade.diffusion.process import augment, ddim, diffusion_loss, draw_noise, noise_schedule
 from cellcascade.errors import InputError
-from cellcascade.logs import progress
 from cellcascade.mask_distance import signed_distance
 from cellcascade.seeds import seed_for, torch_generator
 from cellcascade.settings import MaskDDPM
@@ -200,13 +199,12 @@ def sample(
 def _draw(model: UNet2DModel, settings: MaskDDPM, cells: list[int], attempt: int, *, size: int, seed: int):
     """Sample the given cells; yields (cell, mask)."""
     schedule, edge = noise_schedule(settings.timesteps), model.config.sample_size
-    batches = list(fixed_batches(cells, settings.sampling_batch)) if cells else []
-    for batch, count in progress(batches, total=len(batches), what=f"mask batches, try {attempt + 1}"):
-        generators = [torch_generator(seed, cell, attempt) for cell in batch[:count]]
-        generators += [torch_generator(seed, "padding")] * (len(batch) - count)
 
-        def noise(generators: list[torch.Generator] = generators) -> Tensor:
-            return torch.stack([draw_noise((1, edge, edge), g, model.device) for g in generators])
+    def draw(batch: list[int]) -> np.ndarray:
+        generators = [torch_generator(seed, cell, attempt) for cell in batch]
+
+        def noise() -> Tensor:
+            return torch.stack([draw_noise((1, edge, edge), generator, model.device) for generator in generators])
 
         samples = ddim(
             lambda x, t: model(x, t).sample,
@@ -216,4 +214,7 @@ def _draw(model: UNet2DModel, settings: MaskDDPM, cells: list[int], attempt: int
             eta=settings.eta,
             fresh_noise=noise,
         )
-        yield from zip(batch[:count], decode(samples[:count], size))
+        return decode(samples, size)
+
+    what, setting = f"masks, try {attempt + 1}", "mask_ddpm.sampling_batch"
+    return in_batches(draw, cells, settings.sampling_batch, what=what, setting=setting)

@@ -4,6 +4,7 @@ import logging
 
 import numpy as np
 import torch
+import zarr
 
 from cellcascade.batches import in_batches
 from cellcascade.cameras import Cameras, hemisphere
@@ -52,8 +53,9 @@ def reconstruct(
     """
     block, target = Reconstruction(**settings), pick_device(device)
     shard = open_shard(masks, "masks/1")
-    ids, outlines, source = shard["cell_id"][:], shard["mask"][:], open_shard(views, "views/2") if views else shard
-    images, depths, cameras = _views(views, outlines, block.resolution)
+    predicted = open_shard(views, "views/2") if views else None
+    ids, source = shard["cell_id"][:], shard if predicted is None else predicted
+    images, depths, cameras = _views(predicted, shard["mask"][:], block.resolution)
     volumes = np.full((len(ids), *[block.resolution] * 3), -1, np.float32)
     agreement = np.zeros((len(ids), len(cameras)), np.float32)
     todo = np.flatnonzero(source["valid"][:])
@@ -98,7 +100,9 @@ def reconstruct(
     )
 
 
-def _views(views: str | None, masks: np.ndarray, resolution: int) -> tuple[torch.Tensor, torch.Tensor | None, Cameras]:
+def _views(
+    shard: zarr.Group | None, masks: np.ndarray, resolution: int
+) -> tuple[torch.Tensor, torch.Tensor | None, Cameras]:
     """What the cells look like, at the volume's resolution, the exact input view first.
 
     Returns:
@@ -106,9 +110,8 @@ def _views(views: str | None, masks: np.ndarray, resolution: int) -> tuple[torch
     """
     edge = min(resolution, masks.shape[-1])
     exact = _enlarged(torch.from_numpy(distance_images(masks, edge))[:, None], resolution)
-    if views is None:
+    if shard is None:
         return exact, None, hemisphere(0).with_input_view()
-    shard = open_shard(views, "views/2")
     cameras = Cameras(*(torch.from_numpy(shard[name][:]) for name in ("extrinsics", "intrinsics")))
     predicted = torch.from_numpy(shard["views"][:])
     n, v, channels = predicted.shape[:3]

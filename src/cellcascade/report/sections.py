@@ -111,10 +111,10 @@ def line_up(
     Returns:
         The sheet, without outlines; and which of its cells, counted in rows from 1, are synthetic.
     """
-    rows, cells = spread(np.flatnonzero(widest), LINED_UP), spread(shown, LINED_UP)
-    count = min(len(rows), len(cells))
+    rows = np.flatnonzero(widest)
+    count = min(LINED_UP, len(rows), len(shown))
     tiles = [crops.read("image", int(row)) for row in spread(rows, count)]
-    tiles += [widest_slice(textures[cell])[0] for cell in spread(cells, count)]
+    tiles += [widest_slice(textures[cell])[0] for cell in spread(shown, count)]
     order = np.random.default_rng(count).permutation(len(tiles))
     scale = max(1, round(TILE / tiles[0].shape[-1]))
     shuffled = [tiles[index] for index in order]
