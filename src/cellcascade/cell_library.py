@@ -1,7 +1,7 @@
 """The single synthetic cells that images are composed of, read from the texture shards when they are needed."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 
@@ -13,6 +13,7 @@ from cellcascade.errors import InputError
 from cellcascade.shards import open_shard
 
 COLUMNS = ("cell_id", "valid", "n_slices")
+DARKEST = 1  # percentile of the counts
 SMOOTH = 1.5  # Gaussian width of the local mean around a cell, pixels
 
 
@@ -25,6 +26,7 @@ class Cell:
         around: Local mean of the counts around the cell, which does not count itself, (z, y, x).
         mask: The cell, (z, y, x).
         level: The crop's background away from the cell, counts.
+        darkest: Its darkest pixels, counts.
         cell_id: Number of the synthetic cell.
     """
 
@@ -32,6 +34,7 @@ class Cell:
     around: np.ndarray
     mask: np.ndarray
     level: float
+    darkest: float
     cell_id: int
 
 
@@ -79,8 +82,8 @@ class CellLibrary:
         around = _around(image, mask)
         distance = edt.edt(np.ascontiguousarray(~mask))
         far = distance > np.median(distance[~mask]) if not mask.all() else ~mask
-        level = float(np.median(around[far])) if far.any() else float(group.attrs["background"])
-        return Cell(image, around, mask, level, cell_id)
+        dark = image[far] if far.any() else np.float32([group.attrs["background"]])
+        return Cell(image, around, mask, float(dark.mean()), float(np.percentile(dark, DARKEST)), cell_id)
 
 
 def turned(cell: Cell, generator: np.random.Generator) -> tuple[Cell, str]:
@@ -91,13 +94,13 @@ def turned(cell: Cell, generator: np.random.Generator) -> tuple[Cell, str]:
     """
     turns, mirror, upside = int(generator.integers(4)), bool(generator.integers(2)), bool(generator.integers(2))
     upside = upside and len(cell.mask) > 1
-    arrays = []
-    for array in (cell.image, cell.around, cell.mask):
-        array = np.rot90(array, turns, (1, 2))
+    arrays = {}
+    for part in ("image", "around", "mask"):
+        array = np.rot90(getattr(cell, part), turns, (1, 2))
         array = array[:, ::-1] if mirror else array
-        arrays.append(np.ascontiguousarray(array[::-1] if upside else array))
+        arrays[part] = np.ascontiguousarray(array[::-1] if upside else array)
     name = f"rot{90 * turns}{'-mirror' if mirror else ''}{'-upside' if upside else ''}"
-    return Cell(*arrays, cell.level, cell.cell_id), name
+    return replace(cell, **arrays), name
 
 
 def _around(image: np.ndarray, mask: np.ndarray) -> np.ndarray:

@@ -17,7 +17,7 @@ from scipy import ndimage
 from scipy.special import ndtr
 
 from cellcascade.background import Background, read_background, sample_background, sample_noise
-from cellcascade.cell_library import SMOOTH, Cell, CellLibrary, turned
+from cellcascade.cell_library import DARKEST, SMOOTH, Cell, CellLibrary, turned
 from cellcascade.errors import InputError
 from cellcascade.logs import progress
 from cellcascade.ngff import write_image
@@ -156,7 +156,8 @@ def compose(
     counts = sample_background(model, shape, generator).reshape(canvas.shape)
     scores = sample_noise(model, shape, generator).reshape(canvas.shape)
     image = paint(canvas, placed, counts, scores=scores, rim=settings.rim, z_decay=model.z_decay)
-    image = np.clip(np.rint(image), 0, model.largest).astype(np.uint16)
+    whole = np.floor(image + generator.random(image.shape))  # at random up or down: rounding would shift dim means
+    image = np.clip(whole, 0, model.largest).astype(np.uint16)
     facts = {"cells": len(placed), "not_placed": wanted - len(placed), "clustered": sum(p.clustered for p in placed)}
     labels = canvas.labels.astype(np.uint16 if len(placed) <= 65535 else np.uint32)
     return Composed(image.reshape(shape), labels.reshape(shape), _cell_rows(canvas, placed, image, size_um), facts)
@@ -203,7 +204,8 @@ def paint(
     Within a cell the image is the cell's. In the rim around it, what the crop's local mean has above the crop's own
     background lies on top of the canvas' background, and fades out over the rim's outer half. Mixing the noise would
     average it away: each pixel has either the crop's or the background's, the latter the likelier the farther from the
-    cell. Slices beyond the cell show a falling share of its signal.
+    cell. It is made smaller where it would reach below the darkest background: cut off there, the rim would be too
+    bright. Slices beyond the cell show a falling share of its signal.
 
     Args:
         canvas: Where the cells are.
@@ -218,16 +220,19 @@ def paint(
     """
     image, free = background.copy(), (canvas.labels == 0).astype(np.float32)
     smooth = ndimage.gaussian_filter(background, (0, SMOOTH, SMOOTH))
-    darkest = np.percentile(background, 1)  # crop and canvas together could fall below the camera's
+    darkest = np.percentile(background, DARKEST)
     for item in placed:
         here, cut = overlap(item.corner, item.cell.image.shape, canvas.shape)
         inside, distance = canvas.labels[here] == item.label, canvas.distance[here]
         band = (canvas.owner[here] == item.label) & ~inside & (distance <= rim)
         weight = np.clip(2 * (1 - distance / (rim + 1)), 0, 1)  # the inner half of the rim is the crop's own light
         crop, around = item.cell.image[cut], item.cell.around[cut]
-        noise = np.where(ndtr(scores[here]) < weight, crop - around, background[here] - smooth[here])
-        rim_counts = smooth[here] + weight * (around - item.cell.level) + noise
-        image[here][band] = np.maximum(rim_counts, darkest)[band]
+        own = ndtr(scores[here]) < weight
+        noise = np.where(own, crop - around, background[here] - smooth[here])
+        down = np.where(own, around - item.cell.darkest, smooth[here] - darkest)  # how far noise reaches, and may reach
+        rim_counts = smooth[here] + weight * (around - item.cell.level)
+        noise *= np.clip((rim_counts - darkest) / np.maximum(down, 1e-6), 0, 1)
+        image[here][band] = np.maximum(rim_counts + noise, darkest)[band]
         image[here][inside] = crop[inside]
         free[here][band] = 1 - weight[band]  # what the crop does not show of the light around a cell, its glow does
         if z_decay:

@@ -4,7 +4,7 @@ import torch
 
 from cellcascade.batches import fixed_batches
 from cellcascade.crops import read_crops
-from cellcascade.diffusion import mask_ddpm, texture
+from cellcascade.diffusion import mask_ddpm
 from cellcascade.diffusion.process import ddim, noise_schedule
 from cellcascade.diffusion.texture_space import PixelSpace
 from cellcascade.errors import InputError
@@ -130,54 +130,3 @@ def test_fully_stochastic_sampling_stays_finite(steps):
 
     result = ddim(lambda x, t: -x, fresh(), noise_schedule(1000), steps=steps, eta=1.0, fresh_noise=fresh)
     assert torch.isfinite(result).all()
-
-
-def disc(radius: float) -> np.ndarray:
-    y, x = np.mgrid[:48, :48] - 23.5
-    return np.hypot(x, y) < radius
-
-
-@pytest.mark.parametrize("off", [-1.2, 0.0, 0.8])
-def test_edge_offset_is_the_distance_of_the_edge_from_the_outline(off):
-    y, x = np.mgrid[:48, :48] - 23.5
-    image = 10 + 80 * np.clip(14.5 + off - np.hypot(x, y), 0, 1)
-    assert texture.edge_offset(image, disc(14)) == pytest.approx(off, abs=0.3)
-
-
-def test_edge_offset_of_what_is_too_small_to_tell_is_nan():
-    assert np.isnan(texture.edge_offset(np.zeros((48, 48)), disc(2)))
-
-
-def test_a_model_that_draws_edges_too_far_inside_gets_wider_outlines(crops):
-    """A stand-in for a trained network: what it draws is the hint's disc made smaller by a pixel."""
-    data = read_crops(crops)
-
-    class Drawing(torch.nn.Module):
-        schedule = noise_schedule(1000)
-
-        def __init__(self):
-            super().__init__()
-            self.space, self.weight = PixelSpace(32, 2), torch.nn.Parameter(torch.zeros(1))
-            self.space.fit(torch.rand(8, 1, 32, 32))
-            self.space.hint = lambda hint: hint
-
-        def guided(self, hint):
-            clean = self.space.encode(torch.where(hint[:, 1:2] * 4 > 1, 0.6, -0.6))
-
-            def predict(noisy, steps):
-                alpha = self.schedule.alphas_cumprod[steps.flatten()[0]]
-                return (alpha.sqrt() * noisy - clean) / (1 - alpha).sqrt()  # the v that leads to `clean`
-
-            return predict
-
-    assert texture.outline_shift(Drawing(), data, seed=0) == pytest.approx(1.0, abs=0.3)
-
-
-def test_a_shift_moves_outlines_outwards_in_the_hint_and_none_leaves_them(crops):
-    masks, level = read_crops(crops).mask, np.full(24, 0.5)
-    plain, wide = texture.hints(masks, level, level, level), texture.hints(masks, level, level, level, shift=1.0)
-    assert torch.equal(plain[:, 0] > 0, torch.from_numpy(masks > 0))
-    grown = (wide[:, 0] > 0).float().sum((1, 2)).sqrt() - (plain[:, 0] > 0).float().sum((1, 2)).sqrt()
-    assert grown.mean() == pytest.approx(np.sqrt(np.pi), rel=0.35)
-    near = plain[:, 1].abs() < 1
-    assert torch.allclose((wide - plain)[:, 1][near], torch.tensor(1 / 4), atol=1e-5)

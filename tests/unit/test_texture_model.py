@@ -15,6 +15,7 @@ from cellcascade.diffusion.process import ddim, dpm_solver, noise_schedule
 from cellcascade.diffusion.texture_sampling import correlated_noise, draw
 from cellcascade.diffusion.texture_space import LatentSpace, PixelSpace
 from cellcascade.errors import InputError
+from cellcascade.seeds import seed_for
 from cellcascade.settings import FineTuning, Texture
 from cellcascade.shards import open_shard, write_shard
 from tests.sd_base import make_base
@@ -25,8 +26,8 @@ TEXTURE = Texture(block=2, channels=(16, 16), layers=1, sampling_steps=3, sampli
 
 @pytest.fixture(autouse=True)
 def short_looks(monkeypatch):
-    """Looks and calibrations take two steps instead of 25."""
-    monkeypatch.setattr(texture, "CALIBRATION_STEPS", 2)
+    """Looks take two steps instead of 25, and fewer cells show the light across edges."""
+    monkeypatch.setattr(texture_watch, "MEASURED", 24)
     monkeypatch.setattr(texture_watch, "STEPS", 2)
 
 
@@ -248,6 +249,7 @@ def test_guidance_needs_a_model_trained_for_it_and_moves_samples(crops, base, tm
         Texture(guidance=3.0)
     block = settings(base=base, condition_dropout=0.5)
     model = texture_model.load(fine_tune(crops, tmp_path, block), torch.device("cpu"))
+    model.profile = None  # it corrects edges, which blind hints do not have
     hints = texture.crop_hints(read_crops(crops))[:3]
     noise = torch.randn(3, *model.space.noise_shape, generator=torch.Generator().manual_seed(0))
     scales = (1.0, 0.0, 3.0)
@@ -259,13 +261,33 @@ def test_guidance_needs_a_model_trained_for_it_and_moves_samples(crops, base, tm
     assert np.abs(drawn[0] - unseen).max() > 1e-5 and np.abs(drawn[2] - drawn[0]).max() > 1e-5
 
 
+def test_what_is_drawn_is_corrected_by_the_profile_that_training_measured(crops, tmp_path):
+    block = settings()
+    model = texture_model.load(fine_tune(crops, tmp_path, block), torch.device("cpu"))
+    data = read_crops(crops)
+    hints = texture.crop_hints(data)
+    noise = torch.randn(len(hints), *model.space.noise_shape, generator=torch.Generator().manual_seed(0))
+    profile, model.profile = model.profile, None
+    plain = np.stack(list(draw(model, hints, noise, TEXTURE)))
+    again = texture_watch.measure_profile(model, TEXTURE, data, hints, seed_for(0, data.attrs["dataset"], "texture"))
+    np.testing.assert_array_equal(again.drawn, profile.drawn)  # saved and loaded as measured
+    model.profile = profile
+    corrected = np.stack(list(draw(model, hints, noise, TEXTURE)))
+    np.testing.assert_allclose(corrected, plain * np.sqrt(profile.gain(hints)), rtol=1e-6)
+    off = [
+        np.abs(to_unit(data.image, data.attrs["window"]) ** 2 - unit.clip(0, 1) ** 2).mean()
+        for unit in (plain, corrected)
+    ]
+    assert off[1] < off[0]  # after three steps of training, most of what is wrong is the mean light
+
+
 # --- what is looked at ----------------------------------------------------------------------------------------------
 
 
 class Drawing(torch.nn.Module):
     """Stands in for a trained network: draws the hint's disc, or the same one whatever the hint, with some noise."""
 
-    schedule = noise_schedule(1000)
+    schedule, profile = noise_schedule(1000), None
 
     def __init__(self, follows):
         super().__init__()

@@ -9,19 +9,16 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from scipy import ndimage
 from torch import Tensor
 
 from cellcascade import training
-from cellcascade.batches import fixed_batches
 from cellcascade.crops import Crops, read_crops, to_counts, to_unit
-from cellcascade.ctc import spread
-from cellcascade.diffusion.process import augment, ddim, diffusion_loss
-from cellcascade.diffusion.texture_model import TextureModel, build, load
-from cellcascade.diffusion.texture_sampling import correlated_noise, draw, without_outline
+from cellcascade.diffusion.process import augment, diffusion_loss
+from cellcascade.diffusion.texture_hints import crop_hints, hints, without_outline
+from cellcascade.diffusion.texture_model import build, load
+from cellcascade.diffusion.texture_sampling import correlated_noise, draw
 from cellcascade.diffusion.texture_space import PixelSpace
-from cellcascade.diffusion.texture_watch import Watch, likeness_by_rho
-from cellcascade.mask_distance import signed_distance
+from cellcascade.diffusion.texture_watch import Watch, likeness_by_rho, measure_profile
 from cellcascade.seeds import numpy_generator, seed_for, torch_generator
 from cellcascade.settings import Texture
 from cellcascade.shards import digest, open_shard, write_shard
@@ -29,40 +26,7 @@ from cellcascade.stages import STAGE_VERSIONS
 
 logger = logging.getLogger(__name__)
 
-OUTLINE_REACH = 0.125  # distance from the outline that the hint still resolves, as a share of the crop
-CALIBRATION_CELLS, CALIBRATION_BATCH, CALIBRATION_STEPS = 48, 16, 25  # real cells that show where edges are drawn
-EDGE_BAND = 4  # pixels on either side of an outline in which its edge is looked for
-MOST_SHIFT = 1.5  # pixels
 SIMILAR_AREA = 0.25  # share of the real cells, those nearest in area, that lend a synthetic cell their brightness
-
-
-def hints(
-    masks: np.ndarray, brightness: np.ndarray, background: np.ndarray, area_ratio: np.ndarray, *, shift: float = 0.0
-) -> Tensor:
-    """What the ControlNet sees of a cell.
-
-    Args:
-        masks: Outlines `(n, y, x)`.
-        brightness: Mean brightness of each cell in its widest slice `(n,)`, unit scale (root of the windowed counts).
-        background: Background level `(n,)`, unit scale.
-        area_ratio: Area of each slice relative to its cell's widest one `(n,)`.
-        shift: Pixels by which outlines are moved outwards, see `outline_shift`.
-
-    Returns:
-        `(n, 5, y, x)`: mask, signed distance to the outline, brightness, background, relative area; all about -1 to 1.
-    """
-    n, edge, _ = masks.shape
-    distance = np.stack([signed_distance(mask) for mask in masks]) + shift
-    inside, distance = (distance + 0.5).clip(0, 1), distance / (OUTLINE_REACH * edge)  # a part of a pixel if shifted
-    levels = np.stack([brightness, background, area_ratio], 1)[:, :, None, None] * 2 - 1
-    planes = [inside[:, None] * 2.0 - 1, distance[:, None].clip(-1.5, 1.5), np.broadcast_to(levels, (n, 3, edge, edge))]
-    return torch.from_numpy(np.concatenate(planes, 1).astype(np.float32))
-
-
-def crop_hints(crops: Crops) -> Tensor:
-    """Hints `(m, 5, y, x)` of real crops."""
-    window = crops.attrs["window"]
-    return hints(crops.mask, to_unit(crops.brightness, window), to_unit(crops.background, window), crops.area_ratio)
 
 
 def train(crops: str, *, settings: dict, folder: str, checkpoints: str, seed: int, device: str) -> None:
@@ -114,65 +78,10 @@ def train(crops: str, *, settings: dict, folder: str, checkpoints: str, seed: in
         what="texture training",
         look=Watch(model, block, data, seen[:, 1:], seed),
     )
-    model.outline_shift_px = outline_shift(model, data, seed)
-    logger.info("textures are drawn with outlines moved outwards by %.2f pixels", model.outline_shift_px)
+    model.profile = measure_profile(model, block, data, seen[:, 1:], seed)
     model.save(Path(folder), settings)
     training.write_table(Path(folder) / "training.csv", table)
     training.write_table(Path(folder) / "rho.csv", likeness_by_rho(model, block, data, seen[:, 1:], seed))
-
-
-@torch.no_grad()
-def outline_shift(model: TextureModel, crops: Crops, seed: int) -> float:
-    """How far the model draws a cell's edge inside its outline, compared with the annotators' habit.
-
-    Where the edge is uncertain, a model that is not trained to the end averages over its places, and because that
-    happens on root counts, the edge moves inwards; a network that learns from such images segments too widely. So the
-    model textures real outlines, and the median distance between its edges and the real ones is what later outlines
-    are moved by in its hints.
-
-    Args:
-        model: The trained model.
-        crops: The crops it was trained on.
-        seed: Seed of the noise.
-
-    Returns:
-        Pixels, positive if the model's edges lie too far inside.
-    """
-    chosen = np.array(spread(list(np.flatnonzero(crops.widest)), CALIBRATION_CELLS))
-    device = next(model.parameters()).device
-    seen, drawn = crop_hints(crops)[chosen], []
-    for batch, count in fixed_batches(list(range(len(chosen))), CALIBRATION_BATCH):
-        noise = [torch.randn(model.space.noise_shape, generator=torch_generator(seed, "outline", i)) for i in batch]
-        hint = model.space.hint(seen[batch].to(device))
-        start = torch.stack(noise).to(device)
-        unit = model.space.decode(ddim(model.guided(hint), start, model.schedule, steps=CALIBRATION_STEPS))
-        drawn += list((unit.float().cpu().numpy()[:count, 0].clip(-1, 1) + 1) / 2)
-    window = crops.attrs["window"]
-    off = [
-        edge_offset(to_unit(crops.image[i], window) ** 2, crops.mask[i]) - edge_offset(image**2, crops.mask[i])
-        for i, image in zip(chosen, drawn)
-    ]
-    return float(np.clip(np.nanmedian(off), -MOST_SHIFT, MOST_SHIFT)) if np.isfinite(off).any() else 0.0
-
-
-def edge_offset(image: np.ndarray, mask: np.ndarray) -> float:
-    """Mean distance of a cell's edge, where counts are halfway between inside and outside, from its outline.
-
-    Args:
-        image: Counts `(y, x)`, on any linear scale.
-        mask: The cell `(y, x)`.
-
-    Returns:
-        Pixels, positive if the edge lies outside the outline; NaN for a cell too small or too large to tell.
-    """
-    distance = signed_distance(mask)
-    band, outside = np.abs(distance) <= EDGE_BAND, distance < -EDGE_BAND
-    if not outside.any() or (distance > 1).sum() < 10:
-        return float("nan")
-    smooth = ndimage.gaussian_filter(image.astype(np.float32), 1)
-    level = (np.median(smooth[distance > 1]) + np.median(smooth[outside])) / 2
-    wider = (smooth[band] > level).sum() - (mask[band] > 0).sum()
-    return float(wider / (band.sum() / (2 * EDGE_BAND)))
 
 
 def sample(
@@ -207,7 +116,7 @@ def sample(
         generator, count = torch_generator(seed, dataset, "textures", int(ids[i])), int(n_slices[i])
         noise += correlated_noise(model.space.noise_shape, count, block.rho, generator, block.correlation)
         lender = numpy_generator(seed, dataset, "brightness", int(ids[i]))
-        seen += _cell_hints(masks[i, :count], data, lender, model.outline_shift_px)
+        seen += _cell_hints(masks[i, :count], data, lender)
         slices += [(i, s) for s in range(count)]
     images = np.zeros(masks.shape, np.uint16)
     highest = np.iinfo(data.attrs["frame_dtype"]).max
@@ -238,7 +147,7 @@ def _read_cells(path: str) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarr
         return shard["mask"][:][:, None], np.ones(len(ids), np.int32), shard["valid"][:], ids
 
 
-def _cell_hints(masks: np.ndarray, crops: Crops, generator: np.random.Generator, shift: float) -> Tensor:
+def _cell_hints(masks: np.ndarray, crops: Crops, generator: np.random.Generator) -> Tensor:
     """Hints `(S, 5, y, x)` of a synthetic cell, with brightness and background of a real cell of similar area."""
     widest = np.flatnonzero(crops.widest)
     areas = masks.sum((1, 2))
@@ -248,4 +157,4 @@ def _cell_hints(masks: np.ndarray, crops: Crops, generator: np.random.Generator,
     levels = [
         np.full(len(masks), float(to_unit(values[chosen], window))) for values in (crops.brightness, crops.background)
     ]
-    return hints(masks, *levels, areas / areas.max(), shift=shift)
+    return hints(masks, *levels, areas / areas.max())

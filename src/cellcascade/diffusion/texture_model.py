@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import numpy as np
 import torch
 from diffusers import AutoencoderKL, ControlNetModel, DDIMScheduler, UNet2DConditionModel
 from safetensors.torch import load_file, save_file
@@ -13,6 +14,7 @@ from torch import Tensor, nn
 
 from cellcascade.base_model import check_base, variant_of
 from cellcascade.diffusion.process import noise_schedule
+from cellcascade.diffusion.texture_profile import Profile
 from cellcascade.diffusion.texture_space import LatentSpace, PixelSpace, Space
 from cellcascade.errors import InputError
 from cellcascade.settings import Texture
@@ -36,7 +38,7 @@ class TextureModel(nn.Module):
         settings: The `texture` block: what is trained, and in which precision.
 
     Attributes:
-        outline_shift_px: What `texture.outline_shift` found after training; moves outlines in the hints of new cells.
+        profile: Correction of the light across edges, measured after training; `None` until then.
     """
 
     def __init__(
@@ -49,7 +51,8 @@ class TextureModel(nn.Module):
     ):
         super().__init__()
         self.unet, self.controlnet, self.schedule, self.space = unet, controlnet, schedule, space
-        self.precision, self.outline_shift_px = settings.train.precision, 0.0
+        self.precision = settings.train.precision
+        self.profile: Profile | None = None
         unet.requires_grad_(settings.trainable == "all")
         if settings.trainable == "controlnet+decoder":
             for part in (unet.up_blocks, unet.conv_norm_out, unet.conv_out):
@@ -110,7 +113,9 @@ class TextureModel(nn.Module):
                 "settings": settings,
                 "size": self.space.size,
                 "scales": scales,
-                "outline_shift_px": self.outline_shift_px,
+                "profile": {name: lines.tolist() for name, lines in vars(self.profile).items()}
+                if self.profile
+                else None,
                 **configs,
             },
         )
@@ -253,5 +258,6 @@ def load(folder: str | Path, device: torch.device) -> TextureModel:
     space = _space(settings, record["size"], unet.config.sample_size)
     space.load_state_dict({name: torch.tensor(value) for name, value in record["scales"].items()}, strict=False)
     model = TextureModel(unet, controlnet, DDIMScheduler.from_config(record["schedule"]), space, settings)
-    model.outline_shift_px = record["outline_shift_px"]
+    if record["profile"]:
+        model.profile = Profile(**{name: np.array(lines) for name, lines in record["profile"].items()})
     return model.to(device).eval()

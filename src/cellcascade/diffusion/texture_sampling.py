@@ -8,10 +8,9 @@ from torch import Tensor
 
 from cellcascade.batches import in_batches
 from cellcascade.diffusion.process import SAMPLERS
+from cellcascade.diffusion.texture_hints import without_outline
 from cellcascade.diffusion.texture_model import TextureModel
 from cellcascade.settings import Texture
-
-OUTLINE_PLANES = 2  # of a hint: mask and distance to the outline come first
 
 
 def correlated_noise(
@@ -40,17 +39,12 @@ def correlated_noise(
     return noise
 
 
-def without_outline(hints: Tensor) -> Tensor:
-    """Hints `(n, c, y, x)` that keep brightness, background and relative area but hide where the cell is."""
-    blind = hints.clone()
-    blind[:, :OUTLINE_PLANES] = 0
-    return blind
-
-
 def draw(
     model: TextureModel, hints: Sequence[Tensor], noise: Sequence[Tensor], settings: Texture
 ) -> Iterator[np.ndarray]:
     """Denoise slices, of one cell or many, in batches of one size; a slice does not depend on its batch.
+
+    If the model has a profile, the light across each cell's edge is corrected by it.
 
     Args:
         model: The model.
@@ -70,7 +64,8 @@ def draw(
         start = torch.stack([noise[i] for i in batch]).to(device)
         with torch.no_grad():
             unit = model.space.decode(sampler(predict, start, model.schedule, steps=settings.sampling_steps))
-        return (unit.float().cpu().numpy()[:, 0] + 1) / 2
+        light = (unit.float().cpu().numpy()[:, 0] + 1) / 2
+        return light * np.sqrt(model.profile.gain(seen.cpu())) if model.profile else light
 
     size, setting = settings.sampling_batch, "texture.sampling_batch"
     for _, image in in_batches(paint, range(len(hints)), size, what="textured slices", setting=setting):

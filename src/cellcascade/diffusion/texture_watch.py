@@ -11,6 +11,7 @@ from torch.utils.tensorboard import SummaryWriter
 from cellcascade.crops import Crops, to_counts, to_unit
 from cellcascade.ctc import spread
 from cellcascade.diffusion.texture_model import TextureModel
+from cellcascade.diffusion.texture_profile import Profile, fit_profile
 from cellcascade.diffusion.texture_sampling import correlated_noise, draw
 from cellcascade.metrics.texture import Stack, measure, slice_correlations
 from cellcascade.seeds import torch_generator
@@ -21,6 +22,7 @@ logger = logging.getLogger(__name__)
 CELLS, COLUMNS, STEPS = 16, 8, 25  # real outlines that are textured; pictures in a row; denoising steps
 FOLLOWED = 0.5  # of the way from a chance overlap of outline and bright pixels to that of real cells
 RHOS, PAIRS = (0.0, 0.5, 1.0, 2.0, 4.0), 24
+MEASURED = 128  # real outlines that show the light across edges; of fewer crops, some several times
 
 
 class Watch:
@@ -78,6 +80,25 @@ class Watch:
                 row = np.concatenate(list(to_unit(images[first : first + COLUMNS], self.window)), 1)
                 rows.append(np.pad(row, ((0, 0), (0, COLUMNS * drawn.shape[-1] - row.shape[1]))))
         return np.concatenate(rows)
+
+
+def measure_profile(model: TextureModel, settings: Texture, crops: Crops, hints: Tensor, seed: int) -> Profile:
+    """Texture real outlines and compare the light across their edges with that of the real cells.
+
+    Args:
+        model: The trained model, without a profile.
+        settings: The `texture` block; how many slices are sampled at once.
+        crops: The crops it was trained on.
+        hints: Hints `(m, c, y, x)` of these crops.
+        seed: Seed of the noise.
+    """
+    chosen = np.resize(np.array(spread(list(range(len(crops.image))), MEASURED)), MEASURED)
+    shape = model.space.noise_shape
+    noise = [torch.randn(shape, generator=torch_generator(seed, "profile", place)) for place in range(MEASURED)]
+    unit = np.stack(list(draw(model, list(hints[chosen]), noise, _plain(settings))))
+    window = crops.attrs["window"]
+    drawn = to_counts(unit, window, np.iinfo(crops.attrs["frame_dtype"]).max)
+    return fit_profile(*(to_unit(counts, window) ** 2 for counts in (crops.image[chosen], drawn)), hints[chosen])
 
 
 def likeness_by_rho(model: TextureModel, settings: Texture, crops: Crops, hints: Tensor, seed: int) -> pd.DataFrame:
