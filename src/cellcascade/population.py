@@ -201,11 +201,8 @@ def paint(
 ) -> np.ndarray:
     """Paint placed cells over a background without a seam.
 
-    Within a cell the image is the cell's. In the rim around it, what the crop's local mean has above the crop's own
-    background lies on top of the canvas' background, and fades out over the rim's outer half. Mixing the noise would
-    average it away: each pixel has either the crop's or the background's, the latter the likelier the farther from the
-    cell. It is made smaller where it would reach below the darkest background: cut off there, the rim would be too
-    bright. Slices beyond the cell show a falling share of its signal.
+    Within a cell the image is the cell's. In the rim around it, the crop's light lies on top of the canvas' background,
+    and fades out over the rim's outer half. Slices beyond the cell show a falling share of its signal.
 
     Args:
         canvas: Where the cells are.
@@ -226,18 +223,53 @@ def paint(
         inside, distance = canvas.labels[here] == item.label, canvas.distance[here]
         band = (canvas.owner[here] == item.label) & ~inside & (distance <= rim)
         weight = np.clip(2 * (1 - distance / (rim + 1)), 0, 1)  # the inner half of the rim is the crop's own light
-        crop, around = item.cell.image[cut], item.cell.around[cut]
-        own = ndtr(scores[here]) < weight
-        noise = np.where(own, crop - around, background[here] - smooth[here])
-        down = np.where(own, around - item.cell.darkest, smooth[here] - darkest)  # how far noise reaches, and may reach
-        rim_counts = smooth[here] + weight * (around - item.cell.level)
-        noise *= np.clip((rim_counts - darkest) / np.maximum(down, 1e-6), 0, 1)
-        image[here][band] = np.maximum(rim_counts + noise, darkest)[band]
-        image[here][inside] = crop[inside]
+        around = _rim(
+            item.cell,
+            cut,
+            background[here],
+            smooth[here],
+            darkest=darkest,
+            weight=weight,
+            share=ndtr(scores[here]),
+        )
+        image[here][band] = around[band]
+        image[here][inside] = item.cell.image[cut][inside]
         free[here][band] = 1 - weight[band]  # what the crop does not show of the light around a cell, its glow does
         if z_decay:
             _glow(canvas, item, image, free=free, scores=scores, decay=z_decay)
     return image
+
+
+def _rim(
+    cell: Cell,
+    cut: tuple[slice, ...],
+    background: np.ndarray,
+    smooth: np.ndarray,
+    *,
+    darkest: float,
+    weight: np.ndarray,
+    share: np.ndarray,
+) -> np.ndarray:
+    """Counts around a cell: what its crop's local mean has above the crop's own background, on the canvas' background.
+
+    Mixing the noise of the two would average it away: each pixel has either the crop's or the background's, the latter
+    the likelier the smaller the weight. It is made smaller where it would reach below the darkest background: cut off
+    there, it would make the rim too bright.
+
+    Args:
+        cell: The cell.
+        cut: Its part that lies on the canvas.
+        background: The canvas there, (z, y, x).
+        smooth: Its local mean.
+        darkest: The canvas' darkest counts.
+        weight: Share of the crop's light that is seen, 0 to 1.
+        share: Uniform random numbers.
+    """
+    crop, around = cell.image[cut], cell.around[cut]
+    own, counts = share < weight, smooth + weight * (around - cell.level)
+    noise = np.where(own, crop - around, background - smooth)
+    down = np.where(own, around - cell.darkest, smooth - darkest)  # how far the noise reaches
+    return np.maximum(counts + noise * np.clip((counts - darkest) / np.maximum(down, 1e-6), 0, 1), darkest)
 
 
 def _glow(
