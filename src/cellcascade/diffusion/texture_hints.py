@@ -50,10 +50,14 @@ def distances(hints: Tensor) -> np.ndarray:
     return hints[:, _DISTANCE].numpy() * OUTLINE_REACH * hints.shape[-1]
 
 
+def brightnesses(hints: Tensor) -> np.ndarray:
+    """Mean brightness of the cells `(n,)`, as a share of the window's counts."""
+    return ((hints[:, _BRIGHTNESS, 0, 0].numpy() + 1) / 2) ** 2
+
+
 def contrasts(hints: Tensor) -> np.ndarray:
     """Brightness above the background `(n,)`, as a share of the window's counts."""
-    levels = (hints[:, [_BRIGHTNESS, _BACKGROUND], 0, 0].numpy() + 1) / 2
-    return levels[:, 0] ** 2 - levels[:, 1] ** 2
+    return brightnesses(hints) - ((hints[:, _BACKGROUND, 0, 0].numpy() + 1) / 2) ** 2
 
 
 def relative_areas(hints: Tensor) -> np.ndarray:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from torch import Tensor
 
-from cellcascade.diffusion.texture_hints import contrasts, distances, relative_areas
+from cellcascade.diffusion.texture_hints import brightnesses, contrasts, distances, relative_areas
 
 EDGES = np.arange(-6.0, 7.0)  # bounds of the distances, pixels; what lies beyond the last ones counts to their side
 LARGEST_GAIN = 2.0  # of counts, and its inverse the smallest
@@ -20,8 +20,6 @@ LARGEST_GAIN = 2.0  # of counts, and its inverse the smallest
 @dataclass(frozen=True)
 class Profile:
     """Mean light at distances from the outline, for each distance linear in what `_features` tells of a cell.
-
-    Linear, since a blurred edge shows the background and a share of the contrast that hangs on the distance alone.
 
     Attributes:
         real: Coefficients of real cells `(distance, feature)`; they give shares of the window's counts.
@@ -46,21 +44,27 @@ def fit_profile(real: np.ndarray, drawn: np.ndarray, hints: Tensor) -> Profile:
         drawn: Drawn cells `(n, y, x)`, likewise.
         hints: Their hints `(n, c, y, x)`.
     """
-    place, features = np.digitize(distances(hints), EDGES), _features(hints)
-    return Profile(*(_coefficients(light, place, features) for light in (real, drawn)))
+    place = np.digitize(distances(hints), EDGES)
+    return Profile(*(_coefficients(light, place, hints) for light in (real, drawn)))
 
 
 def _features(hints: Tensor) -> np.ndarray:
-    """One, contrast, and contrast times relative area `(n, 3)`: light of wider slices reaches into narrow ones."""
+    """What the light at a distance is made of `(n, 4)`.
+
+    The background, and a share of the contrast, as at a blurred edge; the contrast times the relative area, since light
+    of wider slices reaches into narrow ones; and the contrast's root, since a model errs on root counts.
+    """
     contrast = contrasts(hints)
-    return np.stack([np.ones_like(contrast), contrast, contrast * relative_areas(hints)], 1)
+    root = np.sqrt(np.maximum(contrast, 0))
+    return np.stack([np.ones_like(contrast), contrast, contrast * relative_areas(hints), root], 1)
 
 
-def _coefficients(light: np.ndarray, place: np.ndarray, features: np.ndarray) -> np.ndarray:
-    """Least squares `(distance, feature)` of the mean light at each distance, all pixels weighing the same."""
+def _coefficients(light: np.ndarray, place: np.ndarray, hints: Tensor) -> np.ndarray:
+    """Least squares `(distance, feature)` of the mean light at each distance; cells weigh as shot noise makes them."""
+    features, shot = _features(hints), np.maximum(brightnesses(hints), 1e-3)
     found = np.zeros((len(EDGES) + 1, features.shape[1]))
     for distance in np.unique(place):
         count = (place == distance).sum((1, 2))
-        mean, root = (light * (place == distance)).sum((1, 2)) / np.maximum(count, 1), np.sqrt(count)
-        found[distance] = np.linalg.lstsq(features * root[:, None], mean * root, rcond=1e-6)[0]
+        mean, weight = (light * (place == distance)).sum((1, 2)) / np.maximum(count, 1), np.sqrt(count / shot)
+        found[distance] = np.linalg.lstsq(features * weight[:, None], mean * weight, rcond=1e-6)[0]
     return found
