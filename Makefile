@@ -59,7 +59,7 @@ proof: env
 	echo "Does it help? results/overview/index.html"
 
 test: env
-	@$(BIN)/python -m pytest -n 2 --dist loadgroup $(PYTEST_ARGS)
+	@$(BIN)/python -m pytest $(PYTEST_ARGS)
 
 lint: env
 	@$(BIN)/ruff check .
