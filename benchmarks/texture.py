@@ -20,7 +20,7 @@ import numpy as np
 import torch
 from diffusers import AutoencoderKL, DDIMScheduler, StableDiffusionControlNetPipeline, UNet2DConditionModel
 
-from cellcascade.diffusion.texture import hints
+from cellcascade.diffusion.texture_hints import hints
 from cellcascade.diffusion.texture_model import TextureModel, build
 from cellcascade.diffusion.texture_sampling import draw
 from cellcascade.settings import Texture
