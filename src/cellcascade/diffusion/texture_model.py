@@ -113,9 +113,7 @@ class TextureModel(nn.Module):
                 "settings": settings,
                 "size": self.space.size,
                 "scales": scales,
-                "profile": {name: lines.tolist() for name, lines in vars(self.profile).items()}
-                if self.profile
-                else None,
+                "profile": self.profile and {side: table.tolist() for side, table in vars(self.profile).items()},
                 **configs,
             },
         )
@@ -259,5 +257,5 @@ def load(folder: str | Path, device: torch.device) -> TextureModel:
     space.load_state_dict({name: torch.tensor(value) for name, value in record["scales"].items()}, strict=False)
     model = TextureModel(unet, controlnet, DDIMScheduler.from_config(record["schedule"]), space, settings)
     if record["profile"]:
-        model.profile = Profile(**{name: np.array(lines) for name, lines in record["profile"].items()})
+        model.profile = Profile(**{side: np.array(table) for side, table in record["profile"].items()})
     return model.to(device).eval()

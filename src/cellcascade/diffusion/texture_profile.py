@@ -31,9 +31,10 @@ class Profile:
 
     def gain(self, hints: Tensor) -> np.ndarray:
         """Factor `(n, y, x)` by which the counts of cells with these hints `(n, c, y, x)` are to be multiplied."""
-        place, features = np.digitize(distances(hints), EDGES), _features(hints)
-        real, drawn = (np.einsum("nyxf,nf->nyx", each[place], features) for each in (self.real, self.drawn))
-        return np.clip(real / np.maximum(drawn, 1e-6), 1 / LARGEST_GAIN, LARGEST_GAIN)
+        features, place = _features(hints), np.digitize(distances(hints), EDGES)
+        real, drawn = (np.einsum("nf,df->nd", features, each) for each in (self.real, self.drawn))
+        gains = np.clip(real / np.maximum(drawn, 1e-6), 1 / LARGEST_GAIN, LARGEST_GAIN)
+        return np.stack([of_cell[where] for of_cell, where in zip(gains, place)])
 
 
 def fit_profile(real: np.ndarray, drawn: np.ndarray, hints: Tensor) -> Profile:
@@ -64,7 +65,8 @@ def _coefficients(light: np.ndarray, place: np.ndarray, hints: Tensor) -> np.nda
     features, shot = _features(hints), np.maximum(brightnesses(hints), 1e-3)
     found = np.zeros((len(EDGES) + 1, features.shape[1]))
     for distance in np.unique(place):
-        count = (place == distance).sum((1, 2))
-        mean, weight = (light * (place == distance)).sum((1, 2)) / np.maximum(count, 1), np.sqrt(count / shot)
+        here = place == distance
+        count = here.sum((1, 2))
+        mean, weight = (light * here).sum((1, 2)) / np.maximum(count, 1), np.sqrt(count / shot)
         found[distance] = np.linalg.lstsq(features * weight[:, None], mean * weight, rcond=1e-6)[0]
     return found

@@ -1,6 +1,7 @@
 """What is looked at while and after a texture model trains: does it follow outlines, and how alike are slices?"""
 
 import logging
+from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
@@ -41,8 +42,7 @@ class Watch:
 
     def __init__(self, model: TextureModel, settings: Texture, crops: Crops, hints: Tensor, seed: int):
         chosen = np.array(spread(list(np.flatnonzero(crops.widest)), CELLS))
-        self.model, self.settings, self.window = model, _plain(settings), crops.attrs["window"]
-        self.highest = np.iinfo(crops.attrs["frame_dtype"]).max
+        self.model, self.settings, self.crops = model, settings, crops
         self.hints, self.masks, self.real = hints[chosen], crops.mask[chosen], crops.image[chosen]
         self.noise = [
             torch.randn(model.space.noise_shape, generator=torch_generator(seed, "watch", int(i))) for i in chosen
@@ -54,9 +54,7 @@ class Watch:
         Returns:
             `mask_iou`: median IoU of the outlines with an Otsu threshold of their samples.
         """
-        drawn = to_counts(
-            np.stack(list(draw(self.model, self.hints, self.noise, self.settings))), self.window, self.highest
-        )
+        drawn = _textured(self.model, self.settings, self.crops, self.hints, self.noise)
         board.add_image("real above samples", self._sheet(drawn), step, dataformats="HW")
         own, real = (_iou(images, self.masks) for images in (drawn, self.real))
         chance = _iou(drawn, np.roll(self.masks, 1, axis=0))
@@ -77,7 +75,7 @@ class Watch:
         rows = []
         for first in range(0, len(drawn), COLUMNS):
             for images in (self.real, drawn):
-                row = np.concatenate(list(to_unit(images[first : first + COLUMNS], self.window)), 1)
+                row = np.concatenate(list(to_unit(images[first : first + COLUMNS], self.crops.attrs["window"])), 1)
                 rows.append(np.pad(row, ((0, 0), (0, COLUMNS * drawn.shape[-1] - row.shape[1]))))
         return np.concatenate(rows)
 
@@ -95,10 +93,9 @@ def measure_profile(model: TextureModel, settings: Texture, crops: Crops, hints:
     chosen = np.resize(np.array(spread(list(range(len(crops.image))), MEASURED)), MEASURED)
     shape = model.space.noise_shape
     noise = [torch.randn(shape, generator=torch_generator(seed, "profile", place)) for place in range(MEASURED)]
-    unit = np.stack(list(draw(model, list(hints[chosen]), noise, _plain(settings))))
-    window = crops.attrs["window"]
-    drawn = to_counts(unit, window, np.iinfo(crops.attrs["frame_dtype"]).max)
-    return fit_profile(*(to_unit(counts, window) ** 2 for counts in (crops.image[chosen], drawn)), hints[chosen])
+    drawn = _textured(model, settings, crops, list(hints[chosen]), noise)
+    real, drawn = (to_unit(counts, crops.attrs["window"]) ** 2 for counts in (crops.image[chosen], drawn))
+    return fit_profile(real, drawn, hints[chosen])
 
 
 def likeness_by_rho(model: TextureModel, settings: Texture, crops: Crops, hints: Tensor, seed: int) -> pd.DataFrame:
@@ -124,8 +121,7 @@ def likeness_by_rho(model: TextureModel, settings: Texture, crops: Crops, hints:
         seeds = [torch_generator(seed, "likeness", *map(int, pair)) for pair in pairs]
         noise = [one for each in seeds for one in correlated_noise(model.space.noise_shape, 2, rho, each)]
         seen = [hints[i] for pair in pairs for i in pair]
-        unit = np.stack(list(draw(model, seen, noise, _plain(settings))))
-        counts = to_counts(unit, crops.attrs["window"], np.iinfo(crops.attrs["frame_dtype"]).max)
+        counts = _textured(model, settings, crops, seen, noise)
         made = counts.reshape(len(pairs), 2, *counts.shape[1:])
         rows.append(
             {
@@ -139,9 +135,13 @@ def likeness_by_rho(model: TextureModel, settings: Texture, crops: Crops, hints:
     return pd.DataFrame(rows, columns=["rho", "synthetic", "real", "pairs"])
 
 
-def _plain(settings: Texture) -> Texture:
-    """Settings for a look: plain DDIM in few steps."""
-    return settings.model_copy(update={"sampler": "ddim", "sampling_steps": STEPS, "guidance": 1.0})
+def _textured(
+    model: TextureModel, settings: Texture, crops: Crops, hints: Sequence[Tensor], noise: Sequence[Tensor]
+) -> np.ndarray:
+    """Counts `(n, y, x)` of slices textured for a look: by plain DDIM in few steps."""
+    plain = settings.model_copy(update={"sampler": "ddim", "sampling_steps": STEPS, "guidance": 1.0})
+    unit = np.stack(list(draw(model, hints, noise, plain)))
+    return to_counts(unit, crops.attrs["window"], np.iinfo(crops.attrs["frame_dtype"]).max)
 
 
 def _iou(images: np.ndarray, masks: np.ndarray) -> float:
