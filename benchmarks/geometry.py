@@ -23,21 +23,22 @@ from scipy import ndimage
 from scipy.stats import wasserstein_distance
 from skimage.measure import marching_cubes, mesh_surface_area
 
-from cellcascade.cameras import CAMERA_SETS, Cameras
+from cellcascade.config.settings import Multiview, Reconstruction, Shapes
+from cellcascade.core.seeds import numpy_generator, torch_generator
+from cellcascade.data.shards import open_shard, write_shard
 from cellcascade.diffusion.multiview import sample
-from cellcascade.reconstruction import METHODS, reconstruct
+from cellcascade.geometry.cameras import CAMERA_SETS, Cameras
+from cellcascade.geometry.raycast import occupancy, surfaces, volume_surfaces
+from cellcascade.geometry.shapes import radius_grids, random_coefficients
+from cellcascade.geometry.slicing import cut, slice_heights
+from cellcascade.geometry.view_encoding import THINNEST, distance_images, front_and_back
+from cellcascade.reconstruction import METHODS
 from cellcascade.reconstruction.base import Problem, reprojection_iou
 from cellcascade.reconstruction.fields import PerceptronField
 from cellcascade.reconstruction.neus import Fit
 from cellcascade.reconstruction.rays import Rays
-from cellcascade.render import occupancy, surfaces, volume_surfaces
+from cellcascade.reconstruction.stage import reconstruct
 from cellcascade.report.figures import render_surface, tile
-from cellcascade.seeds import numpy_generator, torch_generator
-from cellcascade.settings import Multiview, Reconstruction, Shapes
-from cellcascade.shards import open_shard, write_shard
-from cellcascade.slicing import cut, slice_heights
-from cellcascade.spharm import radius_grids, random_coefficients
-from cellcascade.view_images import THINNEST, distance_images, front_and_back
 
 EDGE = 64  # voxels and pixels
 VIEWS = 16

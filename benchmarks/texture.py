@@ -20,11 +20,11 @@ import numpy as np
 import torch
 from diffusers import AutoencoderKL, DDIMScheduler, StableDiffusionControlNetPipeline, UNet2DConditionModel
 
-from cellcascade.diffusion.texture_hints import hints
-from cellcascade.diffusion.texture_model import TextureModel, build
-from cellcascade.diffusion.texture_sampling import draw
-from cellcascade.settings import Texture
-from cellcascade.training import autocast
+from cellcascade.config.settings import Texture
+from cellcascade.diffusion.texture.hints import hints
+from cellcascade.diffusion.texture.model import TextureModel, build
+from cellcascade.diffusion.texture.sampling import draw
+from cellcascade.learning.training import autocast
 
 TINY = {
     "size": 32,

@@ -1,7 +1,7 @@
 """Learn the background of a data set's real frames."""
 
-from cellcascade.background import fit_background
-from cellcascade.jobs import run_job
+from cellcascade.core.jobs import run_job
+from cellcascade.population.background import fit_background
 
 
 def main(inputs, outputs, *, folder, sequence, annotations, voxel_size_um, annotated, settings):

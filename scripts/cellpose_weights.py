@@ -3,9 +3,9 @@
 import os
 from pathlib import Path
 
-from cellcascade.errors import InputError
-from cellcascade.jobs import run_job
-from cellcascade.segmentation.versions import GENERALISTS_4, check_installed, version_of
+from cellcascade.config.cellpose_versions import GENERALISTS_4, check_installed, version_of
+from cellcascade.core.errors import InputError
+from cellcascade.core.jobs import run_job
 
 
 def main(inputs, outputs, *, name):

@@ -1,7 +1,7 @@
 """Cut single cells from the annotated frames of a data set's training sequence."""
 
-from cellcascade.crops import make_crops
-from cellcascade.jobs import run_job
+from cellcascade.core.jobs import run_job
+from cellcascade.data.crops import make_crops
 
 
 def main(inputs, outputs, *, folder, sequence, annotations, dataset, voxel_size_um, annotated, settings):

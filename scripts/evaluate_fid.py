@@ -1,6 +1,6 @@
 """Compare synthetic cells with real ones by FID and KID, in the features that are at hand."""
 
-from cellcascade.jobs import run_job
+from cellcascade.core.jobs import run_job
 from cellcascade.metrics.fid import evaluate
 from cellcascade.metrics.inception import inception_vectors
 
@@ -10,7 +10,7 @@ def main(inputs, outputs, *, dataset, seed, device):
     if inputs.get("inception"):
         features["Inception (2048-d)"] = inception_vectors(inputs.inception, device=device)
     if inputs.get("cellpose"):
-        from cellcascade.segmentation.cellpose3 import style_vectors
+        from cellcascade.evaluation.cellpose.v3 import style_vectors
 
         name = "Cellpose style (256-d), trained on the real images"
         features[name] = style_vectors(inputs.cellpose, device=device)

@@ -1,6 +1,6 @@
 """Look for synthetic cells that copy a training cell."""
 
-from cellcascade.jobs import run_job
+from cellcascade.core.jobs import run_job
 from cellcascade.metrics.memorisation import compare
 
 

@@ -1,7 +1,7 @@
 """Compare synthetic images with the annotated frames of a data set's training sequence."""
 
-from cellcascade.jobs import run_job
-from cellcascade.metrics.population import compare
+from cellcascade.core.jobs import run_job
+from cellcascade.metrics.images import compare
 
 
 def main(inputs, outputs, *, folder, sequence, annotations, annotated):

@@ -1,7 +1,7 @@
 """Join the SEG scores of a data set's networks, and compare the regimes."""
 
-from cellcascade.jobs import run_job
-from cellcascade.segmentation.scoring import collect
+from cellcascade.core.jobs import run_job
+from cellcascade.evaluation.scoring import collect
 
 
 def main(inputs, outputs, *, dataset):

@@ -1,6 +1,6 @@
 """Compare the shapes of synthetic masks with those of real ones."""
 
-from cellcascade.jobs import run_job
+from cellcascade.core.jobs import run_job
 from cellcascade.metrics.shape import compare
 
 

@@ -1,6 +1,6 @@
 """Compare the textures of synthetic cells with those of real ones."""
 
-from cellcascade.jobs import run_job
+from cellcascade.core.jobs import run_job
 from cellcascade.metrics.texture import compare
 
 

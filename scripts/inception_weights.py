@@ -1,6 +1,6 @@
 """Fetch the published Inception weights of the FID."""
 
-from cellcascade.jobs import run_job
+from cellcascade.core.jobs import run_job
 from cellcascade.metrics.inception import download_weights
 
 

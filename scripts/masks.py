@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
+from cellcascade.core.jobs import run_job
 from cellcascade.diffusion.mask_ddpm import sample
-from cellcascade.jobs import run_job
 
 
 def main(inputs, outputs, *, cells, dataset, settings, seed, device, max_invalid_fraction):

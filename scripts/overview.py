@@ -1,6 +1,6 @@
 """Write the page across data sets."""
 
-from cellcascade.jobs import run_job
+from cellcascade.core.jobs import run_job
 from cellcascade.report.overview import write_overview
 
 

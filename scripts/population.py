@@ -1,7 +1,7 @@
 """Compose a shard of images from single cells and background."""
 
-from cellcascade.jobs import run_job
-from cellcascade.population import make_images
+from cellcascade.core.jobs import run_job
+from cellcascade.population.compose import make_images
 
 
 def main(inputs, outputs, *, images, dataset, settings, export, seed):

@@ -1,7 +1,7 @@
 """Segment the test frames with one Cellpose, and score the result."""
 
-from cellcascade.jobs import run_job
-from cellcascade.segmentation.scoring import predict
+from cellcascade.core.jobs import run_job
+from cellcascade.evaluation.scoring import predict
 
 
 def main(inputs, outputs, *, folder, sequence, voxel_size_um, most, settings, names, device):

@@ -1,7 +1,7 @@
 """Write the report of a data set."""
 
-from cellcascade.jobs import run_job
-from cellcascade.report import write_report
+from cellcascade.core.jobs import run_job
+from cellcascade.report.dataset import write_report
 
 
 def main(inputs, outputs, *, dataset, config, evaluation, truth, benchmarks):

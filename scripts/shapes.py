@@ -1,7 +1,7 @@
 """Make a shard of random spherical-harmonic cells with their surface images."""
 
-from cellcascade.jobs import run_job
-from cellcascade.spharm import make_shapes
+from cellcascade.core.jobs import run_job
+from cellcascade.geometry.shapes import make_shapes
 
 
 def main(inputs, outputs, *, shapes, views, cameras, surface, settings, seed):

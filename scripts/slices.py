@@ -1,7 +1,7 @@
 """Cut the volumes of a shard of cells into slices at the data set's z spacing."""
 
-from cellcascade.jobs import run_job
-from cellcascade.slicing import make_slices
+from cellcascade.core.jobs import run_job
+from cellcascade.geometry.slicing import make_slices
 
 
 def main(inputs, outputs, *, voxel_size_um, settings):

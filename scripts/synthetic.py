@@ -1,7 +1,7 @@
 """Gather the images of all shards into the synthetic data set, with its tables and its record."""
 
-from cellcascade.export import collect
-from cellcascade.jobs import run_job
+from cellcascade.core.jobs import run_job
+from cellcascade.population.collect import collect
 
 
 def main(inputs, outputs, *, record):

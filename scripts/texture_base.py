@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from cellcascade.base_model import fetch_base
-from cellcascade.jobs import run_job
+from cellcascade.core.jobs import run_job
+from cellcascade.diffusion.texture.pretrained import fetch_base
 
 
 def main(inputs, outputs, *, hub_id):

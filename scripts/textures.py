@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from cellcascade.diffusion.texture import sample
-from cellcascade.jobs import run_job
+from cellcascade.core.jobs import run_job
+from cellcascade.diffusion.texture.stage import sample
 
 
 def main(inputs, outputs, *, dataset, settings, seed, device):

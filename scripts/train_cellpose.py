@@ -1,7 +1,7 @@
 """Train Cellpose on real images, synthetic ones, or both."""
 
-from cellcascade.jobs import run_job
-from cellcascade.segmentation.cellpose import train
+from cellcascade.core.jobs import run_job
+from cellcascade.evaluation.cellpose.train import train
 
 
 def main(inputs, outputs, *, regime, real, settings, checkpoints, seed, device):

@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
+from cellcascade.core.jobs import run_job
 from cellcascade.diffusion.mask_ddpm import train
-from cellcascade.jobs import run_job
 
 
 def main(inputs, outputs, *, settings, checkpoints, seed, device):

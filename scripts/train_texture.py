@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from cellcascade.diffusion.texture import train
-from cellcascade.jobs import run_job
+from cellcascade.core.jobs import run_job
+from cellcascade.diffusion.texture.stage import train
 
 
 def main(inputs, outputs, *, settings, checkpoints, seed, device):

@@ -1,7 +1,7 @@
 """Predict consistent views of a shard of cells from their masks."""
 
+from cellcascade.core.jobs import run_job
 from cellcascade.diffusion.multiview import sample
-from cellcascade.jobs import run_job
 
 
 def main(inputs, outputs, *, weights, dataset, settings, seed, device, max_invalid_fraction):

@@ -1,7 +1,7 @@
 """Reconstruct the volumes of a shard of cells from their views."""
 
-from cellcascade.jobs import run_job
-from cellcascade.reconstruction import reconstruct
+from cellcascade.core.jobs import run_job
+from cellcascade.reconstruction.stage import reconstruct
 
 
 def main(inputs, outputs, *, dataset, settings, shapes, seed, device, max_invalid_fraction):

@@ -7,9 +7,9 @@ import numpy as np
 import tifffile
 import torch
 
-from cellcascade.ctc import ALL
-from cellcascade.ngff import write_image
-from cellcascade.segmentation import cellpose
+from cellcascade.data.ctc import ALL
+from cellcascade.data.ngff import write_image
+from cellcascade.evaluation.cellpose import train as cellpose
 
 SETTINGS = {
     "network_diameter": 17,

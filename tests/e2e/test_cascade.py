@@ -15,8 +15,8 @@ import pandas as pd
 import pytest
 from ome_zarr_models import open_ome_zarr
 
-from cellcascade.ngff import read_image
-from cellcascade.shards import open_shard
+from cellcascade.data.ngff import read_image
+from cellcascade.data.shards import open_shard
 from tests.e2e.conftest import CONFIGS
 from tests.workflow.dry_run import job_counts
 

@@ -4,11 +4,12 @@ import numpy as np
 import pytest
 import torch
 
-from cellcascade.diffusion import multiview, texture
-from cellcascade.reconstruction import reconstruct
-from cellcascade.settings import FineTuning, Multiview, Reconstruction, Shapes, Texture, Training
-from cellcascade.shards import open_shard, write_shard
-from cellcascade.spharm import make_shapes
+from cellcascade.config.settings import FineTuning, Multiview, Reconstruction, Shapes, Texture, Training
+from cellcascade.data.shards import open_shard, write_shard
+from cellcascade.diffusion import multiview
+from cellcascade.diffusion.texture import stage as texture
+from cellcascade.geometry.shapes import make_shapes
+from cellcascade.reconstruction.stage import reconstruct
 from tests.sd_base import make_base
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device on this machine")

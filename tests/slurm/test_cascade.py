@@ -4,7 +4,7 @@ import re
 
 import pandas as pd
 
-from cellcascade.ngff import read_image
+from cellcascade.data.ngff import read_image
 from tests.workflow.test_dag import ON_GPU
 
 

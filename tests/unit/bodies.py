@@ -5,12 +5,12 @@ import math
 import numpy as np
 import torch
 
+from cellcascade.config.settings import Shapes
+from cellcascade.core.seeds import numpy_generator
+from cellcascade.geometry.raycast import occupancy
+from cellcascade.geometry.shapes import radius_grids, random_coefficients, view_images
+from cellcascade.geometry.view_encoding import front_and_back
 from cellcascade.reconstruction.base import Problem
-from cellcascade.render import occupancy
-from cellcascade.seeds import numpy_generator
-from cellcascade.settings import Shapes
-from cellcascade.spharm import radius_grids, random_coefficients, view_images
-from cellcascade.view_images import front_and_back
 
 EDGE = 32
 

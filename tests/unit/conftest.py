@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from cellcascade.shards import write_shard
+from cellcascade.data.shards import write_shard
 
 
 @pytest.fixture(scope="session")

@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 import yaml
 
-from cellcascade.config import Config, read_config
-from cellcascade.reference import config_schema, describe, leaves, reference
-from cellcascade.segmentation.versions import ENVIRONMENTS, RELEASES
-from cellcascade.stages import STAGE_VERSIONS
+from cellcascade.config.cellpose_versions import ENVIRONMENTS, RELEASES
+from cellcascade.config.datasets import Config, read_config
+from cellcascade.config.document import config_schema, describe, leaves, reference
+from cellcascade.core.stages import STAGE_VERSIONS
 from tests.workflow.dry_run import REPOSITORY
 
 KEYS = [leaf for leaf in leaves(Config) if leaf[0] != "datasets"]

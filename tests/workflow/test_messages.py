@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import tifffile
 
-from cellcascade.stages import STAGE_VERSIONS
+from cellcascade.core.stages import STAGE_VERSIONS
 from tests.sd_base import make_base
 from tests.workflow.dry_run import REPOSITORY, job_counts, jobs
 

@@ -6,15 +6,15 @@ import re
 import sys
 from pathlib import Path
 
-from cellcascade.base_model import CHECKSUMS, check_base
-from cellcascade.config import load_config
-from cellcascade.ctc import ALL, check_sequence
-from cellcascade.errors import InputError
-from cellcascade.multiview_weights import check_weights
-from cellcascade.segmentation.scoring import reference_annotations
-from cellcascade.seeds import seed_for
-from cellcascade.shards import shard_name, shard_ranges
-from cellcascade.stages import STAGE_VERSIONS
+from cellcascade.diffusion.texture.pretrained import CHECKSUMS, check_base
+from cellcascade.config.datasets import load_config
+from cellcascade.data.ctc import ALL, check_sequence
+from cellcascade.core.errors import InputError
+from cellcascade.diffusion.multiview_weights import check_weights
+from cellcascade.evaluation.scoring import reference_annotations
+from cellcascade.core.seeds import seed_for
+from cellcascade.data.shards import shard_name, shard_ranges
+from cellcascade.core.stages import STAGE_VERSIONS
 
 try:
     CONFIG = load_config(config, ", ".join(dict.fromkeys(map(str, workflow.configfiles))))

@@ -2,7 +2,7 @@
 
 import os
 
-from cellcascade.segmentation.versions import ENVIRONMENTS, version_of
+from cellcascade.config.cellpose_versions import ENVIRONMENTS, version_of
 
 
 def tables_of(name):

@@ -1,1 +1,1 @@
-"""The diffusion models of the cascade and the process they share."""
+"""The diffusion models of the cascade (paper, section 2)."""

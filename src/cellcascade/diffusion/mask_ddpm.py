@@ -12,16 +12,16 @@ from scipy import ndimage
 from torch import Tensor
 from torch.nn import functional
 
-from cellcascade import training
-from cellcascade.batches import in_batches
-from cellcascade.crops import read_crops
+from cellcascade.config.settings import MaskDDPM
+from cellcascade.core.errors import InputError
+from cellcascade.core.seeds import seed_for, torch_generator
+from cellcascade.core.stages import STAGE_VERSIONS
+from cellcascade.data.crops import read_crops
+from cellcascade.data.shards import atomic_path, check_invalid, digest, write_shard
 from cellcascade.diffusion.process import augment, ddim, diffusion_loss, draw_noise, noise_schedule
-from cellcascade.errors import InputError
-from cellcascade.mask_distance import signed_distance
-from cellcascade.seeds import seed_for, torch_generator
-from cellcascade.settings import MaskDDPM
-from cellcascade.shards import atomic_path, check_invalid, digest, write_shard
-from cellcascade.stages import STAGE_VERSIONS
+from cellcascade.geometry.masks import signed_distance
+from cellcascade.learning import training
+from cellcascade.learning.batches import in_batches
 
 logger = logging.getLogger(__name__)
 

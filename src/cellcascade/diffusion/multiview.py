@@ -18,17 +18,17 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.nn import functional
 
-from cellcascade import training
-from cellcascade.batches import in_batches
-from cellcascade.cameras import CAMERA_SETS, Cameras
+from cellcascade.config.settings import Multiview
+from cellcascade.core.seeds import seed_for, torch_generator
+from cellcascade.data.shards import atomic_path, check_invalid, digest, open_shard, write_shard
 from cellcascade.diffusion.mask_ddpm import flaw
+from cellcascade.diffusion.multiview_weights import VERSION, check_weights, refusal
 from cellcascade.diffusion.process import ddim, diffusion_loss, draw_noise, noise_schedule
-from cellcascade.multiview_weights import VERSION, check_weights, refusal
-from cellcascade.render import voxel_points
-from cellcascade.seeds import seed_for, torch_generator
-from cellcascade.settings import Multiview
-from cellcascade.shards import atomic_path, check_invalid, digest, open_shard, write_shard
-from cellcascade.view_images import CHANNELS, distance_images
+from cellcascade.geometry.cameras import CAMERA_SETS, Cameras
+from cellcascade.geometry.raycast import voxel_points
+from cellcascade.geometry.view_encoding import CHANNELS, distance_images
+from cellcascade.learning import training
+from cellcascade.learning.batches import in_batches
 
 logger = logging.getLogger(__name__)
 
@@ -275,7 +275,7 @@ def sample(
         masks: A `masks/1` shard.
         settings: The `multiview` block; the sampling keys are used.
         store: The `views/2` shard to write: `views (n, V, c, y, x)` without the input view, as in
-            `cellcascade.view_images`, 0 for invalid cells; and their cameras.
+            `cellcascade.geometry.view_encoding`, 0 for invalid cells; and their cameras.
         seed: Seed of the run.
         device: auto, cpu or cuda.
         dataset: Name of the data set, part of each cell's seed.

@@ -1,1 +1,1 @@
-"""Measures of how well the synthetic data agree with the real ones."""
+"""How alike real and synthetic cells and images are."""

@@ -12,11 +12,11 @@ import numpy as np
 import pandas as pd
 from scipy.linalg import svdvals
 
-from cellcascade.crops import Crops, read_crops, to_unit
-from cellcascade.errors import InputError
-from cellcascade.seeds import numpy_generator
-from cellcascade.shards import open_shard
-from cellcascade.training import write_table
+from cellcascade.core.errors import InputError
+from cellcascade.core.seeds import numpy_generator
+from cellcascade.data.crops import Crops, read_crops, to_unit
+from cellcascade.data.shards import open_shard
+from cellcascade.learning.training import write_table
 
 SPLITS = 5  # random halves of the real images that a figure is the mean of
 FEWEST = 4  # images on a side: half of them must still have a covariance

@@ -18,10 +18,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from cellcascade.errors import InputError
-from cellcascade.logs import progress
-from cellcascade.shards import digest
-from cellcascade.training import pick_device
+from cellcascade.core.errors import InputError
+from cellcascade.core.logs import progress
+from cellcascade.data.shards import digest
+from cellcascade.learning.training import pick_device
 
 logger = logging.getLogger(__name__)
 

@@ -12,10 +12,10 @@ import numpy as np
 import pandas as pd
 from scipy import ndimage
 
-from cellcascade.crops import read_crops
-from cellcascade.errors import InputError
+from cellcascade.core.errors import InputError
+from cellcascade.data.crops import read_crops
+from cellcascade.data.shards import atomic_path, open_shard
 from cellcascade.metrics.texture import synthetic_stacks
-from cellcascade.shards import atomic_path, open_shard
 
 LARGEST = 32  # pixels of a side at which cells are compared
 PERCENTILE = 5  # percentile of the distances of real test cells below which a cell is suspiciously near

@@ -17,9 +17,9 @@ import pandas as pd
 import tifffile
 from scipy.special import stdtrit
 
-from cellcascade.ctc import LABELS
-from cellcascade.errors import InputError
-from cellcascade.tiff import READ_ERRORS
+from cellcascade.core.errors import InputError
+from cellcascade.data.ctc import LABELS
+from cellcascade.data.tiff import READ_ERRORS
 
 THRESHOLDS = (0.5, 0.6, 0.7, 0.8, 0.9)
 RESULT = re.compile(r"mask(\d{3,4})\.tif")

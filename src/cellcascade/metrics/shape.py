@@ -10,8 +10,8 @@ import zarr
 from scipy.stats import wasserstein_distance
 from skimage.measure import regionprops
 
-from cellcascade.errors import InputError
-from cellcascade.shards import atomic_path, open_shard
+from cellcascade.core.errors import InputError
+from cellcascade.data.shards import atomic_path, open_shard
 
 PROPERTIES = ("area", "eccentricity", "solidity", "major_axis_length")
 

@@ -12,11 +12,11 @@ import zarr
 from scipy import ndimage
 from skimage.filters import threshold_otsu
 
-from cellcascade.crops import Crops, read_crops
-from cellcascade.errors import InputError
-from cellcascade.mask_distance import signed_distance
+from cellcascade.core.errors import InputError
+from cellcascade.data.crops import Crops, read_crops
+from cellcascade.data.shards import atomic_path, open_shard
+from cellcascade.geometry.masks import signed_distance
 from cellcascade.metrics.shape import agreement
-from cellcascade.shards import atomic_path, open_shard
 
 BAND = 2  # pixels on each side of the outline in which edges are measured
 RING = 3  # pixels outside the outline in which the surroundings are measured

@@ -8,9 +8,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from cellcascade.cameras import Cameras
-from cellcascade.render import volume_surfaces
-from cellcascade.settings import Reconstruction, Shapes
+from cellcascade.config.settings import Reconstruction, Shapes
+from cellcascade.geometry.cameras import Cameras
+from cellcascade.geometry.raycast import volume_surfaces
 
 
 @dataclass(frozen=True)

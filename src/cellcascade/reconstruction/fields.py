@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from cellcascade.render import voxel_points
+from cellcascade.geometry.raycast import voxel_points
 
 SURFACE_WIDTH = 0.05  # half widths of the crop, over which the volume changes from inside to outside
 

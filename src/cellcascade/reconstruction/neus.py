@@ -13,12 +13,12 @@ from skimage.morphology import convex_hull_image
 from torch import Tensor, nn
 from torch.nn import functional
 
+from cellcascade.config.settings import Reconstruction
+from cellcascade.core.seeds import torch_generator
 from cellcascade.reconstruction.base import Problem
 from cellcascade.reconstruction.fields import Field, GridField, PerceptronField, resized
 from cellcascade.reconstruction.rays import FINE_SHARE, Rays, coarse_depths, fine_depths
 from cellcascade.reconstruction.visual_hull import visual_hull
-from cellcascade.seeds import torch_generator
-from cellcascade.settings import Reconstruction
 
 logger = logging.getLogger(__name__)
 

@@ -2,9 +2,9 @@
 
 from torch import Tensor
 
+from cellcascade.config.settings import Reconstruction
+from cellcascade.geometry.raycast import voxel_points
 from cellcascade.reconstruction.base import Problem, view_distance
-from cellcascade.render import voxel_points
-from cellcascade.settings import Reconstruction
 
 
 def visual_hull(problem: Problem, settings: Reconstruction) -> Tensor:

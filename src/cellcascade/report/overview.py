@@ -7,12 +7,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from cellcascade.data.shards import atomic_path
 from cellcascade.metrics.seg import paired_gain
-from cellcascade.report import charts, figures
-from cellcascade.report import evaluation as findings
+from cellcascade.report import charts, figures, findings
 from cellcascade.report.pages import write_page
 from cellcascade.report.sections import Picture
-from cellcascade.shards import atomic_path
 
 Tables = Mapping[str, Mapping[str, pd.DataFrame]]
 GAP = 3.0  # real standard deviations at which a distance has its full tint

@@ -8,7 +8,7 @@ from pathlib import Path
 import jinja2
 
 from cellcascade import __version__
-from cellcascade.shards import atomic_path
+from cellcascade.data.shards import atomic_path
 
 PACKAGES = (
     "torch",
@@ -38,7 +38,7 @@ def versions() -> list[tuple[str, str]]:
 def write_page(template: str, content: Mapping, html: str | Path) -> None:
     """Fill one of the templates beside this module and write the page."""
     environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("cellcascade.report", "."),
+        loader=jinja2.PackageLoader("cellcascade.report", "templates"),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,

@@ -9,14 +9,14 @@ from PIL import Image
 from scipy.ndimage import binary_dilation, uniform_filter
 from skimage.segmentation import find_boundaries
 
-from cellcascade.ctc import AnnotatedFrame, read_annotated
-from cellcascade.errors import InputError
+from cellcascade.core.errors import InputError
+from cellcascade.data.ctc import AnnotatedFrame, read_annotated
+from cellcascade.evaluation.scoring import reference_annotations
 from cellcascade.metrics.seg import overlaps
 from cellcascade.report import figures
-from cellcascade.report.evaluation import REGIMES
+from cellcascade.report.findings import REGIMES
 from cellcascade.report.sections import Display, Picture
 from cellcascade.report.sources import Store
-from cellcascade.segmentation.scoring import reference_annotations
 
 TRUTH, FOUND, MISSED, EXTRA = (255, 255, 255), (64, 196, 255), (255, 82, 140), (255, 196, 61)
 WIDTH, DETAIL, CELLS_ACROSS = 1100, 480, 5  # pixels of a row of frames and of a detail; cell widths in a detail

@@ -12,9 +12,9 @@ import pandas as pd
 import tifffile
 import zarr
 
-from cellcascade.errors import InputError
-from cellcascade.ngff import read_image
-from cellcascade.shards import open_shard
+from cellcascade.core.errors import InputError
+from cellcascade.data.ngff import read_image
+from cellcascade.data.shards import open_shard
 
 UNREADABLE = (KeyError, ValueError, OSError, EOFError, RuntimeError, zipfile.BadZipFile)
 STAGES = (
@@ -52,7 +52,7 @@ class Store:
 
     @classmethod
     def open(cls, path: str | Path, schema: str) -> "Store":
-        """Open a shard; see `cellcascade.shards.open_shard` for the errors."""
+        """Open a shard; see `cellcascade.data.shards.open_shard` for the errors."""
         return cls(Path(path), schema, open_shard(path, schema))
 
     def read(self, name: str, row: int | None = None) -> np.ndarray:

@@ -1,0 +1,93 @@
+"""Command line: what the configuration may hold, whether it and its data are sound, and SEG of a segmentation.
+
+python -m cellcascade schema              JSON schema of config.yaml, for editors
+python -m cellcascade reference           docs/configuration.md
+python -m cellcascade check config.yaml   later files are laid over earlier ones
+python -m cellcascade seg 01_GT 01_RES    SEG of a segmentation, as the Cell Tracking Challenge defines it
+"""
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from cellcascade.config.datasets import Config, read_config
+from cellcascade.config.document import config_schema, reference
+from cellcascade.core.errors import InputError
+from cellcascade.data.ctc import check_sequence
+from cellcascade.diffusion.multiview_weights import check_weights
+from cellcascade.diffusion.texture.pretrained import check_base
+from cellcascade.evaluation.scoring import reference_annotations
+from cellcascade.metrics.seg import annotation_pairs, score
+
+
+def check(config: Config) -> list[str]:
+    """Look at the sequences of all data sets that a configuration runs, and at folders of pretrained models.
+
+    Args:
+        config: The checked configuration.
+
+    Returns:
+        Messages, one a data set with problems.
+    """
+    problems = []
+    for name in config.selected:
+        data = config.datasets[name]
+        folder = Path(config.data_root) / data.folder
+        try:
+            frames = check_sequence(folder, data.train_sequence, data.annotations, data.ndim, **data.annotated)
+            tests = reference_annotations(folder, data.test_sequence, data.ndim) if data.test_sequence else {}
+            if data.has_views and config.multiview.folder:
+                check_weights(config.multiview.folder)
+            if Path(data.texture.base).is_dir():
+                check_base(data.texture.base, latent=data.texture.space == "latent")
+            counts = "".join(f", {len(items)} to test on ({kind})" for kind, items in tests.items())
+            print(f"{name}: {len(frames)} annotations in {folder}{counts}")
+        except InputError as error:
+            problems.append(f"{name}: {error}")
+    return problems
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line and give its exit status."""
+    given = _parser().parse_args(arguments)
+    try:
+        return _run(given)
+    except InputError as error:
+        print(error, file=sys.stderr)
+        return 1
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m cellcascade", description=__doc__.splitlines()[0])
+    commands = parser.add_subparsers(dest="command", required=True)
+    commands.add_parser("schema", help="print the JSON schema of config.yaml")
+    commands.add_parser("reference", help="print docs/configuration.md")
+    checking = commands.add_parser("check", help="check configuration files and the data they name")
+    checking.add_argument("config", nargs="+", help="YAML files; later ones are laid over earlier ones")
+    scoring = commands.add_parser(
+        "seg",
+        help="print SEG of a segmentation",
+        description="Print SEG of a segmentation, as the Cell Tracking Challenge defines it: for every reference "
+        "object of every annotation file the IoU with the object that covers more than half of it, 0 if there is "
+        "none; the mean over all reference objects. For 2D, 3D and sparse 3D gold truth, where the result is cut at "
+        "the annotated slice.",
+    )
+    scoring.add_argument("reference", help="folder with SEG/man_segTTT.tif or SEG/man_seg_TTT_ZZZ.tif: 01_GT or 01_ST")
+    scoring.add_argument("result", help="folder with maskTTT.tif: 01_RES")
+    return parser
+
+
+def _run(given: argparse.Namespace) -> int:
+    if given.command == "schema":
+        print(json.dumps(config_schema(), indent=2))
+    elif given.command == "reference":
+        print(reference(), end="")
+    elif given.command == "seg":
+        print(f"SEG measure: {score(annotation_pairs(given.reference, given.result)).seg:.6f}")
+    else:
+        problems = check(read_config(*given.config))
+        print("\n\n".join(problems), file=sys.stderr)
+        return 1 if problems else 0
+    return 0

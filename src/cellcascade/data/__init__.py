@@ -1,0 +1,1 @@
+"""Real frames in; stores and OME-Zarr out and in again."""

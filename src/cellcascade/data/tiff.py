@@ -1,0 +1,106 @@
+"""TIFF files of frames and labels: headers, read without pixels, pixels, and what can be wrong with them."""
+
+import struct
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import tifffile
+
+from cellcascade.core.errors import InputError
+
+READ_ERRORS = (OSError, ValueError, IndexError, KeyError, struct.error, RuntimeError, tifffile.TiffFileError)
+
+
+@dataclass(frozen=True)
+class Header:
+    """What the header of a TIFF file says: shape, type, and whether the last axis is colour."""
+
+    shape: tuple[int, ...]
+    dtype: np.dtype
+    colour: bool
+
+
+def read_header(path: Path) -> Header:
+    """Shape and type of a TIFF file; finds files that were cut short, without reading pixels.
+
+    Raises:
+        InputError: The file is damaged, cut short, or holds several images of different shapes.
+    """
+    try:
+        with tifffile.TiffFile(path) as file:
+            series, size = file.series[0], path.stat().st_size
+            if len(file.series) > 1:
+                raise ValueError(f"{len(file.series)} images of different shapes")
+            if series.dataoffset is not None:
+                end = series.dataoffset + series.nbytes
+            else:
+                pages = [page for page in series.pages if page is not None]
+                end = max(
+                    offset + count for page in pages for offset, count in zip(page.dataoffsets, page.databytecounts)
+                )
+            if end > size:
+                raise ValueError(f"the file ends at byte {size}, its pixels at byte {end}")
+            return Header(tuple(series.shape), np.dtype(series.dtype), "S" in series.axes)
+    except READ_ERRORS as error:
+        raise _corrupt(path, error) from error
+
+
+def read_pixels(path: Path) -> np.ndarray:
+    """The pixels of a TIFF file with one image or one stack.
+
+    Raises:
+        InputError: The file is damaged.
+    """
+    try:
+        return tifffile.imread(path)
+    except READ_ERRORS as error:
+        raise _corrupt(path, error) from error
+
+
+def _corrupt(path: Path, error: Exception) -> InputError:
+    return InputError(
+        "A TIFF file cannot be read",
+        where=path,
+        found=f"{type(error).__name__}: {error}",
+        expected="an undamaged TIFF file with one image or one stack",
+        mend="download or copy the file again",
+    )
+
+
+def read_frame_header(path: Path, ndim: int) -> Header:
+    """The header of a frame.
+
+    Args:
+        path: TIFF file.
+        ndim: Axes the frame must have: 2 (y, x) or 3 (z, y, x).
+
+    Raises:
+        InputError: The file is damaged, or holds no single channel of 8 or 16 bit counts with `ndim` axes.
+    """
+    header = read_header(path)
+    if header.colour:
+        raise InputError(
+            "A frame is a colour image",
+            where=path,
+            found=f"{header.shape[-1]} colour samples a pixel, shape {header.shape}",
+            expected="one channel",
+            mend="write one channel, or the grey values, as an 8 or 16 bit TIFF",
+        )
+    if header.dtype not in (np.uint8, np.uint16):
+        raise InputError(
+            "A frame does not hold camera counts",
+            where=path,
+            found=f"pixels of type {header.dtype}",
+            expected="uint8 or uint16",
+            mend="write the counts as an unsigned 8 or 16 bit TIFF",
+        )
+    if len(header.shape) != ndim:
+        raise InputError(
+            f"A {len(header.shape)}D frame in a data set that is declared {ndim}D",
+            where=path,
+            found=f"shape {header.shape}",
+            expected="(z, y, x)" if ndim == 3 else "(y, x)",
+            mend="correct voxel_size_um (two values for 2D, three for 3D), or the frame",
+        )
+    return header

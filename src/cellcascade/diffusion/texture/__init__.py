@@ -1,0 +1,1 @@
+"""Mask-conditioned textures (paper, section 2, cell texture generation)."""

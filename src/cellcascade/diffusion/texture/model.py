@@ -1,0 +1,261 @@
+"""The network of the texture stage: a UNet without text, its ControlNet, and the space they work in."""
+
+import json
+import logging
+import math
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import torch
+from diffusers import AutoencoderKL, ControlNetModel, DDIMScheduler, UNet2DConditionModel
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from cellcascade.config.settings import Texture
+from cellcascade.core.errors import InputError
+from cellcascade.data.shards import atomic_path
+from cellcascade.diffusion.process import noise_schedule
+from cellcascade.diffusion.texture.edges import Profile
+from cellcascade.diffusion.texture.pretrained import check_base, variant_of
+from cellcascade.diffusion.texture.spaces import LatentSpace, PixelSpace, Space
+from cellcascade.learning.training import autocast, write_json
+
+logger = logging.getLogger(__name__)
+
+HINT_CHANNELS = 5
+EMBEDDING_CHANNELS = (16, 32, 96, 256)  # of the hint at full, half, ... resolution, as in ControlNet
+
+
+class TextureModel(nn.Module):
+    """UNet and ControlNet that predict a crop's noise or v from its hint.
+
+    Args:
+        unet: The denoising network.
+        controlnet: Its ControlNet.
+        schedule: Noise schedule the UNet was made for.
+        space: The space they work in.
+        settings: The `texture` block: what is trained, and in which precision.
+
+    Attributes:
+        profile: Correction of the light across edges, measured after training; `None` until then.
+    """
+
+    def __init__(
+        self,
+        unet: UNet2DConditionModel,
+        controlnet: ControlNetModel,
+        schedule: DDIMScheduler,
+        space: Space,
+        settings: Texture,
+    ):
+        super().__init__()
+        self.unet, self.controlnet, self.schedule, self.space = unet, controlnet, schedule, space
+        self.precision = settings.train.precision
+        self.profile: Profile | None = None
+        unet.requires_grad_(settings.trainable == "all")
+        if settings.trainable == "controlnet+decoder":
+            for part in (unet.up_blocks, unet.conv_norm_out, unet.conv_out):
+                part.requires_grad_(True)
+        if settings.train.gradient_checkpointing:
+            unet.enable_gradient_checkpointing()
+            controlnet.enable_gradient_checkpointing()
+
+    def trained_parameters(self) -> Iterator[nn.Parameter]:
+        """Parameters that training changes."""
+        return (p for p in self.parameters() if p.requires_grad)
+
+    def forward(self, noisy: Tensor, steps: Tensor, hint: Tensor) -> Tensor:
+        """Predict what the schedule's prediction type says, `(b, c, y, x)`.
+
+        Args:
+            noisy: Noisy crops in model space `(b, c, y, x)`.
+            steps: Time steps `(b,)`.
+            hint: What the ControlNet reads, from the space's `hint`.
+        """
+        no_text = noisy.new_zeros(len(noisy), 1, self.unet.config.cross_attention_dim)
+        down, middle = self.controlnet(noisy, steps, no_text, hint, return_dict=False)
+        return self.unet(
+            noisy, steps, no_text, down_block_additional_residuals=down, mid_block_additional_residual=middle
+        ).sample
+
+    def guided(
+        self, hint: Tensor, blind: Tensor | None = None, scale: float = 1.0
+    ) -> Callable[[Tensor, Tensor], Tensor]:
+        """The prediction as a function of noisy data and time step, for sampling under one hint.
+
+        Args:
+            hint: What the ControlNet reads.
+            blind: The same without outlines, if `scale` is not 1.
+            scale: Classifier-free guidance (Ho & Salimans 2022): the prediction is moved away from the blind one.
+        """
+
+        def predict(noisy: Tensor, steps: Tensor) -> Tensor:
+            with autocast(noisy.device, self.precision):
+                given = self(noisy, steps, hint).float()
+                if scale == 1:
+                    return given
+                free = self(noisy, steps, blind).float()
+            return free + scale * (given - free)
+
+        return predict
+
+    def save(self, folder: Path, settings: dict) -> None:
+        """Write unet.safetensors, controlnet.safetensors and config.json, from which `load` builds the model again."""
+        for name, network in (("unet", self.unet), ("controlnet", self.controlnet)):
+            with atomic_path(folder / f"{name}.safetensors") as scratch:
+                save_file(network.state_dict(), scratch)
+        scales = {name: value.tolist() for name, value in self.space.state_dict().items() if name in ("mean", "spread")}
+        configs = {name: dict(getattr(self, name).config) for name in ("unet", "controlnet", "schedule")}
+        write_json(
+            folder / "config.json",
+            {
+                "settings": settings,
+                "size": self.space.size,
+                "scales": scales,
+                "profile": self.profile and {side: table.tolist() for side, table in vars(self.profile).items()},
+                **configs,
+            },
+        )
+
+
+def build(settings: Texture, size: int) -> TextureModel:
+    """The model before training: from a Stable Diffusion base, or from scratch (the paper's "w/o pretraining").
+
+    Args:
+        settings: The `texture` block.
+        size: Edge of the crops, pixels.
+
+    Raises:
+        InputError: The base cannot be read, or does not fit `space` and `block`.
+    """
+    if settings.base == "scratch":
+        if settings.space == "latent":
+            raise _misfit(
+                "space: latent", "base: scratch, which has no autoencoder", "a Stable Diffusion base, or space: pixel"
+            )
+        unet, schedule = _fresh_unet(settings, size), noise_schedule(settings.timesteps)
+    else:
+        check_base(settings.base, latent=settings.space == "latent")
+        unet = _part(UNet2DConditionModel, settings.base, "unet")
+        schedule = DDIMScheduler.from_pretrained(settings.base, subfolder="scheduler", local_files_only=True)
+    space = _space(settings, size, unet.config.sample_size)
+    if unet.config.in_channels != space.noise_shape[0]:
+        found = f"a UNet with {unet.config.in_channels} input channels"
+        raise _misfit(f"space: {settings.space}", found, f"block: {math.isqrt(unet.config.in_channels)} in pixel space")
+    pixel = settings.space == "pixel"
+    controlnet = ControlNetModel.from_unet(
+        unet,
+        conditioning_embedding_out_channels=(64,) if pixel else EMBEDDING_CHANNELS[: space.shrink],
+        conditioning_channels=HINT_CHANNELS * (settings.block**2 if pixel else 1),
+    )
+    if settings.base == "scratch":
+        _open_zero_convolutions(controlnet)
+    return TextureModel(unet, controlnet, schedule, space, settings)
+
+
+def _space(settings: Texture, size: int, latent_edge: int) -> Space:
+    if settings.space == "pixel":
+        return PixelSpace(size, settings.block)
+    check_base(settings.base)
+    return LatentSpace(size, _part(AutoencoderKL, settings.base, "vae"), latent_edge)
+
+
+def _misfit(where: str, found: str, mend: str) -> InputError:
+    return InputError(
+        "The texture settings do not fit together",
+        where=f"texture: {where}",
+        found=found,
+        expected=mend,
+        mend=f"use {mend}",
+    )
+
+
+def _part(kind: type, base: str, name: str):
+    """Load one part of a Stable Diffusion folder in single precision; nothing is downloaded here."""
+    found = ""
+    try:
+        network, report = kind.from_pretrained(
+            base,
+            subfolder=name,
+            variant=variant_of(Path(base) / name),
+            use_safetensors=True,
+            local_files_only=True,
+            torch_dtype=torch.float32,
+            output_loading_info=True,
+        )
+        if missing := sorted(report["missing_keys"]):
+            found = f"{len(missing)} weights are missing, such as {missing[0]}"
+    except (OSError, ValueError, RuntimeError) as error:
+        found = str(error).splitlines()[0][:200]
+    if found:
+        raise InputError(
+            f"The base model's {name} cannot be loaded",
+            where=f"texture.base: {base}",
+            found=found,
+            expected=f"weights of the architecture in {name}/config.json",
+            mend="copy the model again, or set base: scratch to train without pretraining",
+        )
+    return network
+
+
+def _fresh_unet(settings: Texture, size: int) -> UNet2DConditionModel:
+    """A UNet of Stable Diffusion's kind with random weights; attention at its lowest level only."""
+    levels = len(settings.channels)
+    return UNet2DConditionModel(
+        sample_size=size // settings.block,
+        in_channels=settings.block**2,
+        out_channels=settings.block**2,
+        block_out_channels=settings.channels,
+        layers_per_block=settings.layers,
+        norm_num_groups=math.gcd(32, *settings.channels),
+        cross_attention_dim=32,
+        attention_head_dim=8,
+        down_block_types=("DownBlock2D",) * (levels - 1) + ("CrossAttnDownBlock2D",),
+        up_block_types=("CrossAttnUpBlock2D",) + ("UpBlock2D",) * (levels - 1),
+    )
+
+
+def _open_zero_convolutions(controlnet: ControlNetModel) -> None:
+    """Give the ControlNet's outputs small random weights.
+
+    Zeros protect a pretrained UNet from a ControlNet that knows nothing yet; without pretraining they only delay.
+    """
+    outputs = [
+        *controlnet.controlnet_down_blocks,
+        controlnet.controlnet_mid_block,
+        controlnet.controlnet_cond_embedding.conv_out,
+    ]
+    for convolution in outputs:
+        nn.init.kaiming_normal_(convolution.weight, nonlinearity="linear")
+        nn.init.zeros_(convolution.bias)
+
+
+def load(folder: str | Path, device: torch.device) -> TextureModel:
+    """Load a trained texture model.
+
+    Raises:
+        InputError: Weights are missing or do not belong to the recorded architecture.
+    """
+    folder = Path(folder)
+    try:
+        record = json.loads((folder / "config.json").read_text())
+        settings = Texture(**record["settings"])
+        unet = UNet2DConditionModel.from_config(record["unet"])
+        controlnet = ControlNetModel.from_config(record["controlnet"])
+        unet.load_state_dict(load_file(folder / "unet.safetensors"))
+        controlnet.load_state_dict(load_file(folder / "controlnet.safetensors"))
+    except (OSError, KeyError, ValueError, RuntimeError) as error:
+        raise InputError(
+            "The texture model cannot be loaded",
+            where=folder,
+            found=str(error).splitlines()[0],
+            expected="config.json, unet.safetensors and controlnet.safetensors of one training",
+            mend="remove the folder and rerun snakemake to train it again",
+        ) from error
+    space = _space(settings, record["size"], unet.config.sample_size)
+    space.load_state_dict({name: torch.tensor(value) for name, value in record["scales"].items()}, strict=False)
+    model = TextureModel(unet, controlnet, DDIMScheduler.from_config(record["schedule"]), space, settings)
+    if record["profile"]:
+        model.profile = Profile(**{side: np.array(table) for side, table in record["profile"].items()})
+    return model.to(device).eval()

@@ -1,0 +1,161 @@
+"""What is looked at while and after a texture model trains: does it follow outlines, and how alike are slices?"""
+
+import logging
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor
+from torch.utils.tensorboard import SummaryWriter
+
+from cellcascade.config.settings import Texture
+from cellcascade.core.seeds import torch_generator
+from cellcascade.data.crops import Crops, to_counts, to_unit
+from cellcascade.data.ctc import spread
+from cellcascade.diffusion.texture.edges import Profile, fit_profile
+from cellcascade.diffusion.texture.model import TextureModel
+from cellcascade.diffusion.texture.sampling import correlated_noise, draw
+from cellcascade.metrics.texture import Stack, measure, slice_correlations
+
+logger = logging.getLogger(__name__)
+
+CELLS, COLUMNS, STEPS = 16, 8, 25  # real outlines that are textured; pictures in a row; denoising steps
+FOLLOWED = 0.5  # of the way from a chance overlap of outline and bright pixels to that of real cells
+RHOS, PAIRS = (0.0, 0.5, 1.0, 2.0, 4.0), 24
+MEASURED = 128  # real outlines that show the light across edges; of fewer crops, some several times
+
+
+class Watch:
+    """Textures a few real outlines now and then, for TensorBoard and for an early warning.
+
+    A ControlNet may ignore its hint for thousands of steps, or for good. Outlines count as ignored as long as the
+    bright pixels of the samples overlap with their own outlines hardly better than with those of other cells.
+
+    Args:
+        model: The model in training.
+        settings: The `texture` block.
+        crops: The crops it is trained on.
+        hints: Hints `(m, c, y, x)` of these crops.
+        seed: Seed of the noise.
+    """
+
+    def __init__(self, model: TextureModel, settings: Texture, crops: Crops, hints: Tensor, seed: int):
+        chosen = np.array(spread(list(np.flatnonzero(crops.widest)), CELLS))
+        self.model, self.settings, self.crops = model, settings, crops
+        self.hints, self.masks, self.real = hints[chosen], crops.mask[chosen], crops.image[chosen]
+        self.noise = [
+            torch.randn(model.space.noise_shape, generator=torch_generator(seed, "watch", int(i))) for i in chosen
+        ]
+
+    def __call__(self, board: SummaryWriter, step: int) -> dict[str, float]:
+        """Look at a step: pictures to TensorBoard, a warning to the log.
+
+        Returns:
+            `mask_iou`: median IoU of the outlines with an Otsu threshold of their samples.
+        """
+        drawn = _textured(self.model, self.settings, self.crops, self.hints, self.noise)
+        board.add_image("real above samples", self._sheet(drawn), step, dataformats="HW")
+        own, real = (_iou(images, self.masks) for images in (drawn, self.real))
+        chance = _iou(drawn, np.roll(self.masks, 1, axis=0))
+        logger.info("samples overlap with their outlines by %.2f, real cells by %.2f (IoU)", own, real)
+        if own - chance < FOLLOWED * (real - chance):
+            logger.warning(
+                "step %d: the samples do not follow their outlines yet (IoU %.2f, %.2f with those of other cells). "
+                "Fine-tuned models often begin to between 4000 and 6000 steps; later, raise train.learning_rate, or "
+                "train more of the model (trainable)",
+                step,
+                own,
+                chance,
+            )
+        return {"mask_iou": own}
+
+    def _sheet(self, drawn: np.ndarray) -> np.ndarray:
+        """Rows of real cells, each above a row of the samples with the same outlines, 0 to 1."""
+        rows = []
+        for first in range(0, len(drawn), COLUMNS):
+            for images in (self.real, drawn):
+                row = np.concatenate(list(to_unit(images[first : first + COLUMNS], self.crops.attrs["window"])), 1)
+                rows.append(np.pad(row, ((0, 0), (0, COLUMNS * drawn.shape[-1] - row.shape[1]))))
+        return np.concatenate(rows)
+
+
+def measure_profile(model: TextureModel, settings: Texture, crops: Crops, hints: Tensor, seed: int) -> Profile:
+    """Texture real outlines and compare the light across their edges with that of the real cells.
+
+    Args:
+        model: The trained model, without a profile.
+        settings: The `texture` block; how many slices are sampled at once.
+        crops: The crops it was trained on.
+        hints: Hints `(m, c, y, x)` of these crops.
+        seed: Seed of the noise.
+    """
+    chosen = np.resize(np.array(spread(list(range(len(crops.image))), MEASURED)), MEASURED)
+    shape = model.space.noise_shape
+    noise = [torch.randn(shape, generator=torch_generator(seed, "profile", place)) for place in range(MEASURED)]
+    drawn = _textured(model, settings, crops, list(hints[chosen]), noise)
+    real, drawn = (to_unit(counts, crops.attrs["window"]) ** 2 for counts in (crops.image[chosen], drawn))
+    return fit_profile(real, drawn, hints[chosen])
+
+
+def likeness_by_rho(model: TextureModel, settings: Texture, crops: Crops, hints: Tensor, seed: int) -> pd.DataFrame:
+    """How alike neighbouring slices come out at several strengths of consistency, beside the real ones.
+
+    Pairs of neighbouring slices of real cells are textured anew with their own outlines and brightness, so that real
+    and synthetic pairs differ in their texture alone.
+
+    Args:
+        model: The trained model.
+        settings: The `texture` block; how many slices are sampled at once.
+        crops: The crops it was trained on.
+        hints: Hints `(m, c, y, x)` of these crops.
+        seed: Seed of the noise.
+
+    Returns:
+        Columns rho, synthetic, real (mean correlation of counts where both slices show the cell) and pairs; no rows
+        if the crops hold no neighbouring slices of one cell.
+    """
+    pairs = spread(_neighbours(crops), PAIRS)
+    rows = []
+    for rho in RHOS if pairs else ():
+        seeds = [torch_generator(seed, "likeness", *map(int, pair)) for pair in pairs]
+        noise = [one for each in seeds for one in correlated_noise(model.space.noise_shape, 2, rho, each)]
+        seen = [hints[i] for pair in pairs for i in pair]
+        counts = _textured(model, settings, crops, seen, noise)
+        made = counts.reshape(len(pairs), 2, *counts.shape[1:])
+        rows.append(
+            {
+                "rho": rho,
+                "synthetic": _likeness(made, pairs, crops),
+                "real": _likeness(crops.image[np.array(pairs)], pairs, crops),
+                "pairs": len(pairs),
+            }
+        )
+        logger.info("rho %g: neighbouring slices correlate by %.2f, real ones by %.2f", *list(rows[-1].values())[:3])
+    return pd.DataFrame(rows, columns=["rho", "synthetic", "real", "pairs"])
+
+
+def _textured(
+    model: TextureModel, settings: Texture, crops: Crops, hints: Sequence[Tensor], noise: Sequence[Tensor]
+) -> np.ndarray:
+    """Counts `(n, y, x)` of slices textured for a look: by plain DDIM in few steps."""
+    plain = settings.model_copy(update={"sampler": "ddim", "sampling_steps": STEPS, "guidance": 1.0})
+    unit = np.stack(list(draw(model, hints, noise, plain)))
+    return to_counts(unit, crops.attrs["window"], np.iinfo(crops.attrs["frame_dtype"]).max)
+
+
+def _iou(images: np.ndarray, masks: np.ndarray) -> float:
+    return float(measure(images, masks)["otsu_iou"].median())
+
+
+def _neighbours(crops: Crops) -> list[tuple[int, int]]:
+    """Crops of one cell that are one slice apart; none in 2D."""
+    places = {key: i for i, key in enumerate(zip(crops.frame.tolist(), crops.label.tolist(), crops.z.tolist()))}
+    above = ((i, places.get((frame, label, z + 1))) for (frame, label, z), i in places.items())
+    return [(i, j) for i, j in above if j is not None]
+
+
+def _likeness(images: np.ndarray, pairs: list[tuple[int, int]], crops: Crops) -> float:
+    """Mean correlation of pairs of slices `(n, 2, y, x)`."""
+    stacks = [Stack(image, crops.mask[list(pair)], np.arange(2)) for image, pair in zip(images, pairs)]
+    return float(slice_correlations(stacks, 1).mean())

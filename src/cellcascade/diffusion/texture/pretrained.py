@@ -1,0 +1,221 @@
+"""The pretrained model that textures start from: fetched once, with checksums, and checked by its headers.
+
+Looking takes milliseconds and no torch, so the workflow does it while it plans: a missing, truncated or unfit file is
+told before a job waits for a GPU.
+"""
+
+import hashlib
+import json
+import logging
+import re
+import struct
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from cellcascade.core.errors import InputError
+from cellcascade.data.shards import atomic_path
+
+logger = logging.getLogger(__name__)
+
+CONFIGS = {"unet": "config.json", "vae": "config.json", "scheduler": "scheduler_config.json"}
+CLASSES = {"unet": "UNet2DConditionModel", "vae": "AutoencoderKL"}
+WEIGHTS = re.compile(r"diffusion_pytorch_model(?:\.(\w+))?\.safetensors")
+CHECKSUMS = "SHA256SUMS"
+EXTRAS = ("addition_embed_type", "class_embed_type", "num_class_embeds", "encoder_hid_dim")  # inputs we do not have
+
+
+def weights_file(names: Iterable[str]) -> str | None:
+    """The weights to use among the files of a model's part: full precision if it is there, else a variant (fp16)."""
+    return min((name for name in names if WEIGHTS.fullmatch(name)), key=len, default=None)
+
+
+def variant_of(folder: str | Path) -> str | None:
+    """Variant of the weights in a part's folder, as diffusers names it; none for the plain ones."""
+    name = weights_file(path.name for path in Path(folder).iterdir())
+    return WEIGHTS.fullmatch(name)[1] if name else None
+
+
+def check_base(folder: str | Path, *, latent: bool = True) -> list[str]:
+    """Check that a folder holds a Stable Diffusion 1.x/2.x model whose files are whole and fit together.
+
+    Configurations are read, and of the weights the headers, which tell their size and the shapes in them.
+
+    Args:
+        folder: A model in diffusers layout.
+        latent: Whether its autoencoder is needed.
+
+    Returns:
+        The files that are used.
+
+    Raises:
+        InputError: With every problem at once.
+    """
+    folder = Path(folder)
+    parts = ["unet", "scheduler", *(["vae"] if latent else [])]
+    problems = list(_problems(folder, parts)) if folder.is_dir() else ["no such folder"]
+    if problems:
+        raise InputError(
+            "The base model of the textures cannot be used",
+            where=f"texture.base: {folder}",
+            found="; ".join(problems),
+            expected=f"a Stable Diffusion 1.x/2.x model in diffusers layout: {', '.join(f'{part}/' for part in parts)} "
+            "with their configurations and whole *.safetensors",
+            mend=f"delete {folder / CHECKSUMS} and rerun snakemake, which fetches damaged files again"
+            if (folder / CHECKSUMS).exists()
+            else "copy the model again, name another one, or set base: scratch to train without pretraining",
+        )
+    weights = [
+        f"{part}/{weights_file(path.name for path in (folder / part).iterdir())}" for part in parts if part in CLASSES
+    ]
+    return [str(folder / name) for name in [*(f"{part}/{CONFIGS[part]}" for part in parts), *weights]]
+
+
+def fetch_base(hub_id: str, folder: str | Path) -> None:
+    """Fetch a model from the Hugging Face hub; files that are there and intact are not fetched again.
+
+    Args:
+        hub_id: `owner/name` on the hub.
+        folder: Gets the parts that are needed, and SHA256SUMS once all is there, for `sha256sum --check`.
+
+    Raises:
+        InputError: The hub cannot be reached and the folder holds no such model, a file arrived damaged, or the model
+            cannot be used.
+    """
+    from huggingface_hub import HfApi, snapshot_download
+
+    folder, damaged = Path(folder), []
+    try:
+        model = HfApi().model_info(hub_id, files_metadata=True)
+        files = {item.rfilename: item for item in model.siblings}
+        wanted = {name: files[name] for name in _needed(files)}
+        for name, item in wanted.items():
+            if not _intact(folder / name, item):
+                (folder / name).unlink(missing_ok=True)
+        snapshot_download(hub_id, revision=model.sha, local_dir=folder, allow_patterns=list(wanted))
+        damaged = [name for name, item in wanted.items() if not _intact(folder / name, item)]
+    except Exception as error:  # the errors of the client's HTTP library are of no common kind
+        _accept_copy(folder, hub_id, f"{type(error).__name__}: {error}".splitlines()[0])
+    if damaged:
+        raise InputError(
+            f"Files of {hub_id} arrived damaged",
+            where=folder,
+            found=", ".join(damaged),
+            expected="the checksums that the hub states",
+            mend="run the same command again: it fetches these files anew",
+        )
+    used = check_base(folder)
+    lines = [f"{_sha256(path)}  {Path(path).relative_to(folder)}\n" for path in used]
+    with atomic_path(folder / CHECKSUMS) as scratch:
+        scratch.write_text("".join(lines))
+
+
+def _needed(names: Iterable[str]) -> list[str]:
+    """Configurations and weights of the parts that are used, among the files of a repository."""
+    chosen = []
+    for part, config in CONFIGS.items():
+        there = [name.removeprefix(f"{part}/") for name in names if name.startswith(f"{part}/")]
+        chosen += [f"{part}/{name}" for name in (config, weights_file(there)) if name in there]
+    return chosen
+
+
+def _accept_copy(folder: Path, hub_id: str, reason: str) -> None:
+    """Without the hub, take a copy that somebody put into the folder."""
+    if not folder.is_dir():
+        raise InputError(
+            f"The base model {hub_id} is no folder here and could not be fetched from the Hugging Face hub",
+            where="texture.base",
+            found=reason,
+            expected=f"the hub, or the model in {folder}",
+            mend=f"on a machine with network: `hf download {hub_id} --local-dir {folder}`, then copy that folder to "
+            f"{folder.absolute()}; or set texture.base to a folder you have, or to scratch",
+        )
+    logger.warning("the hub cannot confirm the checksums (%s); using the files in %s as they are", reason, folder)
+
+
+def _intact(path: Path, item) -> bool:
+    """Whether a file is what the hub says: SHA-256 of large files, git's SHA-1 of small ones."""
+    if not path.exists():
+        return False
+    if item.lfs is not None:
+        return _sha256(path) == item.lfs.sha256
+    content = path.read_bytes()
+    return hashlib.sha1(b"blob %d\0" % len(content) + content, usedforsecurity=False).hexdigest() == item.blob_id
+
+
+def _sha256(path: str | Path) -> str:
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _problems(folder: Path, parts: list[str]) -> Iterator[str]:
+    configs = {}
+    for part in parts:
+        name = f"{part}/{CONFIGS[part]}"
+        try:
+            configs[part] = json.loads((folder / name).read_text())
+        except (OSError, ValueError) as error:
+            yield f"{name}: {'missing' if isinstance(error, FileNotFoundError) else error}"
+            continue
+        if part in CLASSES:
+            yield from _unfit_config(name, configs[part], CLASSES[part])
+            yield from _unfit_weights(folder, part, configs[part])
+    channels = [configs.get(part, {}).get(key) for part, key in (("unet", "in_channels"), ("vae", "latent_channels"))]
+    if None not in channels and channels[0] != channels[1]:
+        yield f"a UNet of {channels[0]} input channels for latents of {channels[1]} (an inpainting model has 9)"
+
+
+def _unfit_config(name: str, config: dict, kind: str) -> Iterator[str]:
+    if config.get("_class_name") != kind:
+        yield f"{name}: of class {config.get('_class_name')}, not {kind}"
+    if extra := [key for key in EXTRAS if config.get(key) is not None]:
+        yield f"{name}: {', '.join(extra)} set, as in Stable Diffusion XL and upscalers"
+
+
+def _unfit_weights(folder: Path, part: str, config: dict) -> Iterator[str]:
+    name = weights_file(path.name for path in (folder / part).iterdir())
+    if not name:
+        yield f"{part}/: no weights as diffusion_pytorch_model.safetensors (or .fp16.safetensors)"
+        return
+    try:
+        shapes = _shapes(folder / part / name)
+        for key, wanted in _expected(part, config).items():
+            if shapes.get(key) != wanted:
+                yield f"{part}/{name}: {key} is {shapes.get(key, 'missing')}, {CONFIGS[part]} says {wanted}"
+                return
+    except (OSError, ValueError, struct.error, KeyError, TypeError) as error:
+        yield f"{part}/{name}: {error}"
+
+
+def _shapes(path: Path) -> dict[str, list[int]]:
+    """Names and shapes of the tensors in a safetensors file.
+
+    Raises:
+        ValueError: The file is shorter or longer than its header says, or has no such header.
+    """
+    size = path.stat().st_size
+    with open(path, "rb") as file:
+        (length,) = struct.unpack("<Q", file.read(8).ljust(8, b"\0"))
+        if not 0 < length <= size - 8:
+            raise ValueError(f"no safetensors file, or truncated to {size:,} bytes")
+        header = json.loads(file.read(length))
+    header.pop("__metadata__", None)
+    whole = 8 + length + max((item["data_offsets"][1] for item in header.values()), default=0)
+    if size != whole:
+        raise ValueError(
+            f"truncated: {size:,} of {whole:,} bytes" if size < whole else f"{size - whole:,} bytes too long"
+        )
+    return {name: item["shape"] for name, item in header.items()}
+
+
+def _expected(part: str, config: dict) -> dict[str, list[int]]:
+    """Shapes that tell an architecture: first and last layer, width and depth of the levels, size of the text."""
+    widths, depth = config["block_out_channels"], config["layers_per_block"]
+    prefix, last = ("encoder.", "decoder.") if part == "vae" else ("", "")
+    shapes = {f"{prefix}conv_in.weight": [widths[0], config["in_channels"], 3, 3]}
+    shapes[f"{last}conv_out.weight"] = [config["out_channels"], widths[0], 3, 3]
+    for level, width in enumerate(widths):
+        shapes[f"{prefix}down_blocks.{level}.resnets.{depth - 1}.conv2.weight"] = [width, width, 3, 3]
+        if "CrossAttn" in config["down_block_types"][level]:
+            key = f"down_blocks.{level}.attentions.{depth - 1}.transformer_blocks.0.attn2.to_k.weight"
+            shapes[key] = [width, config["cross_attention_dim"]]
+    return shapes

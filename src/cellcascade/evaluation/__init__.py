@@ -1,0 +1,1 @@
+"""Does it help? Segmentation networks trained with and without the synthetic images (paper, section 3)."""

@@ -1,0 +1,1 @@
+"""Cellpose, versions 3 and 4: training, planes, weights."""

@@ -1,0 +1,1 @@
+"""Masks, cameras, shapes and volumes."""

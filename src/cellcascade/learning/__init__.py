@@ -1,0 +1,1 @@
+"""Devices, batches and the training loop that all networks share."""

@@ -1,0 +1,266 @@
+"""One training loop for every model: AdamW, one-cycle learning rate, EMA, checkpoints, exact resume, TensorBoard.
+
+Everything random in a step comes from a generator that hangs on the step's number, so a resumed run
+sees the same batches and noise as an uninterrupted one; on a CPU its weights are bit-identical.
+"""
+
+import contextlib
+import hashlib
+import json
+import logging
+import math
+import platform
+import time
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+
+import pandas as pd
+import torch
+from diffusers.training_utils import EMAModel
+from torch import Tensor, nn
+from torch.utils.tensorboard import SummaryWriter
+
+from cellcascade.config.settings import FineTuning, Training
+from cellcascade.core.errors import InputError
+from cellcascade.core.logs import progress
+from cellcascade.core.seeds import torch_generator
+from cellcascade.data.shards import atomic_path, digest
+
+logger = logging.getLogger(__name__)
+
+WEIGHT_DECAY = 1e-4
+PRECISIONS = {"bf16": torch.bfloat16, "fp16": torch.float16}
+SAME_RESULT = ("checkpoint_every", "sample_every", "gradient_checkpointing")  # keys of `train`
+
+
+def pick_device(device: str) -> torch.device:
+    """The device of a job: `cpu`, `cuda`, or `auto` for a GPU if the job sees one.
+
+    Raises:
+        InputError: `cuda` was asked for and the job sees no GPU.
+    """
+    if device == "cuda" and not torch.cuda.is_available():
+        raise InputError(
+            "No GPU is visible to this job",
+            where="config: device",
+            found=f"device: cuda, torch {torch.__version__} sees none",
+            expected="a CUDA device (nvidia-smi lists it)",
+            mend="ask for a GPU (profile: gpu=1), or set device: cpu",
+        )
+    chosen = torch.device("cuda" if device != "cpu" and torch.cuda.is_available() else "cpu")
+    logger.info("running on %s", machine(chosen))
+    return chosen
+
+
+def machine(device: torch.device) -> str:
+    """What a device is, in words, for logs and records of trainings."""
+    name = torch.cuda.get_device_name() if device.type == "cuda" else f"{torch.get_num_threads()} CPU threads"
+    return f"{name}, {platform.machine()}, torch {torch.__version__}"
+
+
+def autocast(device: torch.device, precision: str = "bf16") -> contextlib.AbstractContextManager:
+    """Mixed precision (`bf16` or `fp16`) on a GPU; single precision on a CPU, or if it is `fp32`."""
+    if device.type != "cuda" or precision == "fp32":
+        return contextlib.nullcontext()
+    return torch.autocast("cuda", PRECISIONS[precision])
+
+
+def fingerprint(settings: dict, inputs: Iterable[str | Path], version: int) -> str:
+    """Name of what is trained: settings that change the result, contents of the inputs, code version."""
+    settings = json.loads(json.dumps(settings))
+    for key in SAME_RESULT:
+        settings.get("train", {}).pop(key, None)
+    text = json.dumps([settings, [digest(path) for path in inputs], version], sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+def learning_rate(step: int, settings: Training) -> float:
+    """One cycle: linear warm-up, then half a cosine down to 2 % of the peak."""
+    warmup = max(1, round(settings.warmup * settings.steps))
+    if step < warmup:
+        return settings.learning_rate * (step + 1) / warmup
+    done = (step - warmup) / max(1, settings.steps - warmup)
+    return settings.learning_rate * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * done)))
+
+
+class _State:
+    """Everything that a training goes on from: weights, optimiser, moving average, gradient scale, log."""
+
+    PARTS = ("optimizer", "average", "scaler")
+
+    def __init__(self, model: nn.Module, settings: FineTuning, device: torch.device, weight_decay: float):
+        self.model, self.rows = model, []
+        self.parameters = [p for p in model.parameters() if p.requires_grad]
+        self.frozen = {name for name, p in model.named_parameters() if not p.requires_grad}
+        rates = {"lr": settings.learning_rate, "weight_decay": weight_decay}
+        self.optimizer = _optimizer(settings.optimizer)(self.parameters, **rates)
+        self.average = EMAModel(self.parameters, decay=settings.ema_decay)
+        half = settings.precision == "fp16" and device.type == "cuda"
+        self.scaler = torch.amp.GradScaler(device.type, enabled=half)  # small gradients vanish in fp16
+
+    def step(self, losses: Iterable[Tensor], count: int) -> Tensor:
+        """One step of the optimiser along the mean gradient of `count` losses; gives their mean."""
+        self.optimizer.zero_grad(set_to_none=True)
+        total = 0.0
+        for value in losses:
+            self.scaler.scale(value / count).backward()
+            total = total + value.detach() / count
+        self.scaler.unscale_(self.optimizer)
+        nn.utils.clip_grad_norm_(self.parameters, 1.0)
+        self.scaler.step(self.optimizer)
+        self.scaler.update()
+        self.average.step(self.parameters)
+        return total
+
+    @contextlib.contextmanager
+    def averaged(self) -> Iterator[None]:
+        """The model with the moving average of its weights, as it will be saved."""
+        self.average.store(self.parameters)
+        self.average.copy_to(self.parameters)
+        self.model.eval()
+        try:
+            yield
+        finally:
+            self.average.restore(self.parameters)
+            self.model.train()
+
+    def save(self, path: Path) -> None:
+        """Write the state; weights that are not trained are left out."""
+        weights = {name: value for name, value in self.model.state_dict().items() if name not in self.frozen}
+        parts = {name: getattr(self, name).state_dict() for name in self.PARTS}
+        with atomic_path(path) as scratch, open(scratch, "wb") as file:
+            # Given a path, torch hides that a disk is full.
+            torch.save({"model": weights, "rows": self.rows, **parts}, file)
+
+    def resume(self, path: Path) -> int:
+        """Go on from a saved state if there is one; gives the steps done."""
+        if not path.exists():
+            return 0
+        device = next(self.model.parameters()).device
+        state = torch.load(path, map_location=device, weights_only=True)
+        self.model.load_state_dict(state["model"], strict=False)
+        for name in self.PARTS:
+            getattr(self, name).load_state_dict(state[name])
+        self.average.to(device)
+        self.rows.extend(state["rows"])
+        logger.info("resuming from %s at step %d", path, self.rows[-1]["step"])
+        return self.rows[-1]["step"]
+
+
+def train(
+    model: nn.Module,
+    loss: Callable[[torch.Generator], Tensor],
+    settings: Training,
+    *,
+    checkpoint: Path,
+    seed: int,
+    device: torch.device,
+    what: str,
+    weight_decay: float = WEIGHT_DECAY,
+    look: Callable[[SummaryWriter, int], dict[str, float]] | None = None,
+) -> pd.DataFrame:
+    """Train `model` in place and leave the moving average of its weights in it.
+
+    Args:
+        model: Module whose parameters with `requires_grad` are trained.
+        loss: Gives one batch's loss; all its randomness comes from the generator it is handed.
+        settings: Steps, learning rate, EMA, checkpoint interval.
+        checkpoint: File of the running state; when it is there, training goes on from it. TensorBoard's files lie in
+            `tensorboard` beside it.
+        seed: Seed of this training.
+        device: Where the model is.
+        what: Name for messages.
+        weight_decay: Weight decay of AdamW.
+        look: Called every `sample_every` steps and at the end, while the model has its averaged weights; may add
+            pictures of a step to TensorBoard, and gives values that are logged. Must leave the model as it is.
+
+    Returns:
+        The training log: columns step, loss (mean since the last row), learning_rate, seconds (since the start), and
+        those of `look`.
+
+    Raises:
+        InputError: The loss is not finite, or the optimiser is not installed.
+    """
+    settings = FineTuning(**dict(settings))
+    state = _State(model, settings, device, weight_decay)
+    start, rows = state.resume(checkpoint), state.rows
+    began, recent = time.monotonic() - (rows[-1]["seconds"] if rows else 0), []
+    model.train()
+    with SummaryWriter(checkpoint.parent / "tensorboard", purge_step=start + 1) as board:
+        for step in progress(range(start, settings.steps), total=settings.steps, what=f"{what} steps", start=start):
+            for group in state.optimizer.param_groups:
+                group["lr"] = learning_rate(step, settings)
+            recent.append(state.step(_losses(loss, settings, seed, step, device), settings.accumulation))
+            done, last = step + 1, step + 1 == settings.steps
+            looks = look is not None and (last or done % settings.sample_every == 0)
+            if not (looks or last or done % settings.checkpoint_every == 0):
+                continue
+            row = {
+                "step": done,
+                "loss": _finite_mean(recent, what, done),
+                "learning_rate": learning_rate(step, settings),
+            }
+            logger.info("%s step %d: loss %.4f", what, done, row["loss"])
+            row["seconds"], recent = time.monotonic() - began, []
+            if looks:
+                with state.averaged():
+                    row |= look(board, done)
+            rows.append(row)
+            for name in row.keys() - {"step", "seconds"}:
+                board.add_scalar(name, row[name], done)
+            state.save(checkpoint)
+    state.average.copy_to(state.parameters)
+    model.eval()
+    return pd.DataFrame(rows)
+
+
+def _losses(
+    loss: Callable[[torch.Generator], Tensor], settings: FineTuning, seed: int, step: int, device: torch.device
+) -> Iterator[Tensor]:
+    """The losses of a step's batches, one after the other; the first of them draws what a single one would."""
+    for part in range(settings.accumulation):
+        with autocast(device, settings.precision):
+            value = loss(torch_generator(seed, "step", step, *([part] if part else [])))
+        yield value
+
+
+def _optimizer(name: str) -> type[torch.optim.Optimizer]:
+    if name == "adamw":
+        return torch.optim.AdamW
+    try:
+        from bitsandbytes.optim import AdamW8bit
+    except ImportError as error:
+        raise InputError(
+            "The 8-bit optimiser is not installed",
+            where="config: train.optimizer: adamw8bit",
+            found=str(error),
+            expected="the package bitsandbytes in the environment of the job",
+            mend="run `.venv/bin/pip install bitsandbytes`, or add it to envs/diffusion.yaml if jobs run in conda "
+            "environments; or set optimizer: adamw",
+        ) from error
+    return AdamW8bit
+
+
+def _finite_mean(losses: list[Tensor], what: str, step: int) -> float:
+    mean = torch.stack(losses).mean().item()
+    if not math.isfinite(mean):
+        raise InputError(
+            f"Training of {what} diverged",
+            where=f"step {step}",
+            found=f"loss {mean}",
+            expected="a finite loss",
+            mend="lower train.learning_rate; the last good checkpoint is kept",
+        )
+    return mean
+
+
+def write_json(path: Path, content: dict) -> None:
+    """Write a JSON file whole or not at all."""
+    with atomic_path(path) as scratch:
+        scratch.write_text(json.dumps(content, indent=2, sort_keys=True) + "\n")
+
+
+def write_table(path: Path, table: pd.DataFrame) -> None:
+    """Write a CSV file whole or not at all."""
+    with atomic_path(path) as scratch:
+        table.to_csv(scratch, index=False)

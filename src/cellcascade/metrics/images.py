@@ -1,0 +1,170 @@
+"""Synthetic images against real frames: how many cells, how close together, on what background, with what rims."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import product
+from pathlib import Path
+
+import numpy as np
+from scipy import ndimage
+from scipy.spatial import cKDTree
+
+from cellcascade.core.errors import InputError
+from cellcascade.data.ctc import annotated_frames, read_annotated
+from cellcascade.data.inpainting import RIM
+from cellcascade.data.ngff import read_image
+from cellcascade.data.shards import atomic_path
+from cellcascade.metrics.texture import RING, compare_values
+
+TOUCHING = 2  # pixels between the centres of pixels of two cells that count as touching
+MOST_IMAGES = 100  # synthetic images that are measured, evenly spread over all
+PROPERTIES = (
+    *("cells_per_image", "neighbour_distance_um", "foreground_share", "touching_share"),
+    *("image_mean", "background_mean", "background_std", "ring_mean"),
+)
+
+
+def measure(image: np.ndarray, labels: np.ndarray, voxel_size_um: Sequence[float]) -> dict[str, np.ndarray]:
+    """Measure one image.
+
+    Args:
+        image: Counts, ([z,] y, x).
+        labels: Labels of equal shape, 0 is background; every cell is labelled.
+        voxel_size_um: Size of a pixel, ([z,] y, x).
+
+    Returns:
+        Values by property: one an image for `cells_per_image`, `foreground_share` and `touching_share` (share of pixels
+        in cells, share of cells that touch others), `image_mean`, `background_mean` and `background_std` (counts, clear
+        of all cells); one a cell for `neighbour_distance_um` (between the centroids of nearest cells) and `ring_mean`
+        (counts, within 3 pixels outside the cell in its planes, where no other cell is and none is nearer). Empty where
+        the image has no such value: no cells, no pixel clear of cells.
+    """
+    labels = np.asarray(labels)
+    names, sizes = np.unique(labels[labels > 0], return_counts=True)
+    background = image[_clear(labels)]
+    return {
+        "cells_per_image": np.array([len(names)]),
+        "neighbour_distance_um": _neighbour_distances(labels, names, sizes, voxel_size_um),
+        "foreground_share": np.array([sizes.sum() / labels.size]),
+        "touching_share": np.array([len(touching(labels, voxel_size_um)) / len(names)] if len(names) else []),
+        "image_mean": np.array([image.mean()]),
+        "background_mean": np.array([background.mean()] if background.size else []),
+        "background_std": np.array([background.std()] if background.size else []),
+        "ring_mean": ring_means(image, labels),
+    }
+
+
+def touching(labels: np.ndarray, voxel_size_um: Sequence[float]) -> np.ndarray:
+    """Labels of cells that have another cell within 2 pixels, measured between the centres of pixels.
+
+    Args:
+        labels: Labels, ([z,] y, x).
+        voxel_size_um: Size of a pixel, ([z,] y, x); in z, distances count in pixels of the plane.
+    """
+    size = np.asarray(voxel_size_um, float)
+    reach = [int(TOUCHING * size[-1] / step) for step in size]
+    found = []
+    for offset in product(*(range(-n, n + 1) for n in reach)):
+        if offset <= (0,) * labels.ndim or np.linalg.norm(offset * size) > TOUCHING * size[-1] * (1 + 1e-9):
+            continue
+        here = labels[tuple(slice(max(0, -step), min(0, -step) or None) for step in offset)]
+        there = labels[tuple(slice(max(0, step), min(0, step) or None) for step in offset)]
+        meet = (here != there) & (here > 0) & (there > 0)
+        found += [here[meet], there[meet]]
+    return np.unique(np.concatenate(found))
+
+
+def ring_means(image: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """Mean counts of the ring around each cell: up to 3 pixels away in the plane, other cells left out.
+
+    A pixel near two cells belongs to the nearer one.
+
+    Args:
+        image: Counts, ([z,] y, x).
+        labels: Labels of equal shape.
+
+    Returns:
+        Means `(n)`, of those cells that have a ring.
+    """
+    planes = zip(image[None] if image.ndim == 2 else image, labels[None] if labels.ndim == 2 else labels)
+    total, count = np.zeros(int(labels.max()) + 1), np.zeros(int(labels.max()) + 1)
+    for counts, cells in planes:
+        if not cells.any():
+            continue
+        distance, nearest = ndimage.distance_transform_edt(cells == 0, return_indices=True)
+        ring = (distance > 0) & (distance <= RING + 0.5)  # centres of pixels, half a pixel from the outline
+        owner = cells[nearest[0][ring], nearest[1][ring]]
+        total += np.bincount(owner, counts[ring], len(total))
+        count += np.bincount(owner, minlength=len(count))
+    return total[count > 0] / count[count > 0]
+
+
+def compare(
+    folder: str | Path,
+    sequence: str,
+    annotations: str,
+    *,
+    annotated: Mapping[str, int | Sequence[int] | None],
+    synthetic: str | Path,
+    table: str | Path,
+) -> None:
+    """Write how the synthetic images of a data set agree with its annotated frames, as CSV.
+
+    Slices annotated alone (sparse gold truth) are left out, since the cells around them are not labelled; where nothing
+    else is annotated, the real columns are empty.
+
+    Args:
+        folder: The data set's folder.
+        sequence: Sequence, e.g. `"01"`.
+        annotations: `"ST"` (silver truth) or `"GT"` (gold truth).
+        annotated: Only these annotations, `frames` and `slices` as `ctc.annotated_frames` takes them.
+        synthetic: Folder of synthetic images, `img-*.ome.zarr`; of more than 100, every so many are measured.
+        table: CSV to write, the columns of `texture.compare_values` with a row for each of `PROPERTIES`.
+
+    Raises:
+        InputError: The data cannot be read, or there is no synthetic image.
+    """
+    paths = sorted(Path(synthetic).glob("img-*.ome.zarr"))
+    if not paths:
+        raise InputError(
+            "There is no synthetic image to compare",
+            where=synthetic,
+            found="no img-*.ome.zarr",
+            expected="at least one synthetic image",
+            mend=f"delete {synthetic} and rerun snakemake, with images above 0",
+        )
+    size_um = read_image(paths[0]).voxel_size_um
+    dense = [item for item in annotated_frames(folder, sequence, annotations, **annotated) if item.z is None]
+    real = _joined(measure(*read_annotated(item, len(size_um)), size_um) for item in dense)
+    chosen = [paths[i] for i in np.unique(np.linspace(0, len(paths) - 1, MOST_IMAGES).round().astype(int))]
+    made = _joined(measure(image, labels, size_um) for image, labels in _images(chosen))
+    with atomic_path(table) as scratch:
+        values = {name: (real[name], made[name]) for name in PROPERTIES}
+        compare_values(values).to_csv(scratch, index=False, float_format="%.6g")
+
+
+def _images(paths: Sequence[Path]) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    for path in paths:
+        opened = read_image(path)
+        yield opened.image[0].compute(), opened.labels[0].compute()
+
+
+def _joined(measured: Iterator[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
+    images = list(measured)
+    return {name: np.concatenate([values[name] for values in images] or [[]]) for name in PROPERTIES}
+
+
+def _clear(labels: np.ndarray) -> np.ndarray:
+    """Pixels clear of cells and of most of their blur, in their plane and the planes above and below."""
+    return ndimage.maximum_filter(labels > 0, (3, 2 * RIM + 1, 2 * RIM + 1)[-labels.ndim :]) == 0
+
+
+def _neighbour_distances(
+    labels: np.ndarray, names: np.ndarray, sizes: np.ndarray, voxel_size_um: Sequence[float]
+) -> np.ndarray:
+    """Distance `(n)` of each cell's centroid to the nearest other one, micrometres; none if there are not two cells."""
+    if len(names) < 2:
+        return np.array([])
+    places = np.nonzero(labels)
+    index = np.searchsorted(names, labels[places])
+    centroids = np.stack([np.bincount(index, axis) / sizes for axis in places], 1) * voxel_size_um
+    return cKDTree(centroids).query(centroids, k=2)[0][:, 1]

@@ -1,0 +1,332 @@
+"""The background of real frames: learned from pixels away from cells, and sampled for canvases of any size.
+
+A background is a slowly varying field plus noise. The noise is a stationary Gaussian field (its correlation in y, x
+and, in stacks, z is the real one's) that is mapped through the quantiles of the real counts around the field; the
+quantiles follow the field's level, so that brighter background may be noisier. Whole counts, skewed tails and counts
+clipped at zero come out as they went in.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import edt
+import numpy as np
+from scipy import fft, ndimage
+
+from cellcascade.config.settings import Population
+from cellcascade.core.errors import InputError
+from cellcascade.core.seeds import numpy_generator
+from cellcascade.core.stages import STAGE_VERSIONS
+from cellcascade.data.ctc import ALL, AnnotatedFrame, annotated_frames, read_annotated, read_frame
+from cellcascade.data.shards import digest, open_shard, write_shard
+from cellcascade.population.noise import correlation_of, gaussian_correlation, quantiles, residuals_at
+
+SCHEMA = "background/1"
+FRAMES = {2: 12, 3: 4}  # frames learned from, by number of axes
+SMOOTHNESS = 16  # the field's Gaussian width is the frame's shorter edge divided by this
+Z_DECAY = 0.4  # of sparsely annotated stacks, in which it cannot be measured
+SAMPLES = 400_000  # pixels a frame that the quantiles are taken from
+
+
+@dataclass(frozen=True, eq=False)
+class Background:
+    """A fitted background, as `fit_background` stores it.
+
+    Attributes:
+        fields: Smooth fields of single frames at low resolution, counts, (field, [z,] y, x).
+        levels: Field levels that have quantiles of their own, counts, ascending, (level,).
+        residuals: Counts minus field at each of `background_noise.SCORES`, (level, score).
+        correlation: Correlation of the Gaussian noise, lag 0 in the middle, ([z,] y, x).
+        frame_shape: Shape of the real frames, ([z,] y, x).
+        largest: Largest count that the camera's type can hold.
+        z_decay: Share of a slice's signal that the next slice beyond a cell shows; 0 in 2D.
+    """
+
+    fields: np.ndarray
+    levels: np.ndarray
+    residuals: np.ndarray
+    correlation: np.ndarray
+    frame_shape: tuple[int, ...]
+    largest: int
+    z_decay: float
+
+
+@dataclass(frozen=True)
+class _Learned:
+    field: np.ndarray
+    samples: np.ndarray
+    correlation: np.ndarray
+
+
+def fit_background(
+    folder: str | Path,
+    sequence: str,
+    annotations: str,
+    *,
+    voxel_size_um: Sequence[float],
+    annotated: Mapping[str, int | Sequence[int] | None] = ALL,
+    settings: Mapping[str, Any] | Population,
+    store: str | Path,
+    crops: str | Path,
+) -> Background:
+    """Learn the background of a sequence from the pixels away from its cells.
+
+    Args:
+        folder: The data set's folder.
+        sequence: Sequence, e.g. `"01"`.
+        annotations: `"ST"` or `"GT"`. Of sparsely annotated stacks, the other slices serve where they are not bright.
+        voxel_size_um: Size of a pixel, ([z,] y, x).
+        annotated: Only these annotations, `frames` and `slices` as `ctc.annotated_frames` takes them.
+        settings: The `population` block; its rim is kept free of background pixels.
+        store: Where the model is written, `background.zarr.zip`.
+        crops: The data set's crops store, which names the data set and the camera's type.
+
+    Returns:
+        The model, as `read_background` gives it.
+
+    Raises:
+        InputError: No frame has background pixels.
+    """
+    settings = Population.model_validate(settings)
+    about = open_shard(crops, "crops/1").attrs
+    frames = _by_image(annotated_frames(folder, sequence, annotations, **annotated))
+    chosen = np.unique(np.linspace(0, len(frames) - 1, FRAMES[len(voxel_size_um)]).round().astype(int))
+    generator = numpy_generator(0, about["dataset"], "background")
+    learned, decays = [], []
+    for index in chosen:
+        image, labels, known = _read(frames[index], len(voxel_size_um))
+        away = _away(labels, voxel_size_um, settings.rim)
+        found = _learn(image, away, known, voxel_size_um=voxel_size_um, generator=generator)
+        if found:
+            learned.append(found)
+            decays += _decays(image, labels, found.field) if known.all() and image.ndim == 3 else []
+    if not learned:
+        raise _no_background(folder, len(chosen))
+    samples = np.concatenate([item.samples for item in learned], axis=1)
+    levels, residuals = quantiles(*samples)
+    # The median over frames: single frames with haze around their cells do not make the noise cloudy.
+    correlation = np.median([item.correlation for item in learned], axis=0)
+    model = Background(
+        fields=np.stack([item.field for item in learned]),
+        levels=levels,
+        residuals=residuals,
+        correlation=gaussian_correlation(correlation, levels, residuals),
+        frame_shape=tuple(image.shape),
+        largest=int(np.iinfo(about["frame_dtype"]).max),
+        z_decay=0.0 if image.ndim == 2 else float(np.clip(np.median(decays or [Z_DECAY]), 0, 0.8)),
+    )
+    _write(model, store, about, np.rint(samples.sum(0)), crops)
+    return model
+
+
+def read_background(store: str | Path) -> Background:
+    """Read a model that `fit_background` wrote."""
+    group = open_shard(store, SCHEMA)
+    arrays = {name: group[name][...] for name in ("fields", "levels", "residuals", "correlation")}
+    about = group.attrs
+    shape = tuple(about["frame_shape"])
+    return Background(**arrays, frame_shape=shape, largest=about["largest"], z_decay=about["z_decay"])
+
+
+def sample_background(model: Background, shape: Sequence[int], generator: np.random.Generator) -> np.ndarray:
+    """Draw a background: one of the real fields, randomly flipped in y and x, with noise.
+
+    Args:
+        model: The fitted background.
+        shape: Shape of the canvas, ([z,] y, x); the field is stretched to it.
+        generator: Source of randomness.
+
+    Returns:
+        Whole counts, float32, of `shape`.
+    """
+    field = model.fields[generator.integers(len(model.fields))]
+    for axis in (-2, -1):
+        field = np.flip(field, axis) if generator.random() < 0.5 else field
+    level = _expand(field, shape).ravel()
+    scores = sample_noise(model, shape, generator).ravel()
+    counts = level + residuals_at(level, scores, levels=model.levels, residuals=model.residuals)
+    return np.clip(np.rint(counts), 0, model.largest).reshape(shape)
+
+
+def sample_noise(model: Background, shape: Sequence[int], generator: np.random.Generator) -> np.ndarray:
+    """Draw standard normal noise with the background's correlation.
+
+    Args:
+        model: The fitted background.
+        shape: Shape of the canvas, ([z,] y, x).
+        generator: Source of randomness.
+
+    Returns:
+        Noise of mean 0 and variance 1, float32, of `shape`.
+    """
+    reach = [n // 2 for n in model.correlation.shape]
+    padded = tuple(fft.next_fast_len(max(n + lag, 2 * lag + 1), real=True) for n, lag in zip(shape, reach))
+    white = fft.rfftn(generator.standard_normal(padded, dtype=np.float32))
+    noise = fft.irfftn(white * _amplitude(model, padded), s=padded)
+    return np.ascontiguousarray(noise[tuple(slice(n) for n in shape)])
+
+
+@lru_cache(maxsize=2)
+def _amplitude(model: Background, shape: tuple[int, ...]) -> np.ndarray:
+    kernel = np.zeros(shape, np.float32)
+    lags = [np.arange(n) - n // 2 for n in model.correlation.shape]
+    kernel[np.ix_(*(lag % n for lag, n in zip(lags, shape)))] = model.correlation
+    power = np.maximum(fft.rfftn(kernel).real, 0)
+    variance = fft.irfftn(power, s=shape)[(0,) * len(shape)]
+    return np.sqrt(power / variance).astype(np.float32)
+
+
+def _by_image(frames: Sequence[AnnotatedFrame]) -> list[list[AnnotatedFrame]]:
+    groups: dict[Path, list[AnnotatedFrame]] = {}
+    for frame in frames:
+        groups.setdefault(frame.image, []).append(frame)
+    return list(groups.values())
+
+
+def _read(frames: Sequence[AnnotatedFrame], ndim: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Counts, labels and where the labels are known, of all annotations of one frame."""
+    if frames[0].z is None:
+        image, labels = read_annotated(frames[0], ndim)
+        return image, labels, np.ones(image.shape, bool)
+    image = read_frame(frames[0].image, ndim)
+    labels, known = np.zeros(image.shape, np.int32), np.zeros(image.shape, bool)
+    for frame in frames:
+        labels[frame.z] = read_annotated(frame, ndim)[1]
+        known[frame.z] = True
+    return image, labels, known
+
+
+def _away(labels: np.ndarray, voxel_size_um: Sequence[float], rim: int) -> np.ndarray:
+    """Pixels away from cells: at least the rim and a quarter of a cell, less where frames are crowded."""
+    sizes = np.bincount(labels.ravel())[1:]
+    sizes = sizes[sizes > 0]
+    if not len(sizes):
+        return np.ones(labels.shape, bool)
+    radius = max(rim, 0.25 * float(np.median(sizes)) ** (1 / labels.ndim))
+    spacing = [size / voxel_size_um[-1] for size in voxel_size_um]
+    distance = edt.edt(np.ascontiguousarray(labels == 0), anisotropy=spacing)
+    while (distance > radius).mean() < 0.05 and radius > 1:
+        radius *= 0.7
+    return distance > radius
+
+
+def _learn(
+    image: np.ndarray,
+    away: np.ndarray,
+    known: np.ndarray,
+    *,
+    voxel_size_um: Sequence[float],
+    generator: np.random.Generator,
+) -> _Learned | None:
+    image = image.astype(np.float32)
+    widths = _field_widths(image.shape, voxel_size_um)
+    usable = away & known
+    if not usable.any():
+        return None
+    for _ in range(2):
+        residual = image - _expand(_field(image, usable, widths), image.shape)
+        usable = away & ~_bright(residual, usable, known)
+        if not usable.any():
+            return None
+    field = _field(image, usable, widths)
+    level = _expand(field, image.shape)
+    taken = np.flatnonzero(usable)
+    if len(taken) > SAMPLES:
+        taken = generator.choice(taken, SAMPLES, replace=False)
+    # Whole counts become a smooth distribution by half a count of dither; rounding a sample undoes it.
+    dithered = image.ravel()[taken] + generator.uniform(-0.5, 0.5, len(taken))
+    samples = np.stack([level.ravel()[taken], dithered - level.ravel()[taken]])
+    return _Learned(field, samples, correlation_of(image - level, level, usable))
+
+
+def _no_background(folder: str | Path, frames: int) -> InputError:
+    return InputError(
+        "No frame shows background",
+        where=folder,
+        found=f"every pixel of {frames} annotated frames is a cell or close to one",
+        expected="frames in which a part of the pixels is away from cells",
+        mend="take a sequence with fewer cells, or check that 0 means background in the annotations",
+    )
+
+
+def _decays(image: np.ndarray, labels: np.ndarray, field: np.ndarray) -> list[float]:
+    """Signal in the slice beyond each end of each cell, relative to the cell's end slice: the blur along z."""
+    level, decays = _expand(field, image.shape), []
+    for label, box in enumerate(ndimage.find_objects(labels), 1):
+        for end, beyond in ((box[0].stop - 1, box[0].stop), (box[0].start, box[0].start - 1)) if box else ():
+            if not 0 <= beyond < len(image):
+                continue
+            here = (labels[end] == label) & (labels[beyond] == 0)
+            signal = (image[end] - level[end])[here].sum()
+            if here.sum() >= 5 and signal > 0:
+                decays.append(float((image[beyond] - level[beyond])[here].sum() / signal))
+    return decays
+
+
+def _field_widths(shape: Sequence[int], voxel_size_um: Sequence[float]) -> list[float]:
+    """Gaussian width of the field along each axis, pixels; the same physical width along all."""
+    width = max(min(shape[-2:]) / SMOOTHNESS, 6.0)
+    return [width * voxel_size_um[-1] / size for size in voxel_size_um]
+
+
+def _field(image: np.ndarray, usable: np.ndarray, widths: Sequence[float]) -> np.ndarray:
+    """Normalised convolution at low resolution; places far from usable pixels tend to the overall mean."""
+    blocks = [max(1, round(n / max(width / 4, 1))) for n, width in zip(image.shape, widths)]
+    edges = [np.linspace(0, n, count + 1).astype(int)[:-1] for n, count in zip(image.shape, blocks)]
+    total, weight = np.where(usable, image, 0).astype(np.float64), usable.astype(np.float64)
+    for axis, edge in enumerate(edges):
+        total, weight = np.add.reduceat(total, edge, axis=axis), np.add.reduceat(weight, edge, axis=axis)
+    mean = total.sum() / weight.sum()
+    sigma = [width * count / n for width, count, n in zip(widths, blocks, image.shape)]
+    total, weight = (ndimage.gaussian_filter(item, sigma, mode="constant") for item in (total, weight))
+    prior = 1e-3 * weight.max()
+    return ((total + prior * mean) / (weight + prior)).astype(np.float32)
+
+
+def _expand(field: np.ndarray, shape: Sequence[int]) -> np.ndarray:
+    for axis, n in enumerate(shape):
+        position = (np.arange(n) + 0.5) * field.shape[axis] / n - 0.5
+        position = np.clip(position, 0, field.shape[axis] - 1)
+        low = np.minimum(position.astype(int), max(field.shape[axis] - 2, 0))
+        share = (position - low).astype(np.float32).reshape([-1 if a == axis else 1 for a in range(len(shape))])
+        high = np.minimum(low + 1, field.shape[axis] - 1)
+        field = field.take(low, axis) * (1 - share) + field.take(high, axis) * share
+    return field
+
+
+def _bright(residual: np.ndarray, usable: np.ndarray, known: np.ndarray) -> np.ndarray:
+    """Blobs that stand out: debris and cells nobody annotated. Stricter where nothing is annotated."""
+    sigma = (0,) * (residual.ndim - 2) + (2, 2)
+    weight = ndimage.gaussian_filter(usable.astype(np.float32), sigma)
+    smooth = ndimage.gaussian_filter(np.where(usable, residual, 0), sigma) / np.maximum(weight, 1e-3)
+    smooth = np.where(usable, smooth, ndimage.gaussian_filter(residual, sigma))
+    middle = np.median(smooth[usable])
+    spread = 1.4826 * np.median(np.abs(smooth[usable] - middle))
+    blobs = smooth > middle + np.where(known, 8, 4) * max(spread, 0.1)
+    size = (1,) * (residual.ndim - 2) + (9, 9)
+    return ndimage.maximum_filter(blobs, size)
+
+
+def _write(
+    model: Background, store: str | Path, about: Mapping[str, Any], counts: np.ndarray, crops: str | Path
+) -> None:
+    mean, std = float(counts.mean()), float(counts.std())
+    write_shard(
+        store,
+        schema=SCHEMA,
+        arrays={name: getattr(model, name) for name in ("fields", "levels", "residuals", "correlation")},
+        attributes={
+            "stage_version": STAGE_VERSIONS["background"],
+            "dataset": about["dataset"],
+            "frame_shape": list(model.frame_shape),
+            "largest": model.largest,
+            "z_decay": model.z_decay,
+            "mean": mean,
+            "std": std,
+            "skewness": float((((counts - mean) / max(std, 1e-9)) ** 3).mean()),
+            "digests": {"crops": digest(crops)},
+        },
+    )

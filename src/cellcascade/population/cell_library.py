@@ -1,0 +1,109 @@
+"""The single synthetic cells that images are composed of, read from the texture shards when they are needed."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from pathlib import Path
+
+import edt
+import numpy as np
+from scipy import ndimage
+
+from cellcascade.core.errors import InputError
+from cellcascade.data.shards import open_shard
+
+COLUMNS = ("cell_id", "valid", "n_slices")
+DARKEST = 1  # percentile of the counts
+SMOOTH = 1.5  # Gaussian width of the local mean around a cell, pixels
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A single cell, cut to its slices.
+
+    Attributes:
+        image: Counts, (z, y, x).
+        around: Local mean of the counts around the cell, which does not count itself, (z, y, x).
+        mask: The cell, (z, y, x).
+        level: The crop's background away from the cell, counts.
+        darkest: Its darkest pixels, counts.
+        cell_id: Number of the synthetic cell.
+    """
+
+    image: np.ndarray
+    around: np.ndarray
+    mask: np.ndarray
+    level: float
+    darkest: float
+    cell_id: int
+
+
+class CellLibrary:
+    """The valid cells of all texture shards, in the order of their numbers.
+
+    Args:
+        shards: Texture shards, `textures/1`.
+
+    Raises:
+        InputError: No shard has a valid cell.
+    """
+
+    def __init__(self, shards: Sequence[str | Path]):
+        self._groups = [open_shard(path, "textures/1") for path in shards]
+        rows = [
+            (int(cell_id), shard, row, int(slices))
+            for shard, group in enumerate(self._groups)
+            for row, (cell_id, valid, slices) in enumerate(zip(*(group[name][...] for name in COLUMNS)))
+            if valid
+        ]
+        if not rows:
+            raise InputError(
+                "There is no cell to place",
+                where=", ".join(str(path) for path in shards) or "no texture shards",
+                found="no valid cell",
+                expected="at least one valid cell",
+                mend="look up in the report why cells were dropped, and train the models of those stages longer",
+            )
+        self._rows = sorted(rows)
+        self.load = lru_cache(maxsize=512)(self._load)
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    @property
+    def height(self) -> float:
+        """Mean number of slices of a cell."""
+        return float(np.mean([slices for *_, slices in self._rows]))
+
+    def _load(self, index: int) -> Cell:
+        cell_id, shard, row, slices = self._rows[index]
+        group = self._groups[shard]
+        image, mask = group["image"][row][:slices].astype(np.float32), group["mask"][row][:slices] > 0
+        around = _around(image, mask)
+        distance = edt.edt(np.ascontiguousarray(~mask))
+        far = distance > np.median(distance[~mask]) if not mask.all() else ~mask
+        dark = image[far] if far.any() else np.float32([group.attrs["background"]])
+        return Cell(image, around, mask, float(dark.mean()), float(np.percentile(dark, DARKEST)), cell_id)
+
+
+def turned(cell: Cell, generator: np.random.Generator) -> tuple[Cell, str]:
+    """Turn a cell by quarter turns and flip it at random, in y, x and, if it has slices, upside down.
+
+    Returns:
+        The cell, and what was done to it, e.g. `rot90-mirror`.
+    """
+    turns, mirror, upside = int(generator.integers(4)), bool(generator.integers(2)), bool(generator.integers(2))
+    upside = upside and len(cell.mask) > 1
+    arrays = {}
+    for part in ("image", "around", "mask"):
+        array = np.rot90(getattr(cell, part), turns, (1, 2))
+        array = array[:, ::-1] if mirror else array
+        arrays[part] = np.ascontiguousarray(array[::-1] if upside else array)
+    name = f"rot{90 * turns}{'-mirror' if mirror else ''}{'-upside' if upside else ''}"
+    return replace(cell, **arrays), name
+
+
+def _around(image: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    sigma = (0, SMOOTH, SMOOTH)
+    weight = ndimage.gaussian_filter((~mask).astype(np.float32), sigma)
+    return ndimage.gaussian_filter(np.where(mask, 0, image), sigma) / np.maximum(weight, 1e-3)

@@ -1,0 +1,103 @@
+"""The product: all images of a data set in one folder, with their tables and a record of how they were made."""
+
+import json
+import os
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import zarr
+
+from cellcascade import __version__
+from cellcascade.core.errors import InputError
+from cellcascade.core.logs import package_versions
+from cellcascade.data.shards import atomic_path, digest
+
+
+def collect(
+    population_folders: Sequence[str | Path],
+    *,
+    folder: str | Path,
+    record: Mapping[str, Any],
+    inputs: Sequence[str | Path],
+) -> None:
+    """Gather the images of all shards: the folder is complete, or absent.
+
+    Images are hard links to the shards' files (copies where the file system has no links), so that nothing is lost when
+    the shards are deleted. Beside them: `manifest.csv` (a row an image), `cells.csv` (a row a cell), `dataset.json`.
+
+    Args:
+        population_folders: Folders that `population.make_images` made.
+        folder: The new folder; one that is there is replaced.
+        record: What `dataset.json` says beside versions and digests: data set, config, seed.
+        inputs: Files that the images were made from, for their digests.
+
+    Raises:
+        InputError: Images are missing or double, or an image's labels and `cells.csv` disagree.
+    """
+    folders = [Path(item) for item in population_folders]
+    images = _table(folders, "images.csv").sort_values("image", ignore_index=True)
+    cells = _table(folders, "cells.csv").sort_values(["image", "label"], ignore_index=True)
+    stores = dict(sorted((path.name.removesuffix(".ome.zarr"), path) for path in _stores(folders)))
+    _check(images, cells, stores, folders)
+    with atomic_path(folder) as scratch:
+        scratch.mkdir()
+        for store in stores.values():
+            shutil.copytree(store, scratch / store.name, copy_function=_link)
+        images.insert(1, "path", [f"{name}.ome.zarr" for name in images["image"]])
+        images.to_csv(scratch / "manifest.csv", index=False)
+        cells.to_csv(scratch / "cells.csv", index=False)
+        whole = {**record, "images": len(images), "cells": len(cells), **_provenance(inputs)}
+        (scratch / "dataset.json").write_text(json.dumps(whole, indent=2) + "\n")
+
+
+def _table(folders: Sequence[Path], name: str) -> pd.DataFrame:
+    # An image without cells, or a shard with none, must not turn the other shards' integers into floats.
+    tables = [pd.read_csv(folder / name, dtype={"image": str}) for folder in folders]
+    filled = [table for table in tables if len(table)]
+    return pd.concat(filled, ignore_index=True) if filled else tables[0]
+
+
+def _stores(folders: Sequence[Path]) -> Iterator[Path]:
+    for folder in folders:
+        yield from folder.glob("img-*.ome.zarr")
+
+
+def _check(images: pd.DataFrame, cells: pd.DataFrame, stores: Mapping[str, Path], folders: Sequence[Path]) -> None:
+    """Every image is in the table once and has its store, and its labels are those of `cells.csv`."""
+    where = ", ".join(str(folder) for folder in folders)
+    names = [f"img-{index:05d}" for index in range(len(images))]
+    if list(images["image"]) != names or list(stores) != names:
+        raise _broken(
+            "The images are not complete",
+            where,
+            f"{images['image'].nunique()} of {len(images)} in images.csv, {len(stores)} stores",
+            f"img-00000 to img-{len(images) - 1:05d}, each once",
+        )
+    rows = {image: list(table["label"]) for image, table in cells.groupby("image")}
+    strays = sorted(set(rows) - set(names))
+    for name, store in stores.items():
+        labels = sorted(cell["label"] for cell in zarr.open_group(store, mode="r").attrs["cellcascade"]["cells"])
+        if labels != rows.get(name, []):
+            strays.append(name)
+    if strays:
+        raise _broken("Labels and cells.csv disagree", where, ", ".join(strays), "a row of cells.csv for every label")
+
+
+def _broken(what: str, where: str, found: str, expected: str) -> InputError:
+    mend = "delete the population shards named above and rerun: they are made again"
+    return InputError(what, where=where, found=found, expected=expected, mend=mend)
+
+
+def _link(source: str, target: str) -> None:
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copy2(source, target)
+
+
+def _provenance(inputs: Sequence[str | Path]) -> dict[str, Any]:
+    versions = {"cellcascade": __version__, **package_versions()}
+    return {"versions": versions, "digests": {str(path): digest(path) for path in inputs}}

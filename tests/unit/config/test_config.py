@@ -1,0 +1,194 @@
+from pathlib import Path
+
+import pytest
+import yaml
+
+from cellcascade.cli import main
+from cellcascade.config.datasets import load_config, overlay, read_config
+from cellcascade.core.errors import InputError
+
+PLANE = {"folder": "Fluo-N2DH-GOWT1", "voxel_size_um": [0.24, 0.24]}
+STACK = {"folder": "Fluo-N3DH-CE", "voxel_size_um": [1.0, 0.09, 0.09]}
+
+
+def problems(raw):
+    """The lines of the one error that a configuration gives."""
+    with pytest.raises(InputError) as caught:
+        load_config(raw)
+    return [line.strip(" -") for line in caught.value.found.splitlines() if line.strip()]
+
+
+def test_defaults_complete_every_data_set():
+    config = load_config({"datasets": {"A": PLANE, "B": {**STACK, "cells": 3}}, "defaults": {"cells": 7, "images": 2}})
+    assert (config.datasets["A"].cells, config.datasets["B"].cells) == (7, 3)
+    assert config.datasets["B"].images == 2 and config.datasets["B"].crops.size == 128
+    assert (config.datasets["A"].ndim, config.datasets["B"].ndim) == (2, 3)
+    assert config.selected == ["A", "B"]
+
+
+def test_part_of_a_block_keeps_the_rest_of_the_block():
+    config = load_config(
+        {
+            "datasets": {"A": {**PLANE, "texture": {"train": {"steps": 5}}}},
+            "defaults": {"texture": {"train": {"warmup": 0.5}}},
+            "multiview": {"train": {"steps": 9}},
+        }
+    )
+    train = config.datasets["A"].texture.train
+    assert (train.steps, train.warmup, train.batch_size) == (5, 0.5, 16)
+    assert (config.multiview.train.steps, config.multiview.train.batch_size) == (9, 8)
+
+
+def test_entries_inherit_over_several_steps():
+    raw = {
+        "datasets": {
+            "CE": {**STACK, "texture": {"rho": 0.7}, "cells": 9},
+            "half": {"inherits": "CE", "models_from": "CE", "cells": 4},
+            "ablation": {"inherits": "half", "reconstruction": {"method": "spharm"}},
+        }
+    }
+    config = load_config(raw)
+    ablation = config.datasets["ablation"]
+    assert (ablation.cells, ablation.texture.rho, ablation.reconstruction.method) == (4, 0.7, "spharm")
+    assert config.models_of("ablation") == "CE" and config.models_of("CE") == "CE"
+    assert config.datasets["CE"].reconstruction.method == "neus"
+
+
+VARIANTS = {
+    "A": PLANE,
+    "A_1": {"inherits": "A", "train_frames": 1},
+    "A_2": {"inherits": "A", "train_frames": [3, 5]},
+    "A_rho": {"inherits": "A", "models_from": "A", "texture": {"rho": 0.0}},
+    "A_1_rho": {"inherits": "A_1", "texture": {"rho": 0.0}},
+    "B": {"inherits": "A", "folder": "Other"},
+    "B_1": {"inherits": "B", "train_frames": 1},
+    "C": {"folder": "Stacks", "voxel_size_um": [1.0, 0.5, 0.5]},
+    "C_3": {"inherits": "C", "train_slices": 3},
+}
+
+
+def test_variants_are_left_out_of_all_and_form_curves_and_ablations():
+    config = load_config({"datasets": VARIANTS})
+    assert config.selected == ["A", "B", "C"]
+    assert config.learning_curves == [["A_1", "A_2", "A"], ["B_1", "B"], ["C_3", "C"]]
+    assert config.ablations == [("A", "A_rho"), ("A_1", "A_1_rho")]
+    one = load_config({"datasets": VARIANTS, "run": ["B", "A_rho"]})
+    assert one.selected == ["B", "A_rho"] and one.learning_curves == [["B_1", "B"]] and one.ablations == []
+
+
+def test_models_of_other_frames_are_not_reused_and_folders_of_results_are_no_names():
+    (found,) = problems({"datasets": {**VARIANTS, "A_1": {"inherits": "A", "models_from": "A", "train_frames": 1}}})
+    assert "datasets.A_1.models_from 'A': its models learned from other train_frames" in found
+    (found,) = problems({"datasets": {**VARIANTS, "C_3": {"inherits": "C", "models_from": "C", "train_slices": 3}}})
+    assert "datasets.C_3.models_from 'C': its models learned from other train_frames or train_slices" in found
+    (found,) = problems({"datasets": {"A": {**PLANE, "train_slices": 3}}})
+    assert "train_slices 3 is for stacks" in found
+    (found,) = problems({"datasets": {"overview": PLANE}})
+    assert "results/overview holds something else" in found
+
+
+def test_an_overlay_can_drop_a_data_set():
+    raw = overlay({"datasets": {"A": PLANE, "B": STACK}}, {"datasets": {"A": None}})
+    assert list(load_config(raw).datasets) == ["B"]
+
+
+def test_all_problems_are_told_at_once_each_with_its_path():
+    found = problems(
+        {
+            "sed": 3,
+            "device": "gpu",
+            "defaults": {"cells": 0, "population": {"clustering": 2}},
+            "datasets": {
+                "A": {**PLANE, "crops": {"sise": 64}, "train_sequence": 1},
+                "B": {"voxel_size_um": [1, 0.1, -0.1]},
+                "C": "here",
+            },
+            "multiview": {"train": {"steps": "many"}},
+        }
+    )
+    expected = [
+        "datasets.C: must be a block of keys such as folder and voxel_size_um (found 'here')",
+        "sed: unknown key (found 3)",
+        "device: Input should be 'auto', 'cpu' or 'cuda' (found 'gpu')",
+        "defaults.cells: Input should be greater than or equal to 1 (found 0)",
+        "defaults.population.clustering: Input should be less than or equal to 1 (found 2)",
+        "datasets.A.crops.sise: unknown key (found 64)",
+        "datasets.A.train_sequence: must be text; put it in quotes (found 1)",
+        "datasets.B.folder: required key is missing",
+        "datasets.B.voxel_size_um.2: Input should be greater than 0 (found -0.1)",
+        "multiview.train.steps: Input should be a valid integer, unable to parse string as an integer (found 'many')",
+    ]
+    assert sorted(found) == sorted(expected)
+
+
+def test_a_problem_is_blamed_on_the_entry_that_holds_the_key():
+    raw = {
+        "defaults": {"cells": 5},
+        "datasets": {"CE": {**STACK, "texture": {"rho": -1}}, "half": {"inherits": "CE", "images": 0}},
+    }
+    assert sorted(problems(raw)) == [
+        "datasets.CE.texture.rho: Input should be greater than or equal to 0 (found -1)",
+        "datasets.half.images: Input should be greater than or equal to 1 (found 0)",
+    ]
+
+
+@pytest.mark.parametrize(
+    "change, message",
+    [
+        ({"crops": {"size": 100}}, "datasets.A: mask_ddpm.grid 32 must divide crops.size 100"),
+        ({"texture": {"space": "latent"}}, "datasets.A: texture.space latent needs a texture.base"),
+        ({"texture": {"base": "some/sd"}}, "datasets.A: texture.block 4 does not fit texture.base 'some/sd'"),
+        ({"texture": {"guidance": 5}}, "datasets.A.texture: guidance 5.0 needs a model that also learned without"),
+        ({"mask_ddpm": {"grid": 2}}, "datasets.A.mask_ddpm: grid 2 cannot be halved 2 times"),
+        (
+            {"crops": {"size": 32}, "texture": {"block": 8, "channels": [8, 8, 8, 8]}},
+            "to be a multiple of 64, it is 32",
+        ),
+        ({"population": {"frame_shape": [4, 64, 64]}}, "must have as many axes as voxel_size_um (0.24, 0.24)"),
+        ({"test_sequence": "01"}, "train_sequence and test_sequence are both '01'"),
+        ({"voxel_size_um": [0.24, 0.3]}, "y and x pixel sizes differ"),
+        ({"models_from": "B"}, "datasets.A.models_from 'B' must name another data set"),
+        ({"inherits": "B"}, "datasets.A.inherits: there is no such data set (found 'B', of ['A'])"),
+        ({"inherits": "A"}, "datasets.A.inherits: the data sets inherit from each other in a circle"),
+        ({"evaluation": {"regimes": ["both"]}}, "regimes ['both'] must differ, and hold real"),
+        ({"evaluation": {"cellpose": {"real_share": 0.01}}}, "real_share 0.01 of train.batch_size 8 is not a mixture"),
+    ],
+)
+def test_settings_that_do_not_fit_together(change, message):
+    (found,) = problems({"datasets": {"A": {**PLANE, **change}}})
+    assert message in found
+
+
+@pytest.mark.parametrize(
+    "raw", [{}, {"datasets": None}, {"datasets": ["A"]}, {"datasets": {"A": PLANE}, "defaults": 3}]
+)
+def test_blocks_of_the_wrong_type_are_named(raw):
+    found = problems(raw)
+    assert all(line.startswith(("datasets", "defaults")) for line in found)
+
+
+def test_run_names_data_sets():
+    assert "run names 'B', but datasets holds ['A']" in problems({"datasets": {"A": PLANE}, "run": ["B"]})[0]
+
+
+def test_files_are_laid_over_each_other(tmp_path):
+    (tmp_path / "a.yaml").write_text(yaml.safe_dump({"datasets": {"A": PLANE}, "seed": 1}))
+    (tmp_path / "b.yaml").write_text(yaml.safe_dump({"seed": 2, "defaults": {"crops": {"size": 64}}}))
+    config = read_config(tmp_path / "a.yaml", tmp_path / "b.yaml")
+    assert config.seed == 2 and config.datasets["A"].crops.size == 64
+
+
+def test_check_names_configuration_problems_and_missing_data(tmp_path, capsys):
+    config = tmp_path / "config.yaml"
+    config.write_text(yaml.safe_dump({"datasets": {"A": PLANE}, "data_root": str(tmp_path)}))
+    assert main(["check", str(config)]) == 1
+    assert "A: The data set Fluo-N2DH-GOWT1 is not there" in capsys.readouterr().err
+    demo = yaml.safe_load(Path("demo/config.yaml").read_text())
+    weights = {"data_root": str(Path("demo/data").absolute()), "multiview": {"weights": str(tmp_path / "none")}}
+    config.write_text(yaml.safe_dump(demo | weights))
+    assert main(["check", str(config)]) == 1
+    told = capsys.readouterr()
+    assert told.err.startswith("embryo3d: The multiview model cannot be loaded") and "nuclei2d: " in told.out
+    config.write_text("seed: -1")
+    assert main(["check", str(config)]) == 1
+    assert "seed: Input should be greater than or equal to 0 (found -1)" in capsys.readouterr().err

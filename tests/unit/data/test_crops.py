@@ -1,0 +1,387 @@
+"""Crops: which cells are cut, and that each is alone on its background."""
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import tifffile
+from scipy import ndimage
+
+from cellcascade.core.errors import InputError
+from cellcascade.data.crops import Crops, make_crops, read_crops, to_counts, to_unit
+from cellcascade.data.ctc import ALL
+from cellcascade.data.shards import digest
+from tests.ctc_data import (
+    BACKGROUND,
+    Blob,
+    Scene,
+    scene_2d,
+    scene_3d,
+    write_2d,
+    write_3d,
+    write_sequence,
+    write_sparse_gold,
+    write_tiff,
+)
+
+
+def cut(folder: Path, *, annotations: str = "ST", ndim: int = 2, dataset: str = "toy", annotated=ALL, **settings):
+    """Make crops beside the data; gives the crops and the table, indexed by frame and label."""
+    store, table = folder.parent / "crops.zarr.zip", folder.parent / "crops.csv"
+    make_crops(
+        folder,
+        "01",
+        annotations,
+        dataset=dataset,
+        voxel_size_um=(1.0, 0.5, 0.5)[-ndim:],
+        annotated=annotated,
+        settings={"size": 48, **settings},
+        store=store,
+        table=table,
+    )
+    return read_crops(store), pd.read_csv(table, keep_default_na=False).set_index(["frame", "label"])
+
+
+def write_scene(folder: Path, *blobs: Blob, shape: tuple[int, ...] = (96, 112), dtype: type = np.uint8) -> Path:
+    return write_sequence(folder, scene=Scene(shape, list(blobs)), frames=1, annotated=(0,), dtype=dtype)
+
+
+def index(crops: Crops, frame: int, label: int) -> int:
+    return int(np.flatnonzero((crops.frame == frame) & (crops.label == label) & (crops.widest == 1))[0])
+
+
+def raw_crop(frame: np.ndarray, labels: np.ndarray, label: int, mask: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """What the frame and its labels hold at the place of a crop (which lies within the frame)."""
+    there, here = np.argwhere(labels == label).min(0), np.argwhere(mask).min(0)
+    place = tuple(slice(t - h, t - h + n) for t, h, n in zip(there, here, mask.shape))
+    return frame[place], labels[place]
+
+
+def test_every_object_has_a_row_with_its_reason(tmp_path):
+    crops, table = cut(write_2d(tmp_path / "Toy"))
+    assert list(table.loc[0].index) == [1, 2, 4, 7, 9]
+    assert list(table.reason) == ["", "", "", "touches border", "too small"] * 2
+    assert list(table.kept) == [True, True, True, False, False] * 2
+    assert list(zip(crops.frame, crops.label)) == [(f, label) for f in (0, 2) for label in (1, 2, 4)]
+    assert table.loc[(0, 1), "area"] == (scene_2d().labels() == 1).sum()
+    assert table.loc[(0, 7), "solidity"] == ""
+    assert float(table.loc[(0, 2), "eccentricity"]) < float(table.loc[(0, 4), "eccentricity"]) < 1
+    assert float(table.loc[(0, 4), "solidity"]) > 0.9
+
+
+def test_store(tmp_path):
+    folder = write_2d(tmp_path / "Toy")
+    crops, _ = cut(folder)
+    assert crops.image.shape == crops.mask.shape == (6, 48, 48)
+    assert crops.image.dtype == np.uint16
+    assert set(np.unique(crops.mask)) == {0, 1}
+    assert crops.z.tolist() == [-1] * 6
+    assert crops.widest.tolist() == [1] * 6
+    assert crops.area_ratio.tolist() == [1] * 6
+    assert np.allclose(crops.brightness, [90, 160, 90] * 2, rtol=0.03)
+    assert np.allclose(crops.background, BACKGROUND, atol=1.1)
+    for image, mask, brightness in zip(crops.image, crops.mask, crops.brightness):
+        assert brightness == pytest.approx(image[mask > 0].mean())
+    expected = {
+        "dataset": "toy",
+        "sequence": "01",
+        "voxel_size_um": [0.5, 0.5],
+        "frame_shape": [96, 112],
+        "frame_dtype": "uint8",
+        "frames": [0, 2],
+        "cells_per_frame": [5, 5],
+    }
+    assert {name: crops.attrs[name] for name in expected} == expected
+    assert crops.attrs["digests"]["t002.tif"] == digest(folder / "01" / "t002.tif")
+    assert sorted(crops.attrs["digests"]) == ["man_seg000.tif", "man_seg002.tif", "t000.tif", "t002.tif"]
+
+
+def test_crops_are_centred_on_the_bounding_box(tmp_path):
+    crops, _ = cut(write_2d(tmp_path / "Toy"))
+    for mask in crops.mask:
+        pixels = np.argwhere(mask)
+        assert np.abs((pixels.min(0) + pixels.max(0)) / 2 - 23.5).max() <= 0.5
+
+
+def test_four_digits_and_16_bit(tmp_path):
+    crops, _ = cut(write_2d(tmp_path / "Toy", digits=4, dtype=np.uint16))
+    assert len(crops.image) == 6
+    assert crops.attrs["frame_dtype"] == "uint16"
+
+
+def test_cells_that_do_not_fit(tmp_path):
+    crops, table = cut(write_2d(tmp_path / "Toy"), size=22, margin=2)
+    # widths with two free pixels on each side: 23, 21 and 27
+    assert list(table.loc[0].reason) == ["does not fit", "", "does not fit", "touches border", "too small"]
+    assert crops.label.tolist() == [2, 2]
+
+
+def test_pieces_and_holes(tmp_path):
+    folder = write_scene(tmp_path / "Toy", Blob(1, (30, 30), (10, 10)), Blob(2, (60, 70), (10, 10)))
+    labels = Scene((96, 112), [Blob(1, (30, 30), (10, 10)), Blob(2, (60, 70), (10, 10))]).labels()
+    whole = (labels == 1).sum()
+    labels[28:31, 28:31] = 0
+    labels[10:12, 50:53] = 1
+    labels[80:86, 66:76] = 2
+    write_tiff(folder / "01_ST" / "SEG" / "man_seg000.tif", labels)
+    crops, table = cut(folder)
+    assert list(table.reason) == ["", "several pieces"]
+    assert crops.label.tolist() == [1]
+    assert crops.mask[0].sum() == whole
+    assert ndimage.label(crops.mask[0])[1] == 1
+
+
+def test_neighbours_become_background(tmp_path):
+    folder = write_2d(tmp_path / "Toy")
+    crops, _ = cut(folder)
+    i, frame, labels = index(crops, 0, 1), tifffile.imread(folder / "01" / "t000.tif"), scene_2d().labels()
+    raw, around = raw_crop(frame, labels, 1, crops.mask[i])
+    removed = around == 2
+    assert removed.sum() > 100 and raw[removed].mean() > 150
+    new = crops.image[i][removed].astype(float)
+    assert abs(new.mean() - BACKGROUND) < 1.5
+    assert abs(new.std() - BACKGROUND**0.5) < 0.25 * BACKGROUND**0.5
+    ring = (ndimage.distance_transform_edt(crops.mask[i] == 0) <= 4) & (ndimage.distance_transform_edt(around != 2) > 4)
+    assert ring.sum() > 300
+    assert np.array_equal(crops.image[i][ring], raw[ring])
+
+
+def test_no_seam_where_a_neighbour_was(tmp_path):
+    """Texture that was put in has the slope, the noise and the short correlation of the background around it."""
+    generator = np.random.default_rng(3)
+    labels = Scene((128, 160), [Blob(1, (60, 60), (14, 14)), Blob(2, (60, 92), (14, 14))]).labels()
+    slope = 100 + 0.3 * np.indices(labels.shape)[1]
+    for frame in range(8):
+        noise = ndimage.gaussian_filter(generator.normal(size=labels.shape), 1)
+        image = np.rint(slope + 12 * noise / noise.std() + 500 * (labels > 0))
+        write_tiff(tmp_path / "Toy" / "01" / f"t{frame:03d}.tif", image.astype(np.uint16))
+        write_tiff(tmp_path / "Toy" / "01_ST" / "SEG" / f"man_seg{frame:03d}.tif", labels)
+    crops, _ = cut(tmp_path / "Toy", size=96)
+    chosen = crops.label == 1
+    expected, around = raw_crop(slope, labels, 1, crops.mask[chosen][0])
+    residual = crops.image[chosen] - expected
+    hole, free = around == 2, ndimage.maximum_filter(around, 25) == 0
+    assert abs(residual[:, hole].mean() - residual[:, free].mean()) < 4, "a third of the noise"
+    assert residual[:, hole].std() == pytest.approx(residual[:, free].std(), rel=0.15)
+    assert next_pixel(residual, hole) == pytest.approx(next_pixel(residual, free), abs=0.1)
+    assert next_pixel(residual, free) > 0.6
+
+
+def next_pixel(residual: np.ndarray, area: np.ndarray) -> float:
+    """Correlation of neighbouring pixels of images (m, y, x) within an area (y, x)."""
+    both = area[:, :-1] & area[:, 1:]
+    return np.corrcoef(residual[:, :, :-1][:, both].ravel(), residual[:, :, 1:][:, both].ravel())[0, 1]
+
+
+def test_touching_cells_are_parted(tmp_path):
+    blobs = [Blob(1, (40, 40), (10, 10)), Blob(2, (40, 58), (10, 10), 200.0)]
+    folder = write_scene(tmp_path / "Toy", *blobs)
+    crops, _ = cut(folder)
+    i, labels = index(crops, 0, 1), Scene((96, 112), blobs).labels()
+    raw, around = raw_crop(tifffile.imread(folder / "01" / "t000.tif"), labels, 1, crops.mask[i])
+    assert (ndimage.binary_dilation(crops.mask[i]) & (around == 2)).any(), "they should touch"
+    assert np.array_equal(crops.image[i][crops.mask[i] > 0], raw[crops.mask[i] > 0])
+    assert crops.image[i][around == 2].max() < 60
+
+
+def test_crops_beyond_the_frame_are_filled(tmp_path):
+    folder = write_scene(tmp_path / "Toy", Blob(3, (12, 100), (9, 9)))
+    crops, table = cut(folder, size=64)
+    assert table.loc[(0, 3), "reason"] == ""
+    image, mask = crops.image[0].astype(float), crops.mask[0]
+    pixels = np.argwhere(mask)
+    beyond = np.zeros_like(mask, bool)
+    beyond[: pixels[:, 0].min() - 3] = True
+    beyond[:, pixels[:, 1].max() + 3 :] = True
+    assert beyond.sum() > 1500
+    assert abs(image[beyond].mean() - BACKGROUND) < 1
+    assert image[beyond].std() == pytest.approx(BACKGROUND**0.5, rel=0.15)
+
+
+def test_unlabelled_cells_are_removed(tmp_path):
+    blobs = [Blob(1, (40, 40), (9, 9)), Blob(2, (40, 62), (7, 7), 120.0)]
+    folder = write_scene(tmp_path / "Toy", *blobs)
+    labels = Scene((96, 112), blobs).labels()
+    write_tiff(folder / "01_ST" / "SEG" / "man_seg000.tif", np.where(labels == 1, labels, 0))
+    crops, table = cut(folder)
+    _, around = raw_crop(labels, labels, 1, crops.mask[0])
+    assert len(table) == 1
+    assert crops.image[0][around == 2].mean() < BACKGROUND + 2
+
+
+def test_frame_without_background(tmp_path):
+    """Cells everywhere: there is hardly a pixel to copy, but nothing breaks."""
+    centres = [(y, x) for y in range(12, 96, 18) for x in range(12, 112, 18)]
+    folder = write_scene(tmp_path / "Toy", *(Blob(i, centre, (9, 9)) for i, centre in enumerate(centres, 1)))
+    crops, table = cut(folder)
+    assert table.kept.sum() == len(crops.image) > 10
+    assert crops.image[:, :4, :4].mean() < 60
+
+
+def test_dense_3d_takes_the_widest_slice(tmp_path):
+    crops, table = cut(write_3d(tmp_path / "Toy"), ndim=3, size=40)
+    labels = scene_3d().labels()
+    assert list(table.loc[0].reason) == ["", "", "touches border"]
+    assert crops.z.tolist() == [5, 6, 5, 6]
+    assert table.loc[(0, 1), "z"] == 5
+    assert table.loc[(0, 1), "area"] == (labels[5] == 1).sum() == crops.mask[0].sum()
+    assert crops.attrs["voxel_size_um"] == [1.0, 0.5, 0.5]
+    assert crops.attrs["frame_shape"] == [12, 64, 72]
+    assert crops.attrs["cells_per_frame"] == [3, 3]
+
+
+def test_slices_per_cell(tmp_path):
+    crops, table = cut(write_3d(tmp_path / "Toy", annotated=(0,)), ndim=3, size=40, slices_per_cell=3)
+    one = crops.label == 1
+    assert table.kept.sum() == 2
+    assert sorted(crops.z[one]) == [2, 5, 8]
+    assert crops.widest[one].sum() == 1
+    assert crops.z[one][crops.widest[one] == 1] == 5
+    labels = scene_3d().labels()
+    for z, mask, ratio in zip(crops.z[one], crops.mask[one], crops.area_ratio[one]):
+        assert mask.sum() == (labels[z] == 1).sum()
+        assert ratio == pytest.approx(mask.sum() / (labels[5] == 1).sum())
+    assert len(set(crops.brightness[one])) == 1
+    middles = [np.argwhere(mask).mean(0) for mask in crops.mask[one]]
+    assert np.ptp(middles, axis=0).max() < 0.5, "slices of a cell share one frame"
+
+
+def test_cell_cut_by_the_first_slice_is_kept(tmp_path):
+    folder = write_scene(tmp_path / "Toy", Blob(1, (0, 32, 36), (5, 9, 9)), shape=(12, 64, 72), dtype=np.uint16)
+    crops, table = cut(folder, ndim=3, slices_per_cell=9)
+    assert table.loc[(0, 1), "reason"] == ""
+    assert crops.z[crops.widest == 1].tolist() == [0]
+    assert crops.z.max() >= 3
+
+
+def test_cells_of_neighbouring_slices_are_removed(tmp_path):
+    """A cell that ends one slice below shines into this slice."""
+    blobs = [Blob(1, (7, 32, 26), (3, 8, 8)), Blob(2, (2, 32, 44), (4, 7, 7), 200.0)]
+    folder = write_scene(tmp_path / "Toy", *blobs, shape=(12, 64, 72), dtype=np.uint16)
+    labels = Scene((12, 64, 72), blobs).labels()
+    stack = tifffile.imread(folder / "01" / "t000.tif")
+    below = (labels[6] == 2) & (labels[7] == 0)
+    stack[7][below] += 20
+    write_tiff(folder / "01" / "t000.tif", stack)
+    crops, _ = cut(folder, ndim=3)
+    i = index(crops, 0, 1)
+    _, around = raw_crop(labels[7], np.where(below, 2, labels[7]), 1, crops.mask[i])
+    assert crops.z[i] == 7 and (around == 2).any()
+    assert crops.image[i][around == 2].mean() < BACKGROUND + 10
+
+
+def test_touching_cells_are_parted_in_their_own_slice(tmp_path):
+    """The neighbour begins in the very slice that is cut: the slice below knows nothing of it."""
+    blobs = [Blob(1, (6, 32, 26), (4, 8, 8)), Blob(2, (9, 32, 39), (3.1, 8, 8), 200.0)]
+    folder = write_scene(tmp_path / "Toy", *blobs, shape=(14, 64, 72), dtype=np.uint16)
+    labels = Scene((14, 64, 72), blobs).labels()
+    crops, _ = cut(folder, ndim=3)
+    i = index(crops, 0, 1)
+    assert crops.z[i] == 6 and not (labels[5] == 2).any()
+    _, around = raw_crop(labels[6], labels[6], 1, crops.mask[i])
+    near = (around == 2) & (ndimage.distance_transform_edt(crops.mask[i] == 0) <= 6)
+    assert near.any()
+    assert crops.image[i][near].max() < 60
+
+
+def test_some_slices_of_a_dense_annotation_are_as_good_as_sparse_gold(tmp_path):
+    folder = write_3d(tmp_path / "Toy", annotations="GT")
+    dense, _ = cut(folder, annotations="GT", ndim=3, size=40, annotated={"frames": [0], "slices": [4, 7]})
+    shutil.rmtree(folder / "01_GT")
+    write_sparse_gold(folder, scene=scene_3d(), slices=[(0, 4), (0, 7)])
+    sparse, _ = cut(folder, annotations="GT", ndim=3, size=40)
+    assert dense.z.tolist() == sparse.z.tolist() == [4, 4, 7, 7]
+    for name in ("image", "mask", "widest", "brightness"):
+        assert np.array_equal(getattr(dense, name), getattr(sparse, name))
+    assert dense.attrs["cells_per_slice"] == sparse.attrs["cells_per_slice"]
+
+
+def test_sparse_gold(tmp_path):
+    folder = write_3d(tmp_path / "Toy")
+    write_sparse_gold(folder, scene=scene_3d(), slices=[(0, 4), (1, 7)], digits=4)
+    crops, table = cut(folder, annotations="GT", ndim=3, size=40, slices_per_cell=5)
+    labels = scene_3d().labels()
+    assert crops.z.tolist() == [4, 4, 7, 7]
+    assert crops.frame.tolist() == [0, 0, 1, 1]
+    assert crops.widest.tolist() == [1, 1, 1, 1]
+    assert crops.mask[0].sum() == (labels[4] == 1).sum()
+    assert list(table.z) == [4, 4, 4, 7, 7, 7]
+    assert crops.attrs["cells_per_frame"] == []
+    assert crops.attrs["cells_per_slice"] == [3.0, 3.0]
+    assert crops.attrs["cut_by_border"] == [True, *(bool(labels[[4, 7]].take([0, -1], axis).any()) for axis in (1, 2))]
+    assert crops.attrs["frame_shape"] == [12, 64, 72]
+    inside = crops.mask[0] > 0
+    raw, _ = raw_crop(tifffile.imread(folder / "01" / "t000.tif")[4], labels[4], 1, crops.mask[0])
+    assert np.array_equal(crops.image[0][inside], raw[inside])
+
+
+def test_equal_runs_give_equal_bytes(tmp_path):
+    folder, store = write_2d(tmp_path / "Toy"), tmp_path / "crops.zarr.zip"
+    cut(folder)
+    first, table = store.read_bytes(), (tmp_path / "crops.csv").read_bytes()
+    cut(folder)
+    assert store.read_bytes() == first
+    assert (tmp_path / "crops.csv").read_bytes() == table
+
+
+def test_texture_hangs_on_the_cell_alone(tmp_path):
+    folder = write_2d(tmp_path / "Toy")
+    both, _ = cut(folder)
+    other, _ = cut(folder, dataset="other")
+    assert not np.array_equal(both.image, other.image)
+    (folder / "01_ST" / "SEG" / "man_seg000.tif").unlink()
+    later, _ = cut(folder)
+    assert np.array_equal(both.image[both.frame == 2], later.image)
+
+
+def test_no_usable_cell(tmp_path):
+    folder = write_2d(tmp_path / "Toy")
+    with pytest.raises(InputError, match="No annotated cell can be used") as caught:
+        cut(folder, min_area=5000)
+    assert "10 annotated cells" in caught.value.found
+    assert "8 too small" in caught.value.found and "2 touches border" in caught.value.found
+    assert "crops.min_area" in caught.value.mend
+    assert not (tmp_path / "crops.zarr.zip").exists()
+    assert not (tmp_path / "crops.csv").exists()
+
+
+def test_empty_annotations_are_no_usable_cell(tmp_path):
+    folder = write_sequence(tmp_path / "Toy", scene=Scene((64, 64)))
+    with pytest.raises(InputError, match="No annotated cell can be used") as caught:
+        cut(folder)
+    assert caught.value.found == "0 annotated cells"
+
+
+def test_crops_are_checked_when_read(tmp_path):
+    with pytest.raises(InputError, match="cannot be opened"):
+        read_crops(tmp_path / "crops.zarr.zip")
+
+
+def test_window_spans_background_and_cells(tmp_path):
+    crops, _ = cut(write_2d(tmp_path / "Toy"), window_percentiles=(5, 95))
+    low, high = crops.attrs["window"]
+    assert BACKGROUND - 12 < low < BACKGROUND - 5
+    assert 150 < high < 190
+    shares = [(image[mask > 0] > high).mean() for image, mask in zip(crops.image, crops.mask)]
+    assert max(shares) < 0.2, "bright cells are not all white"
+
+
+@pytest.mark.parametrize("window", [(0, 255), (3, 179), (96, 65535), (32768, 36000), (5, 6)])
+def test_transfer_is_invertible_within_the_window(window):
+    low, high = window
+    counts = np.arange(low, high + 1).astype(np.uint16)
+    unit = to_unit(counts, window)
+    assert unit.dtype == np.float32
+    assert unit[0] == 0 and unit[-1] == 1 and (np.diff(unit) > 0).all()
+    back = to_counts(unit, window, 65535)
+    assert back.dtype == np.uint16
+    assert np.array_equal(back, counts)
+
+
+def test_transfer_is_a_square_root_and_clips():
+    assert to_unit(np.array([10, 35, 110]), (10, 110)).tolist() == [0, 0.5, 1]
+    assert to_unit(np.array([0, 255]), (10, 110)).tolist() == [0, 1]
+    assert to_counts(np.array([-1.0, 0.5, 2.0]), (10, 110), 255).tolist() == [10, 35, 110]
+    assert to_counts(np.array([1.0]), (10, 300), 255).tolist() == [255]

@@ -1,0 +1,132 @@
+import numpy as np
+import pytest
+import torch
+
+from cellcascade.config.settings import MaskDDPM, Training
+from cellcascade.core.errors import InputError
+from cellcascade.data.crops import read_crops
+from cellcascade.data.shards import open_shard, write_shard
+from cellcascade.diffusion import mask_ddpm
+from cellcascade.diffusion.process import ddim, noise_schedule
+from cellcascade.diffusion.texture.spaces import PixelSpace
+from cellcascade.learning.batches import fixed_batches
+
+QUICK = Training(steps=3, batch_size=4, learning_rate=1e-3, ema_decay=0.5, checkpoint_every=2)
+MASKS = MaskDDPM(grid=8, channels=(16, 16), layers=1, sampling_steps=3, sampling_batch=4, train=QUICK)
+
+
+def test_encoded_masks_decode_to_themselves(crops):
+    masks = read_crops(crops).mask
+    for settings in (MaskDDPM(grid=16, channels=(16, 16)), MaskDDPM(representation="binary", channels=(16, 16))):
+        again = mask_ddpm.decode(mask_ddpm.encode(masks, settings), 32)
+        overlap = (again & masks).sum((1, 2)) / (again | masks).sum((1, 2))
+        assert overlap.min() > 0.93
+
+
+@pytest.mark.parametrize(
+    ("draw", "reason"),
+    [
+        ([], "empty"),
+        ([(slice(5, 9), slice(5, 9)), (slice(12, 16), slice(12, 16))], "fragmented"),
+        ([(slice(0, 9), slice(5, 9))], "border"),
+        ([(slice(4, 12), slice(4, 12))], ""),
+    ],
+)
+def test_flaws_of_masks_are_named(draw, reason):
+    mask = np.zeros((20, 20), np.uint8)
+    for box in draw:
+        mask[box] = 1
+    found = mask_ddpm.flaw(mask, 10)
+    assert reason in found and bool(reason) == bool(found)
+
+
+def test_mask_model_trains_and_its_samples_do_not_depend_on_sharding(crops, tmp_path):
+    settings = MASKS.model_dump(mode="json")
+    mask_ddpm.train(
+        crops, settings=settings, folder=tmp_path / "m", checkpoints=str(tmp_path / "ck"), seed=0, device="cpu"
+    )
+    drawn = []
+    for name, cells in (("a", (0, 6)), ("b", (4, 6))):
+        mask_ddpm.sample(
+            str(tmp_path / "m"),
+            settings=settings | {"max_redraws": 2},
+            crops=crops,
+            cells=cells,
+            store=str(tmp_path / f"{name}.zarr.zip"),
+            seed=0,
+            device="cpu",
+            dataset="discs",
+            max_invalid_fraction=1.0,
+        )
+        drawn.append(open_shard(tmp_path / f"{name}.zarr.zip", "masks/1"))
+    np.testing.assert_array_equal(drawn[0]["mask"][4:], drawn[1]["mask"][:])
+    invalid = np.flatnonzero(drawn[0]["valid"][:] == 0)
+    assert {str(drawn[0]["cell_id"][i]) for i in invalid} == set(drawn[0].attrs["reasons"])
+
+
+def test_too_many_invalid_cells_stop_the_job(crops, tmp_path):
+    settings = MASKS.model_dump(mode="json") | {"max_redraws": 1, "sampling_steps": 1, "eta": 0.0}
+    mask_ddpm.train(
+        crops, settings=settings, folder=tmp_path / "m", checkpoints=str(tmp_path / "ck"), seed=0, device="cpu"
+    )
+    arguments = {"crops": crops, "cells": (0, 8), "store": str(tmp_path / "s.zarr.zip"), "seed": 0, "device": "cpu"}
+    with pytest.raises(InputError, match="Too many cells"):
+        mask_ddpm.sample(str(tmp_path / "m"), settings=settings, dataset="x", max_invalid_fraction=0.0, **arguments)
+    assert not (tmp_path / "s.zarr.zip").exists()
+
+
+def test_weights_of_another_architecture_are_refused(crops, tmp_path):
+    mask_ddpm.train(
+        crops,
+        settings=MASKS.model_dump(mode="json"),
+        folder=tmp_path / "m",
+        checkpoints=str(tmp_path / "ck"),
+        seed=0,
+        device="cpu",
+    )
+    with pytest.raises(InputError, match="cannot be loaded"):
+        mask_ddpm.load(tmp_path / "m", MASKS.model_copy(update={"channels": (16, 32)}), 32, torch.device("cpu"))
+
+
+def test_ddim_recovers_data_from_a_perfect_prediction():
+    schedule, truth = noise_schedule(1000), torch.linspace(-1, 1, 12).reshape(1, 12)
+
+    def perfect(noisy, steps):
+        alpha = schedule.alphas_cumprod[steps.long()].reshape(-1, 1)
+        noise = (noisy - alpha.sqrt() * truth) / (1 - alpha).sqrt().clamp(min=1e-6)
+        return alpha.sqrt() * noise - (1 - alpha).sqrt() * truth
+
+    result = ddim(perfect, torch.randn(1, 12, generator=torch.Generator().manual_seed(0)), schedule, steps=20)
+    assert (result - truth).abs().max() < 0.05
+
+
+def test_batches_all_have_one_size():
+    batches = list(fixed_batches(list(range(7)), 3))
+    assert [len(batch) for batch, _ in batches] == [3, 3, 3] and [count for _, count in batches] == [3, 3, 1]
+    assert [item for batch, count in batches for item in batch[:count]] == list(range(7))
+
+
+def test_pixel_space_is_lossless_and_unit_variance():
+    images = torch.rand(20, 1, 16, 16, generator=torch.Generator().manual_seed(0)) * 2 - 1
+    space = PixelSpace(16, 4)
+    space.fit(images)
+    data = space.encode(images)
+    assert data.shape[1:] == space.noise_shape and (data.std((0, 2, 3)) - 1).abs().max() < 1e-3
+    assert (space.decode(data) - images).abs().max() < 1e-4
+
+
+def masks_shard(path, masks):
+    arrays = {"mask": masks, "cell_id": np.arange(len(masks), dtype=np.int32), "valid": np.ones(len(masks), np.uint8)}
+    write_shard(path, schema="masks/1", arrays=arrays, attributes={"reasons": {}})
+    return str(path)
+
+
+@pytest.mark.parametrize("steps", [5, 20, 40])
+def test_fully_stochastic_sampling_stays_finite(steps):
+    generator = torch.Generator().manual_seed(0)
+
+    def fresh():
+        return torch.randn(2, 8, generator=generator)
+
+    result = ddim(lambda x, t: -x, fresh(), noise_schedule(1000), steps=steps, eta=1.0, fresh_noise=fresh)
+    assert torch.isfinite(result).all()

@@ -1,0 +1,82 @@
+"""The light across a cell's edge, compared with the real one and corrected."""
+
+import numpy as np
+import pytest
+from scipy import ndimage
+
+from cellcascade.diffusion.texture.edges import LARGEST_GAIN, fit_profile
+from cellcascade.diffusion.texture.hints import contrasts, distances, hints, relative_areas
+
+EDGE = 48
+CONTRASTS = np.linspace(0.1, 0.8, 24)
+BACKGROUND = 0.05
+
+
+def discs(radii, contrasts, *, wider=0.0, background=BACKGROUND):
+    """Masks of discs, and blurred images of discs whose radii differ by `wider`, shares of the window's counts."""
+    y, x = np.mgrid[:EDGE, :EDGE] - (EDGE - 1) / 2
+    reach = np.asarray(radii)[:, None, None] - np.hypot(x, y)
+    light = ndimage.gaussian_filter((reach + wider + 0.5).clip(0, 1), (0, 1.2, 1.2))
+    return reach > 0, background + np.asarray(contrasts)[:, None, None] * light
+
+
+def seen(masks, contrasts, areas=None):
+    """Hints of cells with these contrasts."""
+    levels = np.sqrt(np.stack([BACKGROUND + np.asarray(contrasts), np.full(len(masks), BACKGROUND)]))
+    return hints(masks, *levels, np.ones(len(masks)) if areas is None else areas)
+
+
+def test_hints_tell_distance_contrast_and_area():
+    masks, _ = discs([9, 14], [0.2, 0.6])
+    found = seen(masks, [0.2, 0.6], np.array([0.4, 1.0]))
+    assert contrasts(found) == pytest.approx([0.2, 0.6], abs=1e-6)
+    assert relative_areas(found) == pytest.approx([0.4, 1.0])
+    assert ((distances(found) > 0) == masks).all()
+    assert distances(found)[0, EDGE // 2, EDGE // 2 - 12] == pytest.approx(-2.5, abs=0.6)
+
+
+@pytest.mark.parametrize("wider", [-1.0, 0.7])
+def test_cells_drawn_too_small_or_too_large_get_the_real_light_whatever_their_contrast(wider):
+    generator = np.random.default_rng(0)
+    radii = generator.uniform(10, 16, len(CONTRASTS))
+    masks, real = discs(radii, CONTRASTS)
+    profile = fit_profile(real, discs(radii, CONTRASTS, wider=wider)[1], seen(masks, CONTRASTS))
+    others = CONTRASTS[:-1] + 0.015
+    radii = generator.uniform(10, 16, len(others))
+    masks, real = discs(radii, others)
+    drawn, found = discs(radii, others, wider=wider)[1], seen(masks, others)
+    away = distances(found)
+    for nearest, farthest in ((-3, 0), (0, 3)):
+        band = (away >= nearest) & (away < farthest)
+        before, after = (
+            ((light - real) * band).sum((1, 2)) / band.sum((1, 2)) for light in (drawn, drawn * profile.gain(found))
+        )
+        assert (np.abs(after) < 0.2 * np.abs(before)).all()
+
+
+def test_what_is_drawn_right_stays_as_it_is():
+    masks, real = discs([12] * 24, CONTRASTS)
+    found = seen(masks, CONTRASTS)
+    assert fit_profile(real, real, found).gain(found) == pytest.approx(1.0)
+
+
+def test_cells_of_one_contrast_suffice_and_gains_of_others_are_bounded():
+    masks, real = discs([12, 14], [0.5, 0.5])
+    profile = fit_profile(real, 0.8 * real, seen(masks, [0.5, 0.5]))
+    assert profile.gain(seen(masks, [0.5, 0.5])) == pytest.approx(1.25, rel=1e-3)
+    far = profile.gain(seen(masks, [-0.04, 0.94]))
+    assert (far >= 1 / LARGEST_GAIN).all() and (far <= LARGEST_GAIN).all()
+
+
+def test_narrow_slices_have_a_light_of_their_own():
+    """Around the ends of a cell shines its middle, which a model may leave out."""
+    areas = np.tile([0.3, 1.0], 12)
+    masks, real = discs(8 + 6 * areas, CONTRASTS)
+    glow = 0.1 * (1 - areas) * CONTRASTS
+    found = seen(masks, CONTRASTS, areas)
+    drawn, real = real, real + glow[:, None, None]
+    corrected = drawn * fit_profile(real, drawn, found).gain(found)
+    ring = distances(found)[:, None] < 0
+    for kind in (areas < 1, areas == 1):
+        off = ((corrected - real)[kind] * ring[kind, 0]).sum() / ring[kind].sum()
+        assert abs(off) < 0.1 * glow[areas < 1].mean()

@@ -1,0 +1,157 @@
+import importlib.util
+import itertools
+import sys
+
+import numpy as np
+import pytest
+import torch
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from torch import nn
+
+from cellcascade.config.settings import FineTuning, Training
+from cellcascade.core.errors import InputError
+from cellcascade.learning import training
+
+SETTINGS = Training(steps=12, batch_size=4, learning_rate=0.01, ema_decay=0.9, checkpoint_every=4)
+
+
+class Killed(Exception):
+    pass
+
+
+def run(path, *, stop_at=None, settings=SETTINGS):
+    torch.manual_seed(3)
+    model = nn.Sequential(nn.Linear(3, 8), nn.Tanh(), nn.Linear(8, 1))
+    calls = []
+
+    def loss(generator):
+        calls.append(1)
+        if stop_at is not None and len(calls) > stop_at:
+            raise Killed
+        x = torch.randn(settings.batch_size, 3, generator=generator)
+        return (model(x) - x.sum(1, keepdim=True)).square().mean()
+
+    table = training.train(model, loss, settings, checkpoint=path, seed=5, device=torch.device("cpu"), what="test")
+    return model, table, len(calls)
+
+
+def scalars(folder):
+    """What TensorBoard shows: values by name and step."""
+    events = EventAccumulator(str(folder))
+    events.Reload()
+    return {tag: [(event.step, event.value) for event in events.Scalars(tag)] for tag in events.Tags()["scalars"]}
+
+
+@pytest.mark.parametrize("parts", [1, 3])
+def test_resumed_training_ends_with_identical_weights_and_log(tmp_path, parts):
+    settings = FineTuning(**dict(SETTINGS), accumulation=parts)
+    whole, table, _ = run(tmp_path / "a" / "state.pt", settings=settings)
+    with pytest.raises(Killed):
+        run(tmp_path / "b" / "state.pt", stop_at=6 * parts + parts // 2, settings=settings)
+    resumed, table_resumed, calls = run(tmp_path / "b" / "state.pt", settings=settings)
+    assert calls == 8 * parts  # steps 5 to 12: the checkpoint after step 4 was used
+    for a, b in zip(whole.parameters(), resumed.parameters()):
+        assert torch.equal(a, b)
+    np.testing.assert_array_equal(table[["step", "loss"]], table_resumed[["step", "loss"]])
+    shown = scalars(tmp_path / "b" / "tensorboard")
+    assert shown == scalars(tmp_path / "a" / "tensorboard") and set(shown) == {"loss", "learning_rate"}
+    assert [step for step, _ in shown["loss"]] == [4, 8, 12]
+
+
+def test_accumulated_gradients_are_those_of_one_large_batch(tmp_path):
+    trained = []
+    for parts in (1, 2):
+        model = nn.Linear(1, 1)
+        nn.init.ones_(model.weight)
+
+        batches = itertools.cycle(torch.tensor([[1.0], [3.0]]).chunk(parts))
+
+        def loss(generator, model=model, batches=batches):
+            return model(next(batches)).square().mean()
+
+        settings = FineTuning(**dict(SETTINGS), accumulation=parts)
+        training.train(
+            model, loss, settings, checkpoint=tmp_path / f"{parts}.pt", seed=0, device=torch.device("cpu"), what="test"
+        )
+        trained.append(model.weight.item())
+    assert trained[0] == pytest.approx(trained[1], abs=1e-4) and trained[0] < 0.98
+
+
+def test_a_look_sees_the_averaged_weights_and_is_logged(tmp_path):
+    model, seen = nn.Linear(3, 1), {}
+
+    def look(board, step):
+        seen[step] = model.weight.detach().clone(), model.training
+        return {"answer": 42.0 + step}
+
+    def loss(generator):
+        assert model.training
+        return (model(torch.ones(1, 3)) - 1).square().sum()
+
+    settings = FineTuning(**dict(SETTINGS), sample_every=6)
+    common = {"seed": 0, "device": torch.device("cpu"), "what": "test", "look": look}
+    table = training.train(model, loss, settings, checkpoint=tmp_path / "s.pt", **common)
+    assert table["step"].tolist() == [4, 6, 8, 12] and table["answer"].dropna().tolist() == [48, 54]
+    assert torch.equal(seen[12][0], model.weight) and not seen[12][1]
+    assert not torch.equal(torch.load(tmp_path / "s.pt", weights_only=True)["model"]["weight"], model.weight)
+    assert scalars(tmp_path / "tensorboard")["answer"] == [(6, 48), (12, 54)]
+
+
+def test_8_bit_adam_trains_if_it_is_installed_and_else_says_how_to_get_it(tmp_path, monkeypatch):
+    settings = FineTuning(**dict(SETTINGS), optimizer="adamw8bit")
+    if importlib.util.find_spec("bitsandbytes"):
+        model, _, _ = run(tmp_path / "a" / "state.pt", settings=settings)
+        assert all(torch.isfinite(value).all() for value in model.state_dict().values())
+    monkeypatch.setitem(sys.modules, "bitsandbytes", None)
+    monkeypatch.delitem(sys.modules, "bitsandbytes.optim", raising=False)
+    with pytest.raises(InputError, match="pip install bitsandbytes"):
+        run(tmp_path / "b" / "state.pt", settings=settings)
+
+
+def test_result_is_the_average_and_not_the_last_weights(tmp_path):
+    averaged, _, _ = run(tmp_path / "state.pt")
+    last = torch.load(tmp_path / "state.pt", weights_only=True)["model"]
+    assert not torch.equal(last["0.weight"], averaged[0].weight)
+
+
+def test_diverging_training_says_so_and_keeps_the_last_good_checkpoint(tmp_path):
+    model, count = nn.Linear(1, 1), []
+
+    def loss(generator):
+        count.append(1)
+        return model(torch.ones(1, 1)).sum() * (float("nan") if len(count) > 6 else 1.0)
+
+    with pytest.raises(InputError, match="diverged"):
+        training.train(
+            model, loss, SETTINGS, checkpoint=tmp_path / "s.pt", seed=0, device=torch.device("cpu"), what="test"
+        )
+    assert torch.load(tmp_path / "s.pt", weights_only=True)["rows"][-1]["step"] == 4
+
+
+def test_fingerprint_follows_settings_and_inputs_but_not_the_checkpoint_interval(tmp_path):
+    first, second = tmp_path / "a", tmp_path / "b"
+    first.write_text("a")
+    second.write_text("b")
+    settings = {"grid": 4, "train": {"steps": 5, "checkpoint_every": 1}}
+    base = training.fingerprint(settings, [first], 1)
+    for change in ({"checkpoint_every": 2}, {"sample_every": 7}, {"gradient_checkpointing": True}):
+        assert base == training.fingerprint({"grid": 4, "train": {"steps": 5, **change}}, [first], 1)
+    others = [
+        training.fingerprint({**settings, "grid": 5}, [first], 1),
+        training.fingerprint(settings, [second], 1),
+        training.fingerprint(settings, [first], 2),
+    ]
+    assert len({base, *others}) == 4
+
+
+def test_learning_rate_rises_and_falls():
+    rates = [training.learning_rate(step, Training(steps=100, warmup=0.1, learning_rate=1.0)) for step in range(100)]
+    assert rates[0] == pytest.approx(0.1)
+    assert max(rates) == pytest.approx(1.0) and np.argmax(rates) in (9, 10)
+    assert rates[-1] < 0.03 and np.all(np.diff(rates[10:]) <= 0)
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="a GPU is there")
+def test_asking_for_a_gpu_that_is_not_there_is_refused():
+    with pytest.raises(InputError, match="No GPU is visible"):
+        training.pick_device("cuda")

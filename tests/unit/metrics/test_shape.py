@@ -1,0 +1,107 @@
+"""Shape measures on drawn objects with known answers, and the table written for a data set."""
+
+import time
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from cellcascade.core.errors import InputError
+from cellcascade.data.shards import write_shard
+from cellcascade.metrics.shape import agreement, compare, measure
+
+COLUMNS = ["property", "real_mean", "real_std", "synthetic_mean", "synthetic_std", "w1_over_std"]
+
+
+def ellipse(a, b, size=64):
+    y, x = np.mgrid[:size, :size] - (size - 1) / 2
+    return ((x / a) ** 2 + (y / b) ** 2 < 1).astype(np.uint8)
+
+
+def discs(radii):
+    return np.stack([ellipse(r, r) for r in radii])
+
+
+def write_masks(path, masks, valid=None):
+    n = len(masks)
+    arrays = {"mask": masks, "cell_id": np.arange(n, dtype="i4"), "valid": np.ones(n, "u1") if valid is None else valid}
+    write_shard(path, schema="masks/1", arrays=arrays)
+
+
+def write_crops(path, masks, widest):
+    write_shard(path, schema="crops/1", arrays={"mask": masks, "widest": np.asarray(widest, "u1")})
+
+
+def test_measures_of_an_ellipse_are_those_of_geometry():
+    row = measure([ellipse(24, 12)]).iloc[0]
+    assert row.area == pytest.approx(np.pi * 24 * 12, rel=0.01)
+    assert row.eccentricity == pytest.approx(np.sqrt(1 - 0.25), abs=0.01)
+    assert row.solidity > 0.96
+    assert row.major_axis_length == pytest.approx(48, rel=0.02)
+
+
+def test_a_dent_lowers_solidity_and_area_counts_pixels():
+    square = np.zeros((32, 32), np.uint8)
+    square[4:24, 4:24] = 1
+    dented = square.copy()
+    dented[4:14, 10:18] = 0
+    whole, cut = measure([square, dented]).itertuples(index=False)
+    assert whole.area == 400 and cut.area == 320
+    assert whole.solidity == pytest.approx(1)
+    assert cut.solidity == pytest.approx(320 / 400)
+
+
+def test_an_empty_mask_is_named():
+    with pytest.raises(ValueError, match="mask 1 is empty"):
+        measure([ellipse(5, 5), np.zeros((8, 8))])
+
+
+def test_hundreds_of_masks_take_less_than_two_seconds():
+    masks = np.stack([ellipse(30 + i % 20, 25, size=128) for i in range(300)])
+    began = time.process_time()
+    measure(masks)
+    assert time.process_time() - began < 2
+
+
+def test_distance_to_itself_is_zero_and_a_shift_counts_in_standard_deviations():
+    real = pd.DataFrame({"area": np.random.default_rng(0).normal(100, 10, 200)})
+    assert agreement(real, real)["w1_over_std"].item() == pytest.approx(0, abs=1e-12)
+    shifted = agreement(real, real + 7)
+    assert shifted["w1_over_std"].item() == pytest.approx(7 / real["area"].std(ddof=0))
+    assert shifted["synthetic_mean"].item() == pytest.approx(shifted["real_mean"].item() + 7)
+
+
+def test_values_that_do_not_vary_give_no_ratio():
+    same = pd.DataFrame({"area": [5.0, 5.0]})
+    assert np.isnan(agreement(same, same + 1)["w1_over_std"].item())
+
+
+def test_table_counts_widest_crops_and_valid_masks_alone(tmp_path):
+    write_crops(tmp_path / "crops.zarr.zip", discs([10, 12, 30, 14]), [1, 1, 0, 1])
+    write_masks(tmp_path / "a.zarr.zip", np.concatenate([discs([10, 12]), np.zeros((1, 64, 64), "u1")]), [1, 1, 0])
+    write_masks(tmp_path / "b.zarr.zip", discs([14]))
+    out = tmp_path / "evaluation" / "shape.csv"
+    compare(tmp_path / "crops.zarr.zip", [tmp_path / "a.zarr.zip", tmp_path / "b.zarr.zip"], table=out)
+    table = pd.read_csv(out)
+    assert list(table.columns) == [*COLUMNS, "n_real", "n_synthetic"]
+    assert list(table["property"])[:3] == ["area", "eccentricity", "solidity"]
+    assert (table["n_real"] == 3).all() and (table["n_synthetic"] == 3).all()
+    areas = [ellipse(r, r).sum() for r in (10, 12, 14)]
+    area = table.set_index("property").loc["area"]
+    assert area.real_mean == pytest.approx(np.mean(areas), rel=1e-5)
+    assert area.w1_over_std == pytest.approx(0, abs=1e-9)
+
+
+def test_nothing_valid_is_an_input_error_and_writes_nothing(tmp_path):
+    write_crops(tmp_path / "crops.zarr.zip", discs([10]), [1])
+    write_masks(tmp_path / "a.zarr.zip", discs([10]), np.zeros(1, "u1"))
+    with pytest.raises(InputError, match="no valid synthetic mask"):
+        compare(tmp_path / "crops.zarr.zip", [tmp_path / "a.zarr.zip"], table=tmp_path / "shape.csv")
+    assert not (tmp_path / "shape.csv").exists()
+
+
+def test_an_empty_mask_marked_valid_names_its_shard(tmp_path):
+    write_crops(tmp_path / "crops.zarr.zip", discs([10]), [1])
+    write_masks(tmp_path / "a.zarr.zip", np.zeros((1, 64, 64), "u1"))
+    with pytest.raises(InputError, match=r"a\.zarr\.zip"):
+        compare(tmp_path / "crops.zarr.zip", [tmp_path / "a.zarr.zip"], table=tmp_path / "shape.csv")
