@@ -24,7 +24,7 @@ from cellcascade.config.settings import Texture
 from cellcascade.diffusion.texture.hints import hints
 from cellcascade.diffusion.texture.model import TextureModel, build
 from cellcascade.diffusion.texture.sampling import draw
-from cellcascade.learning.training import autocast
+from cellcascade.learning.device import autocast
 
 TINY = {
     "size": 32,

@@ -20,7 +20,7 @@ def main(inputs, outputs, *, name):
             where="evaluation.cellpose.start",
             found=name,
             expected=f"scratch, a file of weights, or one of {', '.join((*models.MODEL_NAMES, *GENERALISTS_4))}",
-            mend="correct the name; a file is given with its path, such as ./weights/mine",
+            fix="correct the name; a file is given with its path, such as ./weights/mine",
         )
     function = {3: "model_path", 4: "cache_model_path"}[version]
     try:
@@ -31,7 +31,7 @@ def main(inputs, outputs, *, name):
             where="evaluation.cellpose.start",
             found=str(error).strip().splitlines()[0],
             expected=f"a network, or the file {outputs.weights}",
-            mend=f"on a machine with network run `from cellpose.models import {function}; print({function}("
+            fix=f"on a machine with network run `from cellpose.models import {function}; print({function}("
             f"{name!r}))` in Python, copy the file it names to {Path(outputs.weights).absolute()}; "
             "or set start: scratch",
         ) from error

@@ -12,8 +12,9 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from cellcascade.config.datasets import Config, read_config
+from cellcascade.config.datasets import Config
 from cellcascade.config.document import config_schema, reference
+from cellcascade.config.load import read_config
 from cellcascade.core.errors import InputError
 from cellcascade.data.ctc import check_sequence
 from cellcascade.diffusion.multiview_weights import check_weights

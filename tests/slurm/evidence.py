@@ -3,7 +3,7 @@
 import os
 from pathlib import Path
 
-from cellcascade.data.shards import digest
+from cellcascade.core.files import digest
 from tests.slurm.conftest import Run
 
 WEIGHTS = "results/nuclei2d/models/mask_ddpm/model.safetensors"

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from cellcascade.data.shards import digest
+from cellcascade.core.files import digest
 from tests.slurm.cluster import until
 from tests.slurm.conftest import CONFIGS, Run, with_crops
 from tests.slurm.evidence import MASKS, TEXTURE, WEIGHTS, asked, assert_resumed, pids, states, training

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from cellcascade.data.shards import write_shard
+from cellcascade.data.stores import CROPS
+from tests.stores import write_store
 
 
 @pytest.fixture(scope="session")
@@ -16,11 +17,11 @@ def crops(tmp_path_factory):
     mask = (np.hypot(x, y) < radius).astype(np.uint8)
     brightness = generator.uniform(60, 160, 24).astype(np.float32)
     image = generator.poisson(10 + mask * brightness[:, None, None]).astype(np.uint16)
-    ones = np.ones(24)
-    arrays = {"image": image, "mask": mask, "frame": ones.astype(np.int32), "label": np.arange(1, 25, dtype=np.int32)}
-    arrays |= {"z": -ones.astype(np.int32), "widest": ones.astype(np.uint8), "area_ratio": ones.astype(np.float32)}
-    arrays |= {"brightness": brightness, "background": 10 * ones.astype(np.float32)}
-    attributes = {"dataset": "discs", "voxel_size_um": [1, 1], "window": [5, 220], "frame_shape": [64, 64]}
-    attributes |= {"frame_dtype": "uint8", "cells_per_frame": [3], "sequence": "01", "frames": [1]}
-    write_shard(path, schema="crops/1", arrays=arrays, attributes=attributes)
-    return str(path)
+    arrays = {"image": image, "mask": mask, "label": np.arange(1, 25), "frame": np.ones(24), "z": -np.ones(24)}
+    arrays |= {
+        "widest": np.ones(24),
+        "area_ratio": np.ones(24),
+        "brightness": brightness,
+        "background": 10 * np.ones(24),
+    }
+    return write_store(CROPS, path, arrays, dataset="discs", window=(5, 220), frames=(1,))

@@ -11,8 +11,9 @@ import pytest
 import yaml
 
 from cellcascade.config.cellpose_versions import ENVIRONMENTS, RELEASES
-from cellcascade.config.datasets import Config, read_config
+from cellcascade.config.datasets import Config
 from cellcascade.config.document import config_schema, describe, leaves, reference
+from cellcascade.config.load import read_config
 from cellcascade.core.stages import STAGE_VERSIONS
 from tests.workflow.dry_run import REPOSITORY
 

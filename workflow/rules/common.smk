@@ -1,5 +1,6 @@
 """What the rules share: the checked configuration, names of shards, input and resource functions. No rules."""
 
+import dataclasses
 import functools
 import math
 import re
@@ -7,8 +8,8 @@ import sys
 from pathlib import Path
 
 from cellcascade.diffusion.texture.pretrained import CHECKSUMS, check_base
-from cellcascade.config.datasets import load_config
-from cellcascade.data.ctc import ALL, check_sequence
+from cellcascade.config.load import load_config
+from cellcascade.data.recording import held_out_recording, training_recording
 from cellcascade.core.errors import InputError
 from cellcascade.diffusion.multiview_weights import check_weights
 from cellcascade.evaluation.scoring import reference_annotations
@@ -21,8 +22,9 @@ try:
 except InputError as error:
     raise WorkflowError(str(error)) from None
 
-# Scripts read these from here, not from their parameters: another value is no reason to make anything again.
-config.update(device=CONFIG.device, max_invalid_fraction=CONFIG.max_invalid_fraction, on_cluster=workflow.remote_exec)
+# Jobs read these from here, not from their params: another value is no reason to make anything again.
+config["shared"] = {"device": CONFIG.device, "max_invalid_fraction": CONFIG.max_invalid_fraction}
+config["on_cluster"] = workflow.remote_exec
 
 THREE_D = [name for name, entry in CONFIG.datasets.items() if entry.ndim == 3]
 WITH_VIEWS = [name for name, entry in CONFIG.datasets.items() if entry.has_views]
@@ -65,7 +67,7 @@ def settings_of(name, without=()):
 
 
 def seeded_as(wildcards):
-    """Name that the random numbers of the job's cells and images hang on.
+    """Name that the random numbers of the job's cells and images depend on.
 
     A data set that reuses models shares the numbers as well: an ablation differs by its settings alone.
     """
@@ -111,19 +113,16 @@ def stop(problems, sound=()):
 @functools.cache
 def frames_of(name):
     """Checked annotated frames of a data set's training sequence, by the headers of their files."""
-    data = CONFIG.datasets[name]
-    folder = Path(CONFIG.data_root) / data.folder
-    return check_sequence(folder, data.train_sequence, data.annotations, data.ndim, **data.annotated)
+    return training_recording(CONFIG, name).checked_frames()
 
 
 @functools.cache
 def test_frames_of(name):
     """Checked annotated frames of a data set's test sequence, by reference: gold, silver."""
-    data = CONFIG.datasets[name]
-    folder = Path(CONFIG.data_root) / data.folder
-    if data.test_sequence is None:
+    recording = held_out_recording(CONFIG, name)
+    if recording is None:
         return {}
-    return reference_annotations(folder, data.test_sequence, data.ndim, data.evaluation.max_test_frames)
+    return reference_annotations(recording, CONFIG.datasets[name].evaluation.max_test_frames)
 
 
 def annotated_files(wildcards):
@@ -153,16 +152,14 @@ def files_of(name, find):
     return list(dict.fromkeys(str(path) for item in found for path in (item.image, item.labels)))
 
 
+def plain(recording):
+    """A recording as plain values, the form in which Snakemake compares it with the last run's."""
+    return {**dataclasses.asdict(recording), "folder": str(recording.folder)}
+
+
 def real_frames(wildcards):
-    """Parameters that say which real frames are learned from."""
-    data = entry(wildcards)
-    return {
-        "folder": data_folder(wildcards),
-        "sequence": data.train_sequence,
-        "annotations": data.annotations,
-        "voxel_size_um": data.voxel_size_um,
-        "annotated": data.annotated,
-    }
+    """Parameter function: the recording that the models of the job's data set learn from."""
+    return plain(training_recording(CONFIG, wildcards.dataset))
 
 
 # --- intermediate results -----------------------------------------------------------------------------------------

@@ -17,11 +17,7 @@ rule crops:
         runtime=scaled(60),
     params:
         dataset="{dataset}",
-        folder=data_folder,
-        sequence=lambda wildcards: entry(wildcards).train_sequence,
-        annotations=lambda wildcards: entry(wildcards).annotations,
-        voxel_size_um=lambda wildcards: entry(wildcards).voxel_size_um,
-        annotated=lambda wildcards: entry(wildcards).annotated,
+        recording=real_frames,
         settings=settings_of("crops"),
         version=STAGE_VERSIONS["crops"],
     script:

@@ -12,11 +12,7 @@ use rule crops as test_crops with:
         dataset=one_of(CONFIG.datasets),
     params:
         dataset="{dataset}",
-        folder=data_folder,
-        sequence=lambda wildcards: entry(wildcards).test_sequence,
-        annotations=test_annotations,
-        voxel_size_um=lambda wildcards: entry(wildcards).voxel_size_um,
-        annotated=ALL,
+        recording=lambda wildcards: plain(held_out_recording(CONFIG, wildcards.dataset, test_annotations(wildcards))),
         settings=settings_of("crops"),
         version=STAGE_VERSIONS["crops"],
 

@@ -47,7 +47,8 @@ rule masks:
         runtime=scaled(10, each=0.5, items=cells),
     params:
         cells=cell_range,
-        dataset=seeded_as,
+        dataset="{dataset}",
+        seeded_as=seeded_as,
         settings=settings_of("mask_ddpm", without={"train"}),
         seed=CONFIG.seed,
         version=STAGE_VERSIONS["masks"],

@@ -53,7 +53,7 @@ def check_installed(version: int) -> None:
             where=f"evaluation.cellpose.start, in the environment {sys.prefix}",
             found=f"cellpose {found}" if found else "no cellpose",
             expected=f"cellpose {wanted}, as in envs/{ENVIRONMENTS[version]}.yaml",
-            mend="run snakemake with --sdm conda, which makes an environment for each rule; Cellpose 3 and 4 cannot "
+            fix="run snakemake with --sdm conda, which makes an environment for each rule; Cellpose 3 and 4 cannot "
             "share one. Or run it in an environment with the packages of that file, cellcascade and snakemake",
         )
 

@@ -46,7 +46,7 @@ class FineTuning(Training):
     )
 
 
-class Crops(Settings):
+class CropSettings(Settings):
     """Single cells cut from annotated frames (paper, section 3, data sets)."""
 
     size: Count = Field(128, description="edge of the square crop, pixels")
@@ -309,7 +309,7 @@ class Stages(Settings):
     cells: Count = Field(1000, description="synthetic cells")
     images: Count = Field(1000, description="synthetic images")
     annotations: Literal["ST", "GT"] = Field("ST", description="annotation folder: ST silver truth, GT gold truth")
-    crops: Crops = Crops()
+    crops: CropSettings = CropSettings()
     mask_ddpm: MaskDDPM = MaskDDPM()
     reconstruction: Reconstruction = Reconstruction()
     slicing: Slicing = Slicing()

@@ -32,7 +32,7 @@ def require_gpu() -> None:
         where=f"node {platform.node()}",
         found=f"PyTorch {torch.__version__} (CUDA {torch.version.cuda}), {', '.join(found)}",
         expected="a GPU of the cluster, and a PyTorch built for its driver",
-        mend="give the rule a partition with GPUs in slurm/config.yaml; see nvidia-smi on the node; install a PyTorch "
+        fix="give the rule a partition with GPUs in slurm/config.yaml; see nvidia-smi on the node; install a PyTorch "
         "other than '+cpu'; or set device: cpu in the configuration",
     )
 

@@ -1,5 +1,6 @@
 """The frame of every job: its log file, its GPU, and an end that says what went wrong without a wall of traceback."""
 
+import inspect
 import logging
 import os
 import platform
@@ -9,7 +10,9 @@ import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args, get_type_hints
+
+from pydantic import TypeAdapter
 
 from cellcascade import __version__
 from cellcascade.core.errors import InputError
@@ -19,31 +22,31 @@ from cellcascade.core.logs import package_versions, start_log
 logger = logging.getLogger(__name__)
 
 
-def run_job(main: Callable[..., None], snakemake: Any, **more: Any) -> None:
-    """Run a script's `main(inputs, outputs, **parameters)` as a Snakemake job.
+def run_job(stage: Callable[..., None], snakemake: Any) -> None:
+    """Run a stage's function as a Snakemake job.
 
-    The stage's version, which is a parameter so that raising it remakes the outputs, goes to the log alone. A job that
-    asks for a GPU gets one of its own here, unless the configuration says `device: cpu`.
+    Its keyword parameters are bound by their names to the job's params, outputs and inputs, and to the settings that
+    are shared by all jobs; see `bound`. A job that asks for a GPU gets one of its own here, unless the configuration
+    says `device: cpu`.
 
     Args:
-        main: What the script does.
+        stage: The function; all its parameters are keywords with annotations.
         snakemake: The job's description that Snakemake puts into the script.
-        more: Parameters that are no reason to remake the outputs when they change.
 
     Raises:
         SystemExit: The job failed or was cancelled. An `InputError` is logged as its message alone, a fault of the
             program with its traceback.
     """
     signal.signal(signal.SIGTERM, _cancelled)
-    parameters = dict(snakemake.params.items())
     start_log(snakemake.log[0])
-    _describe(snakemake, parameters)
+    _describe(snakemake)
     try:
-        if asks_for_gpu(snakemake.resources) and more["device"] != "cpu":
+        arguments = bound(stage, snakemake)
+        if asks_for_gpu(snakemake.resources) and snakemake.config["shared"]["device"] != "cpu":
             take_free_gpu()
             if snakemake.config["on_cluster"]:
                 require_gpu()
-        main(snakemake.input, snakemake.output, **parameters, **more)
+        stage(**arguments)
     except InputError as error:
         logger.error("%s", error)
         sys.exit(1)
@@ -52,6 +55,41 @@ def run_job(main: Callable[..., None], snakemake: Any, **more: Any) -> None:
         sys.exit(1)
     finally:
         logger.info("peak memory: %s", peak_memory())
+
+
+def bound(stage: Callable[..., None], snakemake: Any) -> dict[str, Any]:
+    """The arguments of a stage's function, each made what its annotation says: paths, models, typed values.
+
+    Inputs that the function does not name are there for Snakemake alone; so is the parameter `version`, which remakes
+    the outputs when the stage's version is raised. An empty input (a file that this data set has not) becomes `None`
+    where the annotation allows that.
+
+    Args:
+        stage: The function.
+        snakemake: The job's description; `config["shared"]` holds the settings that are no reason to remake outputs.
+
+    Raises:
+        TypeError: The function and its rule do not fit together: a fault of the program.
+    """
+    params = {name: value for name, value in snakemake.params.items() if name != "version"}
+    given = {**snakemake.config["shared"], **dict(snakemake.input.items()), **dict(snakemake.output.items()), **params}
+    hints, arguments = get_type_hints(stage, include_extras=True), {}
+    for name, parameter in inspect.signature(stage).parameters.items():
+        if name in given:
+            arguments[name] = _as(hints[name], given[name])
+        elif parameter.default is parameter.empty:
+            raise TypeError(f"rule {snakemake.rule} gives no {name}, which {stage.__qualname__} needs")
+    if unused := params.keys() - arguments.keys():
+        raise TypeError(f"rule {snakemake.rule} has params that {stage.__qualname__} does not take: {sorted(unused)}")
+    return arguments
+
+
+def _as(hint: Any, value: Any) -> Any:
+    """A value as its annotation says, e.g. a block of settings as its model."""
+    value = list(value) if isinstance(value, list) else value  # Snakemake's lists are of a type of their own
+    if value == [] and type(None) in get_args(hint):
+        return None
+    return TypeAdapter(hint).validate_python(value)
 
 
 def asks_for_gpu(resources: Any) -> bool:
@@ -72,14 +110,13 @@ def peak_memory() -> str:
     return text
 
 
-def _describe(snakemake: Any, parameters: dict) -> None:
-    version = parameters.pop("version", "-")
+def _describe(snakemake: Any) -> None:
+    params = snakemake.params
+    version = params.get("version", "-")
     logger.info("%s (cellcascade %s, stage version %s)", snakemake.rule, __version__, version)
     given = f"a GPU (CUDA_VISIBLE_DEVICES={os.environ.get('CUDA_VISIBLE_DEVICES', '')})"
     gpu = given if asks_for_gpu(snakemake.resources) else "no GPU"
-    logger.info(
-        "seed %s, %d threads and %s, node %s", parameters.get("seed", "-"), snakemake.threads, gpu, platform.node()
-    )
+    logger.info("seed %s, %d threads and %s, node %s", params.get("seed", "-"), snakemake.threads, gpu, platform.node())
     logger.info("packages: %s", ", ".join(f"{name} {version}" for name, version in package_versions().items()))
 
 

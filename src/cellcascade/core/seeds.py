@@ -1,4 +1,4 @@
-"""Random numbers that hang on what is made, never on how the work is split.
+"""Random numbers that depend on what is made, never on how the work is split.
 
 Every random draw belongs to a path of keys such as `(seed, "GOWT1", "masks", cell)`. Two jobs that
 make the same cell draw the same numbers, whatever shard or batch the cell is in.

@@ -4,7 +4,7 @@ Every usable cell gets a square crop of its own, centred on its bounding box, in
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -12,16 +12,18 @@ import pandas as pd
 from scipy import ndimage
 from skimage.measure import regionprops
 
-from cellcascade.config.settings import Crops as CropSettings
+from cellcascade.config.settings import CropSettings
 from cellcascade.core.errors import InputError
+from cellcascade.core.files import write_table
 from cellcascade.core.logs import progress
 from cellcascade.core.seeds import numpy_generator
-from cellcascade.core.stages import STAGE_VERSIONS
-from cellcascade.data.ctc import ALL, AnnotatedFrame, annotated_frames, read_annotated, read_frame
+from cellcascade.data.ctc import AnnotatedFrame
 from cellcascade.data.inpainting import Section, clear_of, cut_alone, section_at
-from cellcascade.data.shards import atomic_path, digest, open_shard, write_shard
+from cellcascade.data.recording import Recording
+from cellcascade.data.shards import digests_of
+from cellcascade.data.stores import CROPS, CropsRecord
 
-SCHEMA = "crops/1"
+SEED = 0  # crops are the same whatever the seed of the run
 ONE_PIECE = 0.95  # share of a cell's area that its largest piece must hold
 COLUMNS = ["frame", "label", "z", "area", "kept", "reason", "mean", "background", "eccentricity", "solidity"]
 
@@ -40,7 +42,7 @@ class Crops:
         area_ratio: Area of the slice over that of the cell's widest slice (m).
         brightness: Mean counts in the mask of the cell's widest slice (m), the same for all its slices.
         background: Median counts of the crop's background (m).
-        attrs: Attributes of the store: `window` and others.
+        record: Record of the store: window, voxel size and others.
     """
 
     image: np.ndarray
@@ -52,7 +54,18 @@ class Crops:
     area_ratio: np.ndarray
     brightness: np.ndarray
     background: np.ndarray
-    attrs: dict
+    record: CropsRecord
+
+
+@dataclass(frozen=True)
+class _Seen:
+    """What one annotation shows: its rows of the table, the entries of its crops, and where its border cuts cells."""
+
+    annotated: AnnotatedFrame
+    rows: list[dict]
+    crops: list[dict]
+    cut_by_border: np.ndarray
+    dtype: np.dtype
 
 
 @dataclass(frozen=True)
@@ -72,82 +85,37 @@ class _Cell:
     slices: list[_Slice] = field(default_factory=list)
 
 
-def make_crops(
-    folder: str | Path,
-    sequence: str,
-    annotations: str,
-    *,
-    dataset: str,
-    voxel_size_um: Sequence[float],
-    annotated: Mapping[str, int | Sequence[int] | None] = ALL,
-    settings: Mapping,
-    store: str | Path,
-    table: str | Path,
-) -> None:
-    """Cut every usable cell of a sequence (paper, section 3, data sets).
+def make_crops(*, recording: Recording, dataset: str, settings: CropSettings, store: Path, table: Path) -> None:
+    """Stage `crops`: cut every usable cell of a sequence (paper, section 3, data sets).
 
     Args:
-        folder: The data set's folder.
-        sequence: Sequence, e.g. `"01"`.
-        annotations: `"ST"` (silver truth) or `"GT"` (gold truth).
-        dataset: Name of the data set; the random numbers hang on it.
-        voxel_size_um: Size of a pixel, (y, x) or (z, y, x); its length says whether the frames are 2D or 3D.
-        annotated: Only these annotations, `frames` and `slices` as `ctc.annotated_frames` takes them.
+        recording: The annotated frames.
+        dataset: Name of the data set; the random numbers depend on it.
         settings: The `crops` block of the configuration.
-        store: Crops to write, `crops/1`.
+        store: Crops to write, `CROPS`.
         table: CSV to write: one row an annotated object, with the reason if it was left out.
 
     Raises:
         InputError: The data cannot be used, or hold no usable cell.
     """
-    options = CropSettings.model_validate(settings)
-    frames = annotated_frames(folder, sequence, annotations, **annotated)
-    rows, cuts = [], []
-    per_frame: list[int] = []
-    per_slice: dict[int, list[int]] = {}
-    cut = np.zeros(len(voxel_size_um), bool)
-    for item in progress(frames, total=len(frames), what="crops: frames"):
-        image, labels = read_annotated(item, len(voxel_size_um))
-        found = list(_find_cells(labels, item, options))
-        counts = per_frame if item.z is None else per_slice.setdefault(item.frame, [])
-        counts.append(len(found))
-        cut |= _cut_by_border(labels, len(voxel_size_um))
-        for cell, made in _cut_frame(image, labels, found, dataset=dataset, frame=item.frame, size=options.size):
-            rows.append(cell.row)
-            cuts.extend(made)
-    if not cuts:
-        raise _no_usable_cell(Path(folder) / f"{sequence}_{annotations}", rows, options)
-    arrays = {name: np.stack([cut[name] for cut in cuts]) for name in cuts[0]}
-    attributes = {
-        "stage_version": STAGE_VERSIONS["crops"],
-        "dataset": dataset,
-        "sequence": sequence,
-        "voxel_size_um": [float(size) for size in voxel_size_um],
-        "window": _window(arrays["image"], arrays["mask"], options.window_percentiles),
-        "frame_shape": list(read_frame(frames[0].image, len(voxel_size_um)).shape),
-        "frame_dtype": str(image.dtype),
-        "frames": sorted({item.frame for item in frames}),
-        "cut_by_border": cut.tolist(),
-        "cells_per_frame": per_frame,
-        "cells_per_slice": [float(np.mean(counts)) for counts in per_slice.values()],
-        "digests": {
-            path.name: digest(path) for path in dict.fromkeys(p for item in frames for p in (item.image, item.labels))
-        },
-    }
-    with atomic_path(table) as scratch:
-        pd.DataFrame(rows, columns=COLUMNS).to_csv(scratch, index=False, float_format="%.6g")
-    write_shard(store, schema=SCHEMA, arrays=arrays, attributes=attributes, items_per_chunk=256)
+    frames = recording.frames()
+    seen = [_see(recording, item, dataset, settings) for item in progress(frames, total=len(frames), what="frames")]
+    rows, crops = [row for each in seen for row in each.rows], [crop for each in seen for crop in each.crops]
+    if not crops:
+        raise _no_usable_cell(recording.annotation_folder, rows, settings)
+    arrays = {name: np.stack([crop[name] for crop in crops]) for name in CROPS.arrays}
+    write_table(table, pd.DataFrame(rows, columns=COLUMNS), float_format="%.6g")
+    CROPS.write(store, arrays, _record(recording, frames, seen, arrays, dataset=dataset, settings=settings))
 
 
 def read_crops(store: str | Path) -> Crops:
     """Read all crops of a store into memory.
 
     Raises:
-        InputError: The store is missing or is no `crops/1`.
+        InputError: The store is missing, damaged, or holds something else.
     """
-    group = open_shard(store, SCHEMA)
-    names = [item.name for item in fields(Crops) if item.name != "attrs"]
-    return Crops(**{name: group[name][:] for name in names}, attrs=dict(group.attrs))
+    opened = CROPS.open(store)
+    return Crops(**{name: opened[name] for name in CROPS.arrays}, record=opened.record)
 
 
 def to_unit(counts: np.ndarray, window: Sequence[float]) -> np.ndarray:
@@ -175,6 +143,44 @@ def to_counts(unit: np.ndarray, window: Sequence[float], dtype_max: int) -> np.n
     low, high = window
     counts = low + (high - low) * np.clip(np.asarray(unit, np.float64), 0, 1) ** 2
     return np.clip(np.rint(counts), 0, dtype_max).astype(np.uint16)
+
+
+def _see(recording: Recording, item: AnnotatedFrame, dataset: str, settings: CropSettings) -> _Seen:
+    """Find the cells of one annotation and cut those that can be used."""
+    image, labels = recording.read(item)
+    cells = list(_find_cells(labels, item, settings))
+    cuts = list(_cut_frame(image, labels, cells, dataset=dataset, frame=item.frame, size=settings.size))
+    rows, crops = [cell.row for cell, _ in cuts], [crop for _, made in cuts for crop in made]
+    return _Seen(item, rows, crops, _cut_by_border(labels, recording.ndim), image.dtype)
+
+
+def _record(
+    recording: Recording,
+    frames: Sequence[AnnotatedFrame],
+    seen: Sequence[_Seen],
+    arrays: Mapping[str, np.ndarray],
+    *,
+    dataset: str,
+    settings: CropSettings,
+) -> CropsRecord:
+    per_slice: dict[int, list[int]] = {}
+    for each in seen:
+        if each.annotated.z is not None:
+            per_slice.setdefault(each.annotated.frame, []).append(len(each.rows))
+    return CropsRecord(
+        dataset=dataset,
+        seed=SEED,
+        sequence=recording.sequence,
+        voxel_size_um=recording.voxel_size_um,
+        window=_window(arrays["image"], arrays["mask"], settings.window_percentiles),
+        frame_shape=recording.read_image(frames[0]).shape,
+        frame_dtype=seen[-1].dtype.name,
+        frames=sorted({item.frame for item in frames}),
+        cut_by_border=np.any([each.cut_by_border for each in seen], 0).tolist(),
+        cells_per_frame=[len(each.rows) for each in seen if each.annotated.z is None],
+        cells_per_slice=[float(np.mean(counts)) for counts in per_slice.values()],
+        digests=digests_of(dict.fromkeys(path for item in frames for path in (item.image, item.labels))),
+    )
 
 
 def _find_cells(labels: np.ndarray, annotated: AnnotatedFrame, options: CropSettings) -> Iterator[_Cell]:
@@ -258,13 +264,13 @@ def _cut_frame(
             depth = plane.z if image.ndim == 3 else 0
             if depth not in sections:
                 sections[depth] = section_at(image, labels, depth, size=size)
-            generator = numpy_generator(0, dataset, "crops", frame, plane.z, cell.row["label"])
+            generator = numpy_generator(SEED, dataset, "crops", frame, plane.z, cell.row["label"])
             y, x = _origin(cell.slices[0], size)
             mask = np.zeros((size, size), np.uint8)
             start_y, start_x = plane.corner[0] - y, plane.corner[1] - x
             mask[start_y : start_y + plane.mask.shape[0], start_x : start_x + plane.mask.shape[1]] = plane.mask
             crop = cut_alone(sections[depth], (y, x), mask=mask > 0, label=cell.row["label"], generator=generator)
-            made.append(_record(crop, mask, cell, plane, made))
+            made.append(_entry(crop, mask, cell, plane, made))
         if made:
             shape = regionprops(cell.slices[0].mask.astype(np.uint8))[0]
             cell.row |= {"mean": made[0]["brightness"], "background": made[0]["background"]}
@@ -272,7 +278,7 @@ def _cut_frame(
         yield cell, made
 
 
-def _record(crop: np.ndarray, mask: np.ndarray, cell: _Cell, plane: _Slice, made: list[dict]) -> dict:
+def _entry(crop: np.ndarray, mask: np.ndarray, cell: _Cell, plane: _Slice, made: list[dict]) -> dict:
     """The entries of the store for one crop; `made` holds the cell's crops so far, the widest first."""
     return {
         "image": crop,
@@ -303,5 +309,5 @@ def _no_usable_cell(where: Path, rows: list[dict], options: CropSettings) -> Inp
         found=f"{len(rows)} annotated cells{': ' + listed if listed else ''}",
         expected=f"cells of {options.min_area} pixels or more, in one piece, off the border, that fit into "
         f"{options.size} pixels with {options.margin} free on each side",
-        mend="change crops.size, crops.min_area or crops.margin, or annotate more cells",
+        fix="change crops.size, crops.min_area or crops.margin, or annotate more cells",
     )

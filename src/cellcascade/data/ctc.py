@@ -10,14 +10,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
 from pathlib import Path
-from typing import TypeVar
 
 import numpy as np
 
+from cellcascade.core.choice import evenly_spaced
 from cellcascade.core.errors import InputError
 from cellcascade.data.tiff import Header, read_frame_header, read_header, read_pixels
-
-Item = TypeVar("Item")
 
 FRAME = re.compile(r"t(\d{3,4})\.tif")
 LABELS = re.compile(r"man_seg(\d{3,4})\.tif|man_seg_(\d{3,4})_(\d{3,4})\.tif")
@@ -51,7 +49,7 @@ def missing_folder(folder: str | Path) -> InputError:
         where=folder.absolute(),
         found="no such folder" if folder.parent.is_dir() else f"neither it nor {folder.parent.absolute()}",
         expected=f"a Cell Tracking Challenge folder with frames such as {folder.name}/01/t000.tif",
-        mend=f"download the training data of {folder.name} from https://celltrackingchallenge.net (Data sets), unzip "
+        fix=f"download the training data of {folder.name} from https://celltrackingchallenge.net (Data sets), unzip "
         f"it into {folder.parent.absolute()}, or say where it is with --config data_root=PATH",
     )
 
@@ -80,8 +78,8 @@ def annotated_frames(
             is asked for is not annotated.
     """
     found, problems = _pair(Path(folder), sequence, annotations)
-    _raise(problems, _annotation_folder(Path(folder), sequence, annotations))
-    return _chosen(found, frames, slices, _annotation_folder(Path(folder), sequence, annotations))
+    _raise(problems, annotation_folder(Path(folder), sequence, annotations))
+    return _chosen(found, frames, slices, annotation_folder(Path(folder), sequence, annotations))
 
 
 def check_sequence(
@@ -124,7 +122,7 @@ def check_sequence(
         except InputError as error:
             problems.append(error)
     _raise(list({str(problem): problem for problem in problems}.values()), Path(folder) / sequence)
-    return _chosen(found, frames, slices, _annotation_folder(Path(folder), sequence, annotations))
+    return _chosen(found, frames, slices, annotation_folder(Path(folder), sequence, annotations))
 
 
 def _chosen(
@@ -155,21 +153,14 @@ def _wanted(numbers: list[int], choice: int | Sequence[int], what: str, where: P
             where=where,
             found=f"{len(numbers)}: {', '.join(map(str, numbers[:20]))}{', ...' * (len(numbers) > 20)}",
             expected=f"{what} {', '.join(map(str, missing))} among them" if missing else f"at least {choice}",
-            mend=f"correct train_{what} in the data set's entry, or annotate more {what}",
+            fix=f"correct train_{what} in the data set's entry, or annotate more {what}",
         )
-    return set(spread(numbers, choice) if counted else choice)
+    return set(evenly_spaced(numbers, choice) if counted else choice)
 
 
 def count_slices(annotated: Sequence[AnnotatedFrame]) -> int:
     """Number of annotated slices of stacks: all of a stack that is annotated as a whole."""
     return sum(1 if item.z is not None else read_header(item.image).shape[0] for item in annotated)
-
-
-def spread(items: Sequence[Item], count: int) -> list[Item]:
-    """At most `count` of the items, evenly spread over them, in their order."""
-    if len(items) <= count:
-        return list(items)
-    return [items[int((index + 0.5) * len(items) / count)] for index in range(count)]
 
 
 def read_frame(path: str | Path, ndim: int, z: int | None = None) -> np.ndarray:
@@ -214,13 +205,14 @@ def read_annotated(annotated: AnnotatedFrame, ndim: int) -> tuple[np.ndarray, np
             where=annotated.labels,
             found=f"values from {labels.min()} to {labels.max()}",
             expected="0 for what is no cell, 1 to 65535 for cells",
-            mend="number the cells anew and write them as a 16 bit TIFF",
+            fix="number the cells anew and write them as a 16 bit TIFF",
         )
     labels = labels[annotated.z] if annotated.cut else labels
     return read_frame(annotated.image, ndim, annotated.z), labels.astype(np.uint16, copy=False)
 
 
-def _annotation_folder(folder: Path, sequence: str, annotations: str) -> Path:
+def annotation_folder(folder: Path, sequence: str, annotations: str) -> Path:
+    """Folder of a sequence's annotation files."""
     return folder / f"{sequence}_{annotations}" / "SEG"
 
 
@@ -228,16 +220,16 @@ def _pair(folder: Path, sequence: str, annotations: str) -> tuple[list[Annotated
     """Annotated frames, and what hinders finding them."""
     if not folder.is_dir():
         return [], [missing_folder(folder)]
-    labels = _annotation_folder(folder, sequence, annotations)
+    labels = annotation_folder(folder, sequence, annotations)
     images = {int(match[1]): path for path, match in _matches(folder / sequence, FRAME)}
     if not images:
         return [], [_nothing_there(folder / sequence, "The sequence has no frames", "frames t000.tif, t001.tif, ...")]
     files = _matches(labels, LABELS)
     if not files:
-        others = [name for name in ("ST", "GT") if _matches(_annotation_folder(folder, sequence, name), LABELS)]
-        mend = f"set annotations: {others[0]}, there are some of these; or " if others else ""
+        others = [name for name in ("ST", "GT") if _matches(annotation_folder(folder, sequence, name), LABELS)]
+        fix = f"set annotations: {others[0]}, there are some of these; or " if others else ""
         what = f"None of the {len(images)} frames of sequence {sequence} has an annotation"
-        return [], [_nothing_there(labels, what, "annotations man_seg000.tif or man_seg_000_000.tif", mend)]
+        return [], [_nothing_there(labels, what, "annotations man_seg000.tif or man_seg_000_000.tif", fix)]
     found, problems = [], []
     for path, match in files:
         frame, z = int(match[1] or match[2]), int(match[3]) if match[3] else None
@@ -253,11 +245,11 @@ def _matches(folder: Path, pattern: re.Pattern) -> list[tuple[Path, re.Match]]:
     return [(path, match) for path in paths if (match := pattern.fullmatch(path.name))]
 
 
-def _nothing_there(folder: Path, what: str, expected: str, mend: str = "") -> InputError:
+def _nothing_there(folder: Path, what: str, expected: str, fix: str = "") -> InputError:
     others = sorted(path.name for path in folder.iterdir())[:3] if folder.is_dir() else []
     found = f"{', '.join(others)}, ..." if others else "an empty folder" if folder.is_dir() else "no such folder"
-    mend += "use the training data of the data set, and check the sequence and the names of the files (3 or 4 digits)"
-    return InputError(what, where=folder.absolute(), found=found, expected=expected, mend=mend)
+    fix += "use the training data of the data set, and check the sequence and the names of the files (3 or 4 digits)"
+    return InputError(what, where=folder.absolute(), found=found, expected=expected, fix=fix)
 
 
 def _no_image(labels: Path, folder: Path, number: str, count: int) -> InputError:
@@ -266,7 +258,7 @@ def _no_image(labels: Path, folder: Path, number: str, count: int) -> InputError
         where=labels,
         found=f"{count} frames in {folder}, none with number {int(number)}",
         expected=folder / f"t{number}.tif",
-        mend="add the frame, or remove the annotation",
+        fix="add the frame, or remove the annotation",
     )
 
 
@@ -282,7 +274,7 @@ def _raise(problems: list[InputError], where: Path) -> None:
         where=where,
         found="\n      - " + "\n      - ".join(lines),
         expected="frames and annotations in the layout of the Cell Tracking Challenge",
-        mend="; ".join(dict.fromkeys(p.mend for p in problems)),
+        fix="; ".join(dict.fromkeys(p.fix for p in problems)),
     )
 
 
@@ -293,7 +285,7 @@ def _check_same(path: Path, header: Header, first: Path, of_first: Header) -> No
             where=path,
             found=f"shape {header.shape}, {header.dtype}",
             expected=f"shape {of_first.shape}, {of_first.dtype}, as {first.name}",
-            mend="keep frames of one shape and type in a sequence; put the others into a data set of their own",
+            fix="keep frames of one shape and type in a sequence; put the others into a data set of their own",
         )
 
 
@@ -303,7 +295,7 @@ def _no_such_slice(path: Path, z: int, header: Header) -> InputError:
         where=path,
         found=f"slice {z} (counted from 0)",
         expected=f"a slice from 0 to {header.shape[0] - 1}",
-        mend="correct the slice number in the name of the annotation (man_seg_TTT_ZZZ.tif)",
+        fix="correct the slice number in the name of the annotation (man_seg_TTT_ZZZ.tif)",
     )
 
 
@@ -315,7 +307,7 @@ def _check_labels(item: AnnotatedFrame, labels: Header, image: Header | None, nd
             where=item.labels,
             found=f"{'colour, ' if labels.colour else ''}pixels of type {labels.dtype}",
             expected="an integer type, one number a cell, 0 for what is no cell",
-            mend="write the labels as a 16 bit TIFF",
+            fix="write the labels as a 16 bit TIFF",
         )
     if item.z is not None and ndim == 2:
         raise InputError(
@@ -323,7 +315,7 @@ def _check_labels(item: AnnotatedFrame, labels: Header, image: Header | None, nd
             where=item.labels,
             found=f"the annotation of slice {item.z} of frame {item.frame}",
             expected=f"man_seg{item.frame:03d}.tif",
-            mend="correct voxel_size_um (two values for 2D, three for 3D), or the name of the annotation",
+            fix="correct voxel_size_um (two values for 2D, three for 3D), or the name of the annotation",
         )
     if image is None:
         return
@@ -336,5 +328,5 @@ def _check_labels(item: AnnotatedFrame, labels: Header, image: Header | None, nd
             where=item.labels,
             found=f"shape {labels.shape}",
             expected=f"shape {expected}, as {item.image}",
-            mend="replace the one of the two that does not belong to this data set",
+            fix="replace the one of the two that does not belong to this data set",
         )

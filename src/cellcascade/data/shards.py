@@ -1,26 +1,28 @@
-"""Shards: the intermediate results, each one zipped Zarr v3 store, written whole or not at all.
+"""Stores: the intermediate results, each one zipped Zarr v3 file, written whole or not at all.
 
-A shard is built in a temporary folder beside its place, zipped once and moved there with one rename,
-so that a killed job leaves nothing half-written. Equal content gives equal bytes: members are sorted
-and carry a fixed time stamp.
+A store is built in a temporary folder beside its place, zipped once and moved there with one rename, so that a killed
+job leaves nothing half-written. Equal content gives equal bytes: members are sorted and carry a fixed time stamp.
+
+What a store holds is said once, by its `Schema`: arrays with their axes and types, and a typed record. The nine schemas
+of the cascade are in `cellcascade.data.stores`.
 """
 
-import errno
-import filecmp
-import hashlib
-import os
-import shutil
 import tempfile
 import zipfile
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Generic, TypeVar
 
 import numpy as np
 import zarr
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from cellcascade import __version__
 from cellcascade.core.errors import InputError
+from cellcascade.core.files import atomic_path, digest
+
+UNREADABLE = (KeyError, ValueError, OSError, EOFError, RuntimeError, zipfile.BadZipFile)
 
 
 def shard_ranges(total: int, size: int) -> list[tuple[int, int]]:
@@ -33,97 +35,187 @@ def shard_name(index: int) -> str:
     return f"{index:03d}"
 
 
-@contextmanager
-def atomic_path(path: str | Path) -> Iterator[Path]:
-    """Give a temporary path (file or folder) that takes the place of `path` if the block ends well.
+class Record(BaseModel):
+    """What every store says of itself; each schema adds its own facts.
 
-    Raises:
-        InputError: The disk is full; what was written so far is removed.
+    Attributes:
+        dataset: Name of the data set.
+        seed: Seed that its random numbers were drawn below.
+        stage_version: Version of the stage that wrote it; schemas give their stage's as the default.
+        package_version: Version of cellcascade that wrote it.
+        digests: Digests of the files it was made from, by their names.
     """
-    path = Path(path)
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        scratch = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
-        try:
-            yield scratch / path.name
-            _move(scratch / path.name, path)
-        finally:
-            shutil.rmtree(scratch, ignore_errors=True)
-    except Exception as error:
-        if not isinstance(error, InputError) and _disk_is_full(error):
-            raise _no_space(path, error) from error
-        raise
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+    dataset: str
+    seed: int
+    stage_version: int
+    package_version: str = __version__
+    digests: dict[str, str]
 
 
-def _move(new: Path, path: Path) -> None:
-    if new.is_file():
-        new.chmod(0o644)  # some libraries write files that only their owner can read
-        if path.is_file() and filecmp.cmp(new, path, shallow=False):
-            return  # a job that a killed run left made it again: a new date would have all made anew that depends on it
-    while True:
-        try:
-            return os.replace(new, path)
-        except OSError as error:
-            # A folder that is not empty: it moves into ours first, unless another job that makes the same did so.
-            if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
-                raise
-            with suppress(FileNotFoundError):
-                os.replace(path, tempfile.mkdtemp(dir=new.parent))
+R = TypeVar("R", bound=Record)
 
 
-def _disk_is_full(error: BaseException | None) -> bool:
-    """Whether an error comes from a full disk or a used up quota; some libraries keep no more than its text."""
-    full = (errno.ENOSPC, errno.EDQUOT)
-    while error is not None:
-        if getattr(error, "errno", None) in full or any(os.strerror(number) in str(error) for number in full):
-            return True
-        error = error.__cause__ or error.__context__
-    return False
+@dataclass(frozen=True)
+class Array:
+    """One array of a schema.
+
+    Attributes:
+        axes: Names of its axes, e.g. `"n z y x"`; `...` stands for any number of axes. Axis `n` counts the items and
+            has the same length in all arrays of a store.
+        types: Names of the types it may have, e.g. `"uint8"`, or several, separated by blanks.
+    """
+
+    axes: str
+    types: str
+
+    def flaw(self, array: np.ndarray) -> str:
+        """Why an array is not one of these; empty if it is."""
+        names = self.axes.split()
+        fits = array.ndim >= len(names) - 1 if "..." in names else array.ndim == len(names)
+        if not fits:
+            return f"shape {array.shape}, not ({', '.join(names)})"
+        return "" if array.dtype.name in self.types.split() else f"type {array.dtype}, not {self.types}"
 
 
-def _no_space(path: Path, error: Exception) -> InputError:
-    free = shutil.disk_usage(path.parent).free / 1e6 if path.parent.exists() else 0
-    return InputError(
-        "The disk is full",
-        where=path,
-        found=f"{error} ({free:.0f} MB free after the unfinished file was removed)",
-        expected="room for the file, on the disk and within the quota",
-        mend="free some space and run the same command again: it goes on with this file",
-    )
+@dataclass(frozen=True)
+class Schema(Generic[R]):
+    """What a kind of store holds.
 
-
-def digest(path: str | Path) -> str:
-    """First 16 hexadecimal digits of the SHA-256 of a file."""
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()[:16]
-
-
-def write_shard(
-    path: str | Path,
-    *,
-    schema: str,
-    arrays: Mapping[str, np.ndarray],
-    attributes: Mapping | None = None,
-    items_per_chunk: int = 1,
-) -> None:
-    """Write arrays as one zipped Zarr store.
-
-    Args:
-        path: Place of the shard, `*.zarr.zip`.
-        schema: Tag of what the store holds, e.g. `"masks/1"`; `open_shard` asks for it.
-        arrays: Named arrays; arrays with two axes or more are chunked along the first one.
-        attributes: JSON-able attributes of the store: cell range, seed, digests of inputs.
+    Attributes:
+        tag: Its name and the version of its layout, e.g. `"masks/2"`; a store carries it.
+        arrays: Its arrays by name.
+        record: Its typed record.
         items_per_chunk: Items of the first axis in one chunk.
     """
-    with atomic_path(path) as scratch, tempfile.TemporaryDirectory(dir=scratch.parent) as folder:
-        root = zarr.create_group(
-            folder, attributes={"schema": schema, "cellcascade_version": __version__, **(attributes or {})}
+
+    tag: str
+    arrays: Mapping[str, Array]
+    record: type[R]
+    items_per_chunk: int = 1
+
+    def write(self, path: str | Path, arrays: Mapping[str, np.ndarray], record: R) -> None:
+        """Write a store, whole or not at all.
+
+        Args:
+            path: Place of the store, `*.zarr.zip`.
+            arrays: All arrays of the schema; those with two axes or more are chunked along the first one.
+            record: Its record.
+
+        Raises:
+            InputError: The disk is full.
+            ValueError: The arrays are not those of the schema: a fault of the caller.
+        """
+        self._check(arrays)
+        attributes = {"schema": self.tag, **record.model_dump(mode="json")}
+        with atomic_path(path) as scratch, tempfile.TemporaryDirectory(dir=scratch.parent) as folder:
+            root = zarr.create_group(folder, attributes=attributes)
+            for name, array in arrays.items():
+                length = max(1, min(self.items_per_chunk, array.shape[0]))
+                chunks = (length, *array.shape[1:]) if array.ndim > 1 else array.shape
+                root.create_array(name, data=array, chunks=tuple(max(1, n) for n in chunks))
+            _zip_folder(Path(folder), scratch)
+
+    def open(self, path: str | Path) -> "Store[R]":
+        """Open a store; its arrays are read when they are asked for.
+
+        Raises:
+            InputError: The file is missing, is no zipped Zarr store, or holds something else.
+        """
+        try:
+            group = zarr.open_group(zarr.storage.ZipStore(path, mode="r"), mode="r")
+            tag, attributes = group.attrs.get("schema"), dict(group.attrs)
+        except (*UNREADABLE, zarr.errors.GroupNotFoundError) as error:
+            raise _damaged(path, repr(error), f"a store '{self.tag}'") from error
+        if tag != self.tag:
+            raise _damaged(path, f"a store '{tag}'", f"a store '{self.tag}'")
+        try:
+            return Store(Path(path), self, group, self.record.model_validate(attributes))
+        except ValidationError as error:
+            first = error.errors()[0]
+            found = f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
+            raise _damaged(path, found, f"the record of a store '{self.tag}'") from error
+
+    def _check(self, arrays: Mapping[str, np.ndarray]) -> None:
+        if set(arrays) != set(self.arrays):
+            raise ValueError(f"{self.tag}: arrays {sorted(arrays)}, not {sorted(self.arrays)}")
+        flaws = {name: self.arrays[name].flaw(array) for name, array in arrays.items()}
+        counts = {len(array) for name, array in arrays.items() if self.arrays[name].axes.split()[0] == "n"}
+        found = [f"{name}: {flaw}" for name, flaw in flaws.items() if flaw]
+        found += [f"arrays of {sorted(counts)} items"] if len(counts) > 1 else []
+        if found:
+            raise ValueError(f"{self.tag}: {'; '.join(found)}")
+
+
+@dataclass(frozen=True)
+class Store(Generic[R]):
+    """An opened store. Its arrays are read when they are asked for, and a damaged one is reported with its file.
+
+    Attributes:
+        path: Its file.
+        schema: What it holds.
+        record: Its record.
+    """
+
+    path: Path
+    schema: Schema[R]
+    group: zarr.Group = field(repr=False)
+    record: R
+
+    def __getitem__(self, name: str) -> np.ndarray:
+        """A whole array; see `read`."""
+        return self.read(name)
+
+    def read(self, name: str, rows: int | slice = slice(None)) -> np.ndarray:
+        """Read an array, or some of its rows.
+
+        Args:
+            name: Name of the array.
+            rows: Which items of the first axis.
+
+        Raises:
+            InputError: The array is missing or its bytes are damaged.
+        """
+        try:
+            return np.asarray(self.group[name][rows])
+        except UNREADABLE as error:
+            raise _damaged(self.path, repr(error), f"a readable array '{name}' in a '{self.schema.tag}'") from error
+
+    def damaged(self, found: str, expected: str) -> InputError:
+        """The error for content that cannot be: how to get the store anew."""
+        return _damaged(self.path, found, expected)
+
+
+def digests_of(paths: Iterable[str | Path | None]) -> dict[str, str]:
+    """Digests of files by their names, for a store's record; `None` among them is left out.
+
+    The name is that of the file with its folder, e.g. `masks/shard-000.zarr.zip`.
+    """
+    return {"/".join(Path(path).parts[-2:]): digest(path) for path in paths if path is not None}
+
+
+def check_invalid(reasons: Mapping[int, str], total: int, max_fraction: float, store: str | Path) -> None:
+    """Stop a job of which too many cells failed.
+
+    Args:
+        reasons: Why cells are invalid, by their numbers.
+        total: Number of cells of the job.
+        max_fraction: Largest share of them that may be invalid.
+        store: The store that was to be written.
+
+    Raises:
+        InputError: More than `max_fraction` of the cells are invalid.
+    """
+    if len(reasons) > max_fraction * total:
+        raise InputError(
+            "Too many cells of a shard are invalid",
+            where=store,
+            found=f"{len(reasons)} of {total}: {sorted(set(reasons.values()))}",
+            expected=f"at most {max_fraction:.0%} (max_invalid_fraction)",
+            fix="train the model of this stage longer, or raise max_invalid_fraction",
         )
-        for name, array in arrays.items():
-            array = np.asarray(array)
-            chunks = (max(1, min(items_per_chunk, array.shape[0])), *array.shape[1:]) if array.ndim > 1 else array.shape
-            root.create_array(name, data=array, chunks=tuple(max(1, n) for n in chunks))
-        _zip_folder(Path(folder), scratch)
 
 
 def _zip_folder(folder: Path, target: Path) -> None:
@@ -134,49 +226,26 @@ def _zip_folder(folder: Path, target: Path) -> None:
             archive.writestr(info, member.read_bytes())
 
 
-def open_shard(path: str | Path, schema: str) -> zarr.Group:
-    """Open a shard for reading and check that it is what the caller expects.
-
-    Args:
-        path: A `*.zarr.zip` store.
-        schema: The schema tag the store must carry.
-
-    Raises:
-        InputError: The file is missing, is no zipped Zarr store, or carries another schema tag.
-    """
-    mend = f"delete {path} and rerun snakemake: it remakes this file alone"
-    try:
-        group = zarr.open_group(zarr.storage.ZipStore(path, mode="r"), mode="r")
-    except (OSError, zipfile.BadZipFile, zarr.errors.GroupNotFoundError) as error:
-        raise InputError(
-            "A shard cannot be opened",
-            where=path,
-            found=repr(error),
-            expected=f"a zipped Zarr store '{schema}'",
-            mend=mend,
-        ) from error
-    if group.attrs.get("schema") != schema:
-        raise InputError(
-            "A shard holds something else",
-            where=path,
-            found=f"schema {group.attrs.get('schema')!r}",
-            expected=f"schema {schema!r}",
-            mend=mend,
-        )
-    return group
+def _damaged(path: str | Path, found: str, expected: str) -> InputError:
+    return InputError(
+        "A store cannot be used",
+        where=path,
+        found=found,
+        expected=expected,
+        fix=f"delete {path} and rerun snakemake: it remakes this file alone",
+    )
 
 
-def check_invalid(reasons: dict[str, str], total: int, max_fraction: float, store: str) -> None:
-    """Stop a job of which too many cells failed.
+def open_shard(path, schema):
+    """For the time of the rebuild: stores are opened by their schemas."""
+    from cellcascade.data import stores
 
-    Raises:
-        InputError: More than `max_fraction` of the `total` cells have a reason to be invalid.
-    """
-    if len(reasons) > max_fraction * total:
-        raise InputError(
-            "Too many cells of a shard are invalid",
-            where=store,
-            found=f"{len(reasons)} of {total}: {sorted(set(reasons.values()))}",
-            expected=f"at most {max_fraction:.0%} (max_invalid_fraction)",
-            mend="train the model of this stage longer, or raise max_invalid_fraction",
-        )
+    name = schema.split("/")[0]
+    (kind,) = [one for one in vars(stores).values() if isinstance(one, Schema) and one.tag.split("/")[0] == name]
+    kind.open(path)
+    return zarr.open_group(zarr.storage.ZipStore(path, mode="r"), mode="r")
+
+
+def write_shard(path, *, schema, arrays, attributes=None, items_per_chunk=1):
+    """For the time of the rebuild: stores are written by their schemas."""
+    raise NotImplementedError(schema)

@@ -64,7 +64,7 @@ def _corrupt(path: Path, error: Exception) -> InputError:
         where=path,
         found=f"{type(error).__name__}: {error}",
         expected="an undamaged TIFF file with one image or one stack",
-        mend="download or copy the file again",
+        fix="download or copy the file again",
     )
 
 
@@ -85,7 +85,7 @@ def read_frame_header(path: Path, ndim: int) -> Header:
             where=path,
             found=f"{header.shape[-1]} colour samples a pixel, shape {header.shape}",
             expected="one channel",
-            mend="write one channel, or the grey values, as an 8 or 16 bit TIFF",
+            fix="write one channel, or the grey values, as an 8 or 16 bit TIFF",
         )
     if header.dtype not in (np.uint8, np.uint16):
         raise InputError(
@@ -93,7 +93,7 @@ def read_frame_header(path: Path, ndim: int) -> Header:
             where=path,
             found=f"pixels of type {header.dtype}",
             expected="uint8 or uint16",
-            mend="write the counts as an unsigned 8 or 16 bit TIFF",
+            fix="write the counts as an unsigned 8 or 16 bit TIFF",
         )
     if len(header.shape) != ndim:
         raise InputError(
@@ -101,6 +101,6 @@ def read_frame_header(path: Path, ndim: int) -> Header:
             where=path,
             found=f"shape {header.shape}",
             expected="(z, y, x)" if ndim == 3 else "(y, x)",
-            mend="correct voxel_size_um (two values for 2D, three for 3D), or the frame",
+            fix="correct voxel_size_um (two values for 2D, three for 3D), or the frame",
         )
     return header

@@ -2,28 +2,35 @@
 
 import logging
 import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
 from diffusers import UNet2DModel
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from scipy import ndimage
 from torch import Tensor
 from torch.nn import functional
 
 from cellcascade.config.settings import MaskDDPM
 from cellcascade.core.errors import InputError
+from cellcascade.core.files import write_json, write_table
 from cellcascade.core.seeds import seed_for, torch_generator
 from cellcascade.core.stages import STAGE_VERSIONS
 from cellcascade.data.crops import read_crops
-from cellcascade.data.shards import atomic_path, check_invalid, digest, write_shard
+from cellcascade.data.shards import check_invalid, digests_of
+from cellcascade.data.stores import MASKS, MasksRecord
 from cellcascade.diffusion.process import augment, ddim, diffusion_loss, draw_noise, noise_schedule
 from cellcascade.geometry.masks import signed_distance
 from cellcascade.learning import training
 from cellcascade.learning.batches import in_batches
+from cellcascade.learning.device import pick_device
 
 logger = logging.getLogger(__name__)
+
+SMALLEST_SHARE = 0.7  # of the smallest real cell's area; smaller masks are drawn again
 
 
 def encode(masks: np.ndarray, settings: MaskDDPM) -> Tensor:
@@ -68,136 +75,173 @@ def build(settings: MaskDDPM, size: int) -> UNet2DModel:
     )
 
 
-def train(crops: str, *, settings: dict, folder: str, checkpoints: str, seed: int, device: str) -> None:
-    """Train MaskDDPM on the masks of a data set's crops.
+def train_mask_ddpm(
+    *,
+    crops: Path,
+    settings: MaskDDPM,
+    weights: Path,
+    config: Path,
+    table: Path,
+    checkpoints: str,
+    seed: int,
+    device: str,
+) -> None:
+    """Stage `train_mask_ddpm`: train on the masks of a data set's crops, one a cell: its annotated or widest slice.
 
     Args:
-        crops: The crops store; one mask a cell is used, that of its annotated or widest slice.
+        crops: The crops store.
         settings: The `mask_ddpm` block.
-        folder: Gets model.safetensors, config.json and training.csv.
+        weights: The averaged weights to write, safetensors.
+        config: JSON to write: settings, crop size, smallest area, number of masks.
+        table: Training log to write, CSV.
         checkpoints: Prefix of the checkpoint folder, which also carries a fingerprint.
         seed: Seed of the run.
         device: auto, cpu or cuda.
 
     Raises:
-        InputError: The crops hold no whole cell.
+        InputError: The crops cannot be read, or the training diverged.
     """
-    block, target = MaskDDPM(**settings), training.pick_device(device)
-    data = read_crops(crops)
-    clean = encode(data.mask[data.widest.astype(bool)], block)
-    seed = seed_for(seed, data.attrs["dataset"], "mask_ddpm")
+    target, data = pick_device(device), read_crops(crops)
+    masks = data.mask[data.widest.astype(bool)]
+    clean = encode(masks, settings)
+    seed = seed_for(seed, data.record.dataset, "mask_ddpm")
     torch.manual_seed(seed)
-    model = build(block, data.mask.shape[-1]).to(target)
-    schedule = noise_schedule(block.timesteps)
+    model = build(settings, masks.shape[-1]).to(target)
+    schedule = noise_schedule(settings.timesteps)
 
     def loss(generator: torch.Generator) -> Tensor:
-        chosen = torch.randint(len(clean), (block.train.batch_size,), generator=generator)
+        chosen = torch.randint(len(clean), (settings.train.batch_size,), generator=generator)
         batch = augment(clean[chosen], generator).to(target)
         return diffusion_loss(lambda x, t: model(x, t).sample, batch, schedule, generator)
 
-    version = STAGE_VERSIONS["train_mask_ddpm"]
-    checkpoint = Path(f"{checkpoints}-{training.fingerprint(settings, [crops], version)}") / "state.pt"
     logger.info("%d masks, %.2f M parameters", len(clean), sum(p.numel() for p in model.parameters()) / 1e6)
-    table = training.train(
-        model, loss, block.train, checkpoint=checkpoint, seed=seed, device=target, what="mask_ddpm training"
+    checkpoint = training.checkpoint_file(checkpoints, settings, [crops], STAGE_VERSIONS["train_mask_ddpm"])
+    log = training.train(
+        model, loss, settings.train, checkpoint=checkpoint, seed=seed, device=target, what="mask_ddpm training"
     )
-    with atomic_path(Path(folder) / "model.safetensors") as scratch:
-        save_file(model.state_dict(), scratch)
-    areas = data.mask[data.widest.astype(bool)].sum((1, 2))
-    training.write_json(
-        Path(folder) / "config.json",
-        {"settings": settings, "size": data.mask.shape[-1], "smallest_area": int(areas.min()), "masks": len(clean)},
-    )
-    training.write_table(Path(folder) / "training.csv", table)
+    training.save_weights(weights, model)
+    about = {"size": masks.shape[-1], "smallest_area": int(masks.sum((1, 2)).min()), "masks": len(masks)}
+    write_json(config, {"settings": settings.model_dump(mode="json"), **about})
+    write_table(table, log)
 
 
-def load(folder: str | Path, settings: MaskDDPM, size: int, device: torch.device) -> UNet2DModel:
+def load(weights: Path, settings: MaskDDPM, size: int, device: torch.device) -> UNet2DModel:
     """Load trained weights.
 
+    Args:
+        weights: File that `train_mask_ddpm` wrote.
+        settings: The `mask_ddpm` block that they were trained with.
+        size: Edge of the masks, pixels.
+        device: Where the model goes.
+
     Raises:
-        InputError: The weights do not belong to the architecture in `settings`.
+        InputError: The weights are damaged, or do not belong to the architecture in `settings`.
     """
-    model, path = build(settings, size), Path(folder) / "model.safetensors"
+    model = build(settings, size)
     try:
-        model.load_state_dict(load_file(path))
+        model.load_state_dict(load_file(weights))
     except (RuntimeError, OSError) as error:
         raise InputError(
             "MaskDDPM weights cannot be loaded",
-            where=path,
+            where=weights,
             found=str(error).splitlines()[0],
             expected=f"a UNet2DModel with channels {settings.channels}",
-            mend="remove the folder and rerun snakemake to train it again",
+            fix=f"delete {weights} and rerun snakemake to train it again",
         ) from error
     return model.to(device).eval()
 
 
-def sample(
-    model_folder: str,
+def make_masks(
     *,
-    settings: dict,
-    crops: str,
+    weights: Path,
+    crops: Path,
+    settings: MaskDDPM,
     cells: tuple[int, int],
-    store: str,
+    store: Path,
+    dataset: str,
+    seeded_as: str,
     seed: int,
     device: str,
-    dataset: str,
-    max_invalid_fraction: float = 0.2,
+    max_invalid_fraction: float,
 ) -> None:
-    """Sample the masks of a shard of cells; flawed ones are drawn again, and counted.
+    """Stage `masks`: sample the masks of a shard of cells.
 
     Args:
-        model_folder: Folder that `train` wrote.
-        settings: The `mask_ddpm` block.
+        weights: File that `train_mask_ddpm` wrote.
         crops: The crops store the model was trained on: gives size and least area.
+        settings: The `mask_ddpm` block.
         cells: First cell and the one after the last.
-        store: The `masks/1` shard to write.
+        store: The shard to write, `MASKS`.
+        dataset: Name of the data set.
+        seeded_as: Name that the random numbers depend on: that of the data set whose models are used.
         seed: Seed of the run.
         device: auto, cpu or cuda.
-        dataset: Name of the data set, part of each cell's seed.
         max_invalid_fraction: The job fails when a larger share of its cells cannot be made.
 
     Raises:
         InputError: More cells than `max_invalid_fraction` had only flawed samples.
     """
-    block, target = MaskDDPM(**settings), training.pick_device(device)
     data = read_crops(crops)
-    size = data.mask.shape[-1]
-    min_area = 0.7 * data.mask[data.widest.astype(bool)].sum((1, 2)).min()
-    model = load(model_folder, block, size, target)
-    ids = list(range(*cells))
+    size, smallest = data.mask.shape[-1], data.mask[data.widest.astype(bool)].sum((1, 2)).min()
+    model, ids = load(weights, settings, size, pick_device(device)), range(*cells)
+    least, below = SMALLEST_SHARE * smallest, seed_for(seed, seeded_as, "masks")
+    drawn = sample(model, settings, ids, size=size, min_area=least, seed=below)
+    check_invalid(drawn.reasons, len(ids), max_invalid_fraction, store)
+    empty = np.zeros((size, size), np.uint8)
+    arrays = {
+        "mask": np.stack([drawn.masks.get(cell, empty) for cell in ids]),
+        "cell_id": np.array(ids, np.int32),
+        "valid": np.array([cell in drawn.masks for cell in ids], np.uint8),
+    }
+    digests = digests_of([weights, crops])
+    record = MasksRecord(dataset=dataset, seed=seed, digests=digests, reasons=drawn.reasons, redraws=drawn.redraws)
+    MASKS.write(store, arrays, record)
+    logger.info("%d masks, %d redrawn, %d invalid", len(drawn.masks), drawn.redraws, len(drawn.reasons))
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """Sampled masks.
+
+    Attributes:
+        masks: Masks `(y, x)`, uint8, by cell.
+        reasons: Why the other cells have none.
+        redraws: Flawed samples that were drawn again.
+    """
+
+    masks: dict[int, np.ndarray]
+    reasons: dict[int, str]
+    redraws: int
+
+
+def sample(
+    model: UNet2DModel, settings: MaskDDPM, cells: Sequence[int], *, size: int, min_area: float, seed: int
+) -> Drawn:
+    """Sample masks of single cells; flawed ones are drawn again, and counted.
+
+    Args:
+        model: The trained model.
+        settings: The `mask_ddpm` block.
+        cells: Numbers of the cells; a mask depends on its own alone.
+        size: Edge of the masks, pixels.
+        min_area: Least area of a mask, pixels.
+        seed: Seed of this stage and data set.
+    """
     masks, reasons, redraws = {}, {}, 0
-    for attempt in range(block.max_redraws):
-        missing = [cell for cell in ids if cell not in masks]
+    for attempt in range(settings.max_redraws):
+        missing = [cell for cell in cells if cell not in masks]
         redraws += len(missing) if attempt else 0
-        for cell, mask in _draw(model, block, missing, attempt, size=size, seed=seed_for(seed, dataset, "masks")):
+        for cell, mask in _draw(model, settings, missing, attempt, size=size, seed=seed):
             reasons[cell] = flaw(mask, min_area)
             if not reasons[cell]:
                 masks[cell] = mask
-    reasons = {str(cell): reason for cell, reason in reasons.items() if reason}
-    check_invalid(reasons, len(ids), max_invalid_fraction, store)
-    empty = np.zeros((size, size), np.uint8)
-    write_shard(
-        store,
-        schema="masks/1",
-        arrays={
-            "mask": np.stack([masks.get(cell, empty) for cell in ids]),
-            "cell_id": np.array(ids, np.int32),
-            "valid": np.array([cell in masks for cell in ids], np.uint8),
-        },
-        attributes={
-            "dataset": dataset,
-            "cells": list(cells),
-            "seed": seed,
-            "redraws": redraws,
-            "reasons": reasons,
-            "model": digest(Path(model_folder) / "model.safetensors"),
-        },
-    )
-    logger.info("%d masks, %d redrawn, %d invalid", len(masks), redraws, len(reasons))
+    return Drawn(masks, {cell: reason for cell, reason in reasons.items() if reason}, redraws)
 
 
-def _draw(model: UNet2DModel, settings: MaskDDPM, cells: list[int], attempt: int, *, size: int, seed: int):
-    """Sample the given cells; yields (cell, mask)."""
+def _draw(
+    model: UNet2DModel, settings: MaskDDPM, cells: list[int], attempt: int, *, size: int, seed: int
+) -> Iterator[tuple[int, np.ndarray]]:
+    """Sample the given cells once."""
     schedule, edge = noise_schedule(settings.timesteps), model.config.sample_size
 
     def draw(batch: list[int]) -> np.ndarray:

@@ -19,8 +19,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from cellcascade.config.settings import Multiview
+from cellcascade.core.files import atomic_path, digest, write_json, write_table
 from cellcascade.core.seeds import seed_for, torch_generator
-from cellcascade.data.shards import atomic_path, check_invalid, digest, open_shard, write_shard
+from cellcascade.data.shards import check_invalid, open_shard, write_shard
 from cellcascade.diffusion.mask_ddpm import flaw
 from cellcascade.diffusion.multiview_weights import VERSION, check_weights, refusal
 from cellcascade.diffusion.process import ddim, diffusion_loss, draw_noise, noise_schedule
@@ -29,6 +30,7 @@ from cellcascade.geometry.raycast import voxel_points
 from cellcascade.geometry.view_encoding import CHANNELS, distance_images
 from cellcascade.learning import training
 from cellcascade.learning.batches import in_batches
+from cellcascade.learning.device import autocast, machine, pick_device
 
 logger = logging.getLogger(__name__)
 
@@ -209,7 +211,7 @@ def train(shards: list[str], *, settings: dict, folder: str, checkpoints: str, s
         seed: Seed of the run.
         device: auto, cpu or cuda.
     """
-    block, target = Multiview(**settings), training.pick_device(device)
+    block, target = Multiview(**settings), pick_device(device)
     views = to_model(torch.from_numpy(np.concatenate([open_shard(path, "spharm/2")["views"][:] for path in shards])))
     seed = seed_for(seed, "multiview")
     torch.manual_seed(seed)
@@ -230,9 +232,9 @@ def train(shards: list[str], *, settings: dict, folder: str, checkpoints: str, s
     with atomic_path(Path(folder) / "model.safetensors") as scratch:
         save_file(model.state_dict(), scratch)
     record = {"settings": settings, "resolution": views.shape[-1], "shapes": len(views), "seed": seed}
-    record |= {"version": VERSION, "machine": training.machine(target)}
-    training.write_json(Path(folder) / "config.json", record)
-    training.write_table(Path(folder) / "training.csv", table)
+    record |= {"version": VERSION, "machine": machine(target)}
+    write_json(Path(folder) / "config.json", record)
+    write_table(Path(folder) / "training.csv", table)
 
 
 def load(weights: str, device: torch.device) -> tuple[MultiviewUNet, Multiview, str]:
@@ -284,7 +286,7 @@ def sample(
     Raises:
         InputError: Too many masks cannot be used, or the model cannot be loaded.
     """
-    block, target = Multiview(**settings), training.pick_device(device)
+    block, target = Multiview(**settings), pick_device(device)
     shard = open_shard(masks, "masks/1")
     ids, reasons = shard["cell_id"][:], _reasons(shard)
     check_invalid(reasons, len(ids), max_invalid_fraction, store)
@@ -304,7 +306,7 @@ def sample(
         predict = _guided(model, condition(given[batch]).to(target), block.guidance)
         return from_model(ddim(predict, noise, schedule, steps=block.sampling_steps)).cpu()
 
-    # One at a time on a CPU: each is a batch of views already, and sums' last bits hang on the place in a batch.
+    # One at a time on a CPU: each is a batch of views already, and sums' last bits depend on the place in a batch.
     size, setting = block.sampling_batch if target.type == "cuda" else 1, "multiview.sampling_batch"
     for i, result in in_batches(draw, np.flatnonzero(valid).tolist(), size, what="cells' views", setting=setting):
         views[i] = result.numpy()
@@ -350,7 +352,7 @@ def _guided(model: MultiviewUNet, mask: Tensor, scale: float):
     """The prediction, pushed away from the unconditional one when `scale` is not 1."""
 
     def predict(noisy: Tensor, steps: Tensor) -> Tensor:
-        with training.autocast(noisy.device):
+        with autocast(noisy.device):
             given = model(noisy, steps, mask)
             if scale == 1:
                 return given.float()

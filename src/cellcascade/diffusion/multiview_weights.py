@@ -60,5 +60,5 @@ def refusal(weights: str, folder: Path, found: object) -> InputError:
         where=f"multiview.weights: {folder}",
         found=found,
         expected=f"model.safetensors and config.json of version {VERSION}, this package's",
-        mend="install cellcascade again" if weights == "bundled" else others,
+        fix="install cellcascade again" if weights == "bundled" else others,
     )

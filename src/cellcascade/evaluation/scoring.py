@@ -8,12 +8,15 @@ import numpy as np
 import pandas as pd
 
 from cellcascade.config.cellpose_versions import library
+from cellcascade.core.choice import evenly_spaced
 from cellcascade.core.errors import InputError
+from cellcascade.core.files import atomic_path, digest
 from cellcascade.core.logs import progress
 from cellcascade.core.stages import STAGE_VERSIONS
-from cellcascade.data.ctc import AnnotatedFrame, check_sequence, missing_folder, read_annotated, read_frame, spread
-from cellcascade.data.shards import atomic_path, digest, write_shard
-from cellcascade.metrics.seg import THRESHOLDS, paired_gain, score
+from cellcascade.data.ctc import AnnotatedFrame, check_sequence, missing_folder, read_annotated, read_frame
+from cellcascade.data.shards import write_shard
+from cellcascade.evaluation.gain import paired_gain
+from cellcascade.metrics.seg import THRESHOLDS, score
 
 SCHEMA = "predictions/1"
 REFERENCES = {"gold": "GT", "silver": "ST"}
@@ -45,11 +48,11 @@ def reference_annotations(
             where=Path(folder).absolute(),
             found=", ".join(sorted(path.name for path in Path(folder).iterdir() if path.is_dir())) or "an empty folder",
             expected=f"{sequence}_GT/SEG or {sequence}_ST/SEG beside {sequence}",
-            mend="correct test_sequence, or set it to null: then nothing is evaluated on test frames",
+            fix="correct test_sequence, or set it to null: then nothing is evaluated on test frames",
         )
     found = {name: check_sequence(folder, sequence, kind, ndim) for name, kind in there.items()}
     if most is not None:
-        chosen = set(spread(sorted({item.frame for items in found.values() for item in items}), most))
+        chosen = set(evenly_spaced(sorted({item.frame for items in found.values() for item in items}), most))
         found = {name: [item for item in items if item.frame in chosen] for name, items in found.items()}
     return {name: items for name, items in found.items() if items}
 
@@ -84,7 +87,7 @@ def predict(
         device: auto, cpu or cuda.
     """
     from cellcascade.evaluation.cellpose.train import segment
-    from cellcascade.learning.training import pick_device
+    from cellcascade.learning.device import pick_device
 
     ndim, about = len(voxel_size_um), json.loads(Path(record).read_text())
     annotations = reference_annotations(folder, sequence, ndim, most)

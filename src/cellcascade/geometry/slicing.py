@@ -4,8 +4,9 @@ import numpy as np
 from scipy import ndimage
 
 from cellcascade.config.settings import Slicing
+from cellcascade.core.files import digest
 from cellcascade.core.logs import progress
-from cellcascade.data.shards import digest, open_shard, write_shard
+from cellcascade.data.shards import open_shard, write_shard
 
 SMALLEST_END = 0.04  # area of an end slice relative to the widest one; less is a cap that nobody would annotate
 

@@ -62,7 +62,7 @@ def _results(work: Callable, items: Sequence, size: int, what: str, setting: str
                     where=f"config: {setting}",
                     found=str(error).splitlines()[0],
                     expected="enough memory for a batch of one",
-                    mend="take a GPU with more memory, or set device: cpu; what other jobs made is kept",
+                    fix="take a GPU with more memory, or set device: cpu; what other jobs made is kept",
                 ) from error
             results = None
         if results is None:  # only here, when the error has let go of what it holds, can the memory be given back

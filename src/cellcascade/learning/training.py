@@ -1,6 +1,6 @@
 """One training loop for every model: AdamW, one-cycle learning rate, EMA, checkpoints, exact resume, TensorBoard.
 
-Everything random in a step comes from a generator that hangs on the step's number, so a resumed run
+Everything random in a step comes from a generator that depends on the step's number, so a resumed run
 sees the same batches and noise as an uninterrupted one; on a CPU its weights are bit-identical.
 """
 
@@ -9,69 +9,56 @@ import hashlib
 import json
 import logging
 import math
-import platform
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import torch
 from diffusers.training_utils import EMAModel
+from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.utils.tensorboard import SummaryWriter
 
-from cellcascade.config.settings import FineTuning, Training
+from cellcascade.config.settings import FineTuning, Settings, Training
 from cellcascade.core.errors import InputError
+from cellcascade.core.files import atomic_path, digest
 from cellcascade.core.logs import progress
 from cellcascade.core.seeds import torch_generator
-from cellcascade.data.shards import atomic_path, digest
+from cellcascade.learning.device import autocast
 
 logger = logging.getLogger(__name__)
 
 WEIGHT_DECAY = 1e-4
-PRECISIONS = {"bf16": torch.bfloat16, "fp16": torch.float16}
 SAME_RESULT = ("checkpoint_every", "sample_every", "gradient_checkpointing")  # keys of `train`
 
 
-def pick_device(device: str) -> torch.device:
-    """The device of a job: `cpu`, `cuda`, or `auto` for a GPU if the job sees one.
+def checkpoint_file(prefix: str, settings: Settings, inputs: Iterable[str | Path], version: int) -> Path:
+    """The file of a training's running state, in a folder named by what is trained.
 
-    Raises:
-        InputError: `cuda` was asked for and the job sees no GPU.
+    Args:
+        prefix: Beginning of the folder's path, e.g. `checkpoints/CE/texture`.
+        settings: The stage's block; of it only the keys that were given and change the result count.
+        inputs: Files that are learned from; their contents count.
+        version: Version of the stage.
     """
-    if device == "cuda" and not torch.cuda.is_available():
-        raise InputError(
-            "No GPU is visible to this job",
-            where="config: device",
-            found=f"device: cuda, torch {torch.__version__} sees none",
-            expected="a CUDA device (nvidia-smi lists it)",
-            mend="ask for a GPU (profile: gpu=1), or set device: cpu",
-        )
-    chosen = torch.device("cuda" if device != "cpu" and torch.cuda.is_available() else "cpu")
-    logger.info("running on %s", machine(chosen))
-    return chosen
+    return Path(
+        f"{prefix}-{fingerprint(settings.model_dump(mode='json', exclude_unset=True), inputs, version)}/state.pt"
+    )
 
 
-def machine(device: torch.device) -> str:
-    """What a device is, in words, for logs and records of trainings."""
-    name = torch.cuda.get_device_name() if device.type == "cuda" else f"{torch.get_num_threads()} CPU threads"
-    return f"{name}, {platform.machine()}, torch {torch.__version__}"
-
-
-def autocast(device: torch.device, precision: str = "bf16") -> contextlib.AbstractContextManager:
-    """Mixed precision (`bf16` or `fp16`) on a GPU; single precision on a CPU, or if it is `fp32`."""
-    if device.type != "cuda" or precision == "fp32":
-        return contextlib.nullcontext()
-    return torch.autocast("cuda", PRECISIONS[precision])
-
-
-def fingerprint(settings: dict, inputs: Iterable[str | Path], version: int) -> str:
-    """Name of what is trained: settings that change the result, contents of the inputs, code version."""
-    settings = json.loads(json.dumps(settings))
-    for key in SAME_RESULT:
-        settings.get("train", {}).pop(key, None)
-    text = json.dumps([settings, [digest(path) for path in inputs], version], sort_keys=True)
+def fingerprint(settings: Mapping[str, Any], inputs: Iterable[str | Path], version: int) -> str:
+    """Name of what is trained: settings that change the result, contents of the inputs, version of the stage."""
+    train = {key: value for key, value in settings.get("train", {}).items() if key not in SAME_RESULT}
+    text = json.dumps([{**settings, "train": train}, [digest(path) for path in inputs], version], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+def save_weights(path: Path, model: nn.Module) -> None:
+    """Write a model's weights as safetensors, whole or not at all."""
+    with atomic_path(path) as scratch:
+        save_file(model.state_dict(), scratch)
 
 
 def learning_rate(step: int, settings: Training) -> float:
@@ -235,7 +222,7 @@ def _optimizer(name: str) -> type[torch.optim.Optimizer]:
             where="config: train.optimizer: adamw8bit",
             found=str(error),
             expected="the package bitsandbytes in the environment of the job",
-            mend="run `.venv/bin/pip install bitsandbytes`, or add it to envs/diffusion.yaml if jobs run in conda "
+            fix="run `.venv/bin/pip install bitsandbytes`, or add it to envs/diffusion.yaml if jobs run in conda "
             "environments; or set optimizer: adamw",
         ) from error
     return AdamW8bit
@@ -249,18 +236,6 @@ def _finite_mean(losses: list[Tensor], what: str, step: int) -> float:
             where=f"step {step}",
             found=f"loss {mean}",
             expected="a finite loss",
-            mend="lower train.learning_rate; the last good checkpoint is kept",
+            fix="lower train.learning_rate; the last good checkpoint is kept",
         )
     return mean
-
-
-def write_json(path: Path, content: dict) -> None:
-    """Write a JSON file whole or not at all."""
-    with atomic_path(path) as scratch:
-        scratch.write_text(json.dumps(content, indent=2, sort_keys=True) + "\n")
-
-
-def write_table(path: Path, table: pd.DataFrame) -> None:
-    """Write a CSV file whole or not at all."""
-    with atomic_path(path) as scratch:
-        table.to_csv(scratch, index=False)

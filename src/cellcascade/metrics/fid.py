@@ -1,6 +1,6 @@
 """How near synthetic cells are to real ones: Fréchet and kernel distance of image features (FID, KID).
 
-FID is biased upwards by an amount that hangs on the number of images, so both pairs, two halves of the real images
+FID is biased upwards by an amount that depends on the number of images, so both pairs, two halves of the real images
 and real against synthetic ones, are compared at the same number. KID has no such bias. Frames of one sequence show
 the same cells again and again: halves of their crops share them, so that real-real is the floor, not a goal.
 """
@@ -13,10 +13,10 @@ import pandas as pd
 from scipy.linalg import svdvals
 
 from cellcascade.core.errors import InputError
+from cellcascade.core.files import write_table
 from cellcascade.core.seeds import numpy_generator
 from cellcascade.data.crops import Crops, read_crops, to_unit
 from cellcascade.data.shards import open_shard
-from cellcascade.learning.training import write_table
 
 SPLITS = 5  # random halves of the real images that a figure is the mean of
 FEWEST = 4  # images on a side: half of them must still have a covariance
@@ -139,7 +139,7 @@ def evaluate(
             where="evaluation",
             found="neither Inception weights nor a Cellpose trained on real images",
             expected="one of them at least",
-            mend="set evaluation.inception, or add real to evaluation.regimes",
+            fix="set evaluation.inception, or add real to evaluation.regimes",
         )
     data = read_crops(crops)
     window, volumes = data.attrs["window"], len(data.attrs["voxel_size_um"]) == 3
@@ -212,7 +212,7 @@ def _synthetic(
                 where=path,
                 found=f"{image.shape[2:]} pixels (y, x)",
                 expected=f"{shape} as in the crops",
-                mend="rerun snakemake: it remakes what is older than the crops",
+                fix="rerun snakemake: it remakes what is older than the crops",
             )
         slices = np.arange(image.shape[1])
         used = slices < count[:, None]
@@ -238,6 +238,6 @@ def _described(name: str, describe: Features, images: np.ndarray) -> np.ndarray:
             where=name,
             found=f"shape {found.shape}, {'finite' if np.isfinite(found).all() else 'not all finite'}",
             expected=f"finite numbers of shape ({len(images)}, d)",
-            mend="train the network longer or with a lower learning rate, or use other weights",
+            fix="train the network longer or with a lower learning rate, or use other weights",
         )
     return found

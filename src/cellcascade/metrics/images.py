@@ -9,11 +9,12 @@ from scipy import ndimage
 from scipy.spatial import cKDTree
 
 from cellcascade.core.errors import InputError
+from cellcascade.core.files import atomic_path
 from cellcascade.data.ctc import annotated_frames, read_annotated
 from cellcascade.data.inpainting import RIM
 from cellcascade.data.ngff import read_image
-from cellcascade.data.shards import atomic_path
-from cellcascade.metrics.texture import RING, compare_values
+from cellcascade.metrics.compare import compare_values
+from cellcascade.metrics.texture import RING
 
 TOUCHING = 2  # pixels between the centres of pixels of two cells that count as touching
 MOST_IMAGES = 100  # synthetic images that are measured, evenly spread over all
@@ -130,7 +131,7 @@ def compare(
             where=synthetic,
             found="no img-*.ome.zarr",
             expected="at least one synthetic image",
-            mend=f"delete {synthetic} and rerun snakemake, with images above 0",
+            fix=f"delete {synthetic} and rerun snakemake, with images above 0",
         )
     size_um = read_image(paths[0]).voxel_size_um
     dense = [item for item in annotated_frames(folder, sequence, annotations, **annotated) if item.z is None]

@@ -19,9 +19,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from cellcascade.core.errors import InputError
+from cellcascade.core.files import digest
 from cellcascade.core.logs import progress
-from cellcascade.data.shards import digest
-from cellcascade.learning.training import pick_device
+from cellcascade.learning.device import pick_device
 
 logger = logging.getLogger(__name__)
 
@@ -306,6 +306,6 @@ def _bad_weights(what: str, path: str | Path, found: str) -> InputError:
         where=path,
         found=found,
         expected=f"{FILE}, 95 MB, SHA-256 {SHA256}",
-        mend=f"where there is network set evaluation.inception to download; else fetch {URL} on a machine with network "
+        fix=f"where there is network set evaluation.inception to download; else fetch {URL} on a machine with network "
         "and set evaluation.inception to that file; null leaves FID by Inception out",
     )

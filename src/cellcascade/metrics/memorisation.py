@@ -13,8 +13,9 @@ import pandas as pd
 from scipy import ndimage
 
 from cellcascade.core.errors import InputError
+from cellcascade.core.files import atomic_path
 from cellcascade.data.crops import read_crops
-from cellcascade.data.shards import atomic_path, open_shard
+from cellcascade.data.shards import open_shard
 from cellcascade.metrics.texture import synthetic_stacks
 
 LARGEST = 32  # pixels of a side at which cells are compared
@@ -171,7 +172,7 @@ def _synthetic_masks(shards: Sequence[str | Path]) -> np.ndarray:
             where=", ".join(map(str, shards)) or "no mask shards",
             found="no valid synthetic mask",
             expected="at least one",
-            mend="raise cells, or look at the reasons in the shards' attributes",
+            fix="raise cells, or look at the reasons in the shards' attributes",
         )
     return np.concatenate(found)
 
@@ -188,7 +189,7 @@ def _valid_masks(path: str | Path) -> np.ndarray:
             where=path,
             found=repr(error),
             expected="arrays mask (n, y, x) and valid (n), with no empty valid mask",
-            mend=f"delete {path} and rerun snakemake: it remakes this file alone",
+            fix=f"delete {path} and rerun snakemake: it remakes this file alone",
         ) from error
     return masks
 
@@ -201,5 +202,5 @@ def _check_size(training: np.ndarray, others: dict) -> None:
                 where=path,
                 found=f"cells of {plane.shape} pixels",
                 expected=f"{training.shape[1:]}, the size of the training crops",
-                mend=f"delete {path} and rerun snakemake: it remakes this file alone",
+                fix=f"delete {path} and rerun snakemake: it remakes this file alone",
             )

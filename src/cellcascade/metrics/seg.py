@@ -13,9 +13,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-import pandas as pd
 import tifffile
-from scipy.special import stdtrit
 
 from cellcascade.core.errors import InputError
 from cellcascade.data.ctc import LABELS
@@ -23,8 +21,6 @@ from cellcascade.data.tiff import READ_ERRORS
 
 THRESHOLDS = (0.5, 0.6, 0.7, 0.8, 0.9)
 RESULT = re.compile(r"mask(\d{3,4})\.tif")
-GAIN_KEYS = ["dataset", "reference", "train_frames"]
-GAIN_COLUMNS = ["regime", "gain", "low", "high", "seeds", "real_mean", "real_std", "regime_mean", "regime_std"]
 LARGEST_TABLE = 1 << 22  # entries; beyond it sorting is cheaper than a table with an entry for every number
 
 
@@ -186,47 +182,11 @@ def annotation_pairs(
             where=references.absolute(),
             found="no file of that name" if references.is_dir() else "no such folder",
             expected="man_seg000.tif or man_seg_000_000.tif (3 or 4 digits)",
-            mend="name the folder that holds SEG, for example 01_GT or 01_ST",
+            fix="name the folder that holds SEG, for example 01_GT or 01_ST",
         )
     if missing:
         raise _missing_results(list(missing), results)
     return _read_pairs(sorted(annotations), found)
-
-
-def paired_gain(table: pd.DataFrame) -> pd.DataFrame:
-    """How much SEG gains over training with real images alone, with the regimes paired by their seeds.
-
-    Args:
-        table: Rows of `seg.csv`: `dataset`, `regime`, `train_frames`, `seed`, `reference`, `seg`, each model and
-            reference once. The generalist (regime `none`) is not trained: one row of it stands for all seeds.
-
-    Returns:
-        One row a data set, reference, number of training frames and regime other than `real` that shares a seed with
-        it: `dataset`, `reference`, `train_frames`, `regime`, `gain` (mean of the differences), `low` and `high` (95 %
-        interval of that mean by Student's t), `seeds`, `real_mean`, `real_std`, `regime_mean`, `regime_std` (of the
-        sample, divided by n - 1). What needs two seeds is NaN with one.
-
-    Raises:
-        ValueError: A model has two rows of one reference.
-    """
-    wide = table.pivot(index=[*GAIN_KEYS, "seed"], columns="regime", values="seg")
-    wide = wide.reindex(columns=["real", "synthetic", "both", "none"])
-    rows = []
-    for key, group in wide.groupby(level=GAIN_KEYS):
-        if group["none"].count() == 1:
-            group = group.assign(none=group["none"].max())
-        for regime in ("synthetic", "both", "none"):
-            shared = group[["real", regime]].dropna()
-            if len(shared):
-                rows.append((*key, regime, *_gain(shared["real"], shared[regime])))
-    return pd.DataFrame(rows, columns=GAIN_KEYS + GAIN_COLUMNS)
-
-
-def _gain(real: pd.Series, regime: pd.Series) -> tuple[float, ...]:
-    difference, n = regime - real, len(real)
-    half = stdtrit(n - 1, 0.975) * difference.std() / np.sqrt(n) if n > 1 else np.nan
-    gain = difference.mean()
-    return gain, gain - half, gain + half, n, real.mean(), real.std(), regime.mean(), regime.std()
 
 
 def _numbered(labels: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -276,7 +236,7 @@ def _paired(
         where=files[1].absolute(),
         found=f"shape {shape}",
         expected=expected,
-        mend="segment the whole frame; if the image was cropped or scaled, put the result back into the frame's grid",
+        fix="segment the whole frame; if the image was cropped or scaled, put the result back into the frame's grid",
     )
 
 
@@ -292,7 +252,7 @@ def _read_labels(path: Path) -> np.ndarray:
             where=path.absolute(),
             found=f"{type(error).__name__}: {error}",
             expected="an undamaged TIFF file with one image or one stack",
-            mend="write or copy the file again",
+            fix="write or copy the file again",
         ) from error
     if colour or labels.dtype.kind not in "iu" or (labels.size and labels.min() < 0):
         negative = f"values down to {labels.min()}, " if labels.dtype.kind == "i" else ""
@@ -301,7 +261,7 @@ def _read_labels(path: Path) -> np.ndarray:
             where=path.absolute(),
             found=f"{'colour, ' if colour else ''}{negative}pixels of type {labels.dtype}",
             expected="an integer type, one number of 1 or above a cell, 0 for what is no cell",
-            mend="write the labels as a 16 bit TIFF",
+            fix="write the labels as a 16 bit TIFF",
         )
     return labels
 
@@ -313,7 +273,7 @@ def _missing_results(names: list[str], folder: Path) -> InputError:
         where=folder.absolute(),
         found=f"no {', '.join(names[:10])}{more}" if folder.is_dir() else "no such folder",
         expected="a result for every annotated frame",
-        mend="segment these frames too; where nothing was found, write an image of zeros",
+        fix="segment these frames too; where nothing was found, write an image of zeros",
     )
 
 
@@ -323,5 +283,5 @@ def _no_objects(n_images: int) -> InputError:
         where="reference annotations",
         found=f"no object in {n_images} image(s)",
         expected="at least one labelled object",
-        mend="use a sequence with annotated cells",
+        fix="use a sequence with annotated cells",
     )

@@ -7,11 +7,12 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import zarr
-from scipy.stats import wasserstein_distance
 from skimage.measure import regionprops
 
 from cellcascade.core.errors import InputError
-from cellcascade.data.shards import atomic_path, open_shard
+from cellcascade.core.files import atomic_path
+from cellcascade.data.shards import open_shard
+from cellcascade.metrics.compare import agreement
 
 PROPERTIES = ("area", "eccentricity", "solidity", "major_axis_length")
 
@@ -40,35 +41,6 @@ def measure(masks: Iterable[np.ndarray]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=list(PROPERTIES), dtype=float)
 
 
-def agreement(real: pd.DataFrame, synthetic: pd.DataFrame) -> pd.DataFrame:
-    """Compare two tables of `measure`, property by property.
-
-    Returns:
-        One row a property: `property`, `real_mean`, `real_std`, `synthetic_mean`, `synthetic_std`,
-        `w1_over_std` (Wasserstein-1 distance divided by the real standard deviation; NaN where the
-        real values do not vary), `n_real`, `n_synthetic`. Standard deviations are those of the
-        sample (divided by n).
-    """
-    rows = []
-    for name in real.columns:
-        true, made = real[name].to_numpy(), synthetic[name].to_numpy()
-        spread = true.std()
-        distance = wasserstein_distance(true, made) / spread if spread > 0 else np.nan
-        rows.append(
-            {
-                "property": name,
-                "real_mean": true.mean(),
-                "real_std": spread,
-                "synthetic_mean": made.mean(),
-                "synthetic_std": made.std(),
-                "w1_over_std": distance,
-                "n_real": len(true),
-                "n_synthetic": len(made),
-            }
-        )
-    return pd.DataFrame(rows)
-
-
 def compare(crops: str | Path, masks: Sequence[str | Path], *, table: str | Path) -> None:
     """Write how the synthetic masks of a data set agree with its real ones, as CSV.
 
@@ -89,7 +61,7 @@ def compare(crops: str | Path, masks: Sequence[str | Path], *, table: str | Path
                 where=", ".join(map(str, path)) if isinstance(path, list) else path,
                 found=f"no {what} mask",
                 expected="at least one",
-                mend="raise cells, or look at the reasons in crops.csv and in the shards' attributes",
+                fix="raise cells, or look at the reasons in crops.csv and in the shards' attributes",
             )
     with atomic_path(table) as scratch:
         agreement(real, synthetic).to_csv(scratch, index=False, float_format="%.6g")
@@ -107,7 +79,7 @@ def _measured(stores: Iterable[tuple[str | Path, str, str]]) -> pd.DataFrame:
                 where=path,
                 found=repr(error),
                 expected=f"arrays mask (n, y, x) and {chosen} (n), with no empty mask among the {chosen} ones",
-                mend=f"delete {path} and rerun snakemake: it remakes this file alone",
+                fix=f"delete {path} and rerun snakemake: it remakes this file alone",
             ) from error
     filled = [table for table in tables if len(table)]
     return pd.concat(filled, ignore_index=True) if filled else tables[0]

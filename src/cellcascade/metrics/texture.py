@@ -1,7 +1,7 @@
 """Textures of synthetic cells against real ones: intensities, edges, outlines, power spectrum, likeness of slices."""
 
 import zipfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
@@ -13,10 +13,11 @@ from scipy import ndimage
 from skimage.filters import threshold_otsu
 
 from cellcascade.core.errors import InputError
+from cellcascade.core.files import atomic_path
 from cellcascade.data.crops import Crops, read_crops
-from cellcascade.data.shards import atomic_path, open_shard
+from cellcascade.data.shards import open_shard
 from cellcascade.geometry.masks import signed_distance
-from cellcascade.metrics.shape import agreement
+from cellcascade.metrics.compare import compare_values
 
 BAND = 2  # pixels on each side of the outline in which edges are measured
 RING = 3  # pixels outside the outline in which the surroundings are measured
@@ -25,11 +26,6 @@ DIM = 20  # percentile of the real brightness below which a cell is dim
 POWER = 0.99  # share of the real power in the band in which spectra are compared
 FEWEST = 10  # pixels that two slices must share for their correlation to count
 APART = 3  # slices: up to this distance their likeness is measured
-
-COLUMNS = [
-    *("property", "real_mean", "real_std", "synthetic_mean", "synthetic_std", "w1_over_std", "n_real", "n_synthetic"),
-    *("shift_over_std", "real_median", "synthetic_median"),
-]
 
 
 @dataclass(frozen=True)
@@ -74,7 +70,7 @@ def synthetic_stacks(textures: Sequence[str | Path]) -> list[Stack]:
                 where=path,
                 found=repr(error),
                 expected="arrays image and mask (n, slices, y, x), n_slices and valid (n), with no empty valid cell",
-                mend=f"delete {path} and rerun snakemake: it remakes this file alone",
+                fix=f"delete {path} and rerun snakemake: it remakes this file alone",
             ) from error
     if not stacks:
         raise InputError(
@@ -82,7 +78,7 @@ def synthetic_stacks(textures: Sequence[str | Path]) -> list[Stack]:
             where=", ".join(map(str, textures)) or "no texture shards",
             found="no valid synthetic cell",
             expected="at least one",
-            mend="raise cells, or look at the reasons in the shards' attributes",
+            fix="raise cells, or look at the reasons in the shards' attributes",
         )
     return stacks
 
@@ -194,31 +190,6 @@ def matching_rho(table: pd.DataFrame) -> float:
     return float(np.sqrt(best / (1 - best)))
 
 
-def compare_values(values: Mapping[str, tuple[np.ndarray, np.ndarray]]) -> pd.DataFrame:
-    """Compare real and synthetic values, property by property; NaN among them do not count.
-
-    Args:
-        values: Real and synthetic values of each property; either may be empty.
-
-    Returns:
-        One row a property: the columns of `shape.agreement`, then `shift_over_std` (difference of the means over the
-        real standard deviation), `real_median` and `synthetic_median`. NaN where values are missing.
-    """
-    rows = []
-    for name, pair in values.items():
-        real, made = (column[~np.isnan(column)] for column in (np.asarray(side, float) for side in pair))
-        if len(real) and len(made):
-            row = agreement(pd.DataFrame({name: real}), pd.DataFrame({name: made})).iloc[0].to_dict()
-            row["shift_over_std"] = (made.mean() - real.mean()) / real.std() if real.std() > 0 else np.nan
-        else:
-            row = {"property": name, "n_real": len(real), "n_synthetic": len(made)}
-            for side, column in (("real", real), ("synthetic", made)):
-                row |= {f"{side}_mean": column.mean(), f"{side}_std": column.std()} if len(column) else {}
-        medians = (float(np.median(column)) if len(column) else np.nan for column in (real, made))
-        rows.append(row | dict(zip(("real_median", "synthetic_median"), medians)))
-    return pd.DataFrame(rows, columns=COLUMNS)
-
-
 def compare(crops: str | Path, textures: Sequence[str | Path], *, table: str | Path) -> None:
     """Write how the textures of a data set agree with its real cells, as CSV.
 
@@ -242,7 +213,7 @@ def compare(crops: str | Path, textures: Sequence[str | Path], *, table: str | P
             where=crops,
             found=f"crops of {real[0].image.shape[1:]} pixels, textures of {synthetic[0].image.shape[1:]}",
             expected="the same size",
-            mend="delete the textures of the data set and rerun snakemake",
+            fix="delete the textures of the data set and rerun snakemake",
         )
     with atomic_path(table) as scratch:
         compare_stacks(real, synthetic).to_csv(scratch, index=False, float_format="%.6g")

@@ -18,10 +18,11 @@ from scipy import fft, ndimage
 
 from cellcascade.config.settings import Population
 from cellcascade.core.errors import InputError
+from cellcascade.core.files import digest
 from cellcascade.core.seeds import numpy_generator
 from cellcascade.core.stages import STAGE_VERSIONS
 from cellcascade.data.ctc import ALL, AnnotatedFrame, annotated_frames, read_annotated, read_frame
-from cellcascade.data.shards import digest, open_shard, write_shard
+from cellcascade.data.shards import open_shard, write_shard
 from cellcascade.population.noise import correlation_of, gaussian_correlation, quantiles, residuals_at
 
 SCHEMA = "background/1"
@@ -248,7 +249,7 @@ def _no_background(folder: str | Path, frames: int) -> InputError:
         where=folder,
         found=f"every pixel of {frames} annotated frames is a cell or close to one",
         expected="frames in which a part of the pixels is away from cells",
-        mend="take a sequence with fewer cells, or check that 0 means background in the annotations",
+        fix="take a sequence with fewer cells, or check that 0 means background in the annotations",
     )
 
 

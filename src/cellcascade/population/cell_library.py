@@ -62,7 +62,7 @@ class CellLibrary:
                 where=", ".join(str(path) for path in shards) or "no texture shards",
                 found="no valid cell",
                 expected="at least one valid cell",
-                mend="look up in the report why cells were dropped, and train the models of those stages longer",
+                fix="look up in the report why cells were dropped, and train the models of those stages longer",
             )
         self._rows = sorted(rows)
         self.load = lru_cache(maxsize=512)(self._load)

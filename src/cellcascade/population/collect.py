@@ -12,8 +12,8 @@ import zarr
 
 from cellcascade import __version__
 from cellcascade.core.errors import InputError
+from cellcascade.core.files import atomic_path, digest
 from cellcascade.core.logs import package_versions
-from cellcascade.data.shards import atomic_path, digest
 
 
 def collect(
@@ -87,8 +87,8 @@ def _check(images: pd.DataFrame, cells: pd.DataFrame, stores: Mapping[str, Path]
 
 
 def _broken(what: str, where: str, found: str, expected: str) -> InputError:
-    mend = "delete the population shards named above and rerun: they are made again"
-    return InputError(what, where=where, found=found, expected=expected, mend=mend)
+    fix = "delete the population shards named above and rerun: they are made again"
+    return InputError(what, where=where, found=found, expected=expected, fix=fix)
 
 
 def _link(source: str, target: str) -> None:

@@ -5,10 +5,13 @@ z, y, x; a 2D canvas is a stack of one slice.
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import edt
 import numpy as np
 from scipy import ndimage
+
+from cellcascade.population.cell_library import Cell
 
 Corner = tuple[int, int, int]
 PROBES = 24  # mask voxels that are looked up before a position is tested exactly
@@ -168,3 +171,22 @@ def _plausible(canvas: Canvas, mask: np.ndarray, corners: np.ndarray) -> np.ndar
     inside = ((position >= 0) & (position < canvas.shape)).all(2)
     position = np.clip(position, 0, np.array(canvas.shape) - 1)
     return corners[~(canvas.blocked[tuple(np.moveaxis(position, 2, 0))] & inside).any(1)]
+
+
+@dataclass(frozen=True)
+class Placement:
+    """A cell on a canvas.
+
+    Attributes:
+        cell: The cell as placed, turned and flipped.
+        corner: Position of its first voxel (z, y, x); may lie outside the canvas.
+        label: Its label.
+        clustered: Whether it was put near earlier cells.
+        turn: Quarter turns, flips: what was done to the source cell.
+    """
+
+    cell: Cell
+    corner: Corner
+    label: int
+    clustered: bool
+    turn: str

@@ -25,7 +25,7 @@ class Problem:
         cameras: V + 1 cameras, the input view first.
         cell_ids: Indices of the cells `(n,)`.
         shapes: Settings of random shapes, for methods that draw them.
-        seed: Seed of this stage and data set; a cell's own numbers hang on its index below it.
+        seed: Seed of this stage and data set; a cell's own numbers depend on its index below it.
     """
 
     images: Tensor

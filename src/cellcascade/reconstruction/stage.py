@@ -7,12 +7,13 @@ import torch
 import zarr
 
 from cellcascade.config.settings import Reconstruction, Shapes
+from cellcascade.core.files import digest
 from cellcascade.core.seeds import seed_for
-from cellcascade.data.shards import check_invalid, digest, open_shard, write_shard
+from cellcascade.data.shards import check_invalid, open_shard, write_shard
 from cellcascade.geometry.cameras import Cameras, hemisphere
 from cellcascade.geometry.view_encoding import distance_images, front_and_back
 from cellcascade.learning.batches import in_batches
-from cellcascade.learning.training import pick_device
+from cellcascade.learning.device import pick_device
 from cellcascade.reconstruction import METHODS
 from cellcascade.reconstruction.base import Problem, reprojection_iou
 

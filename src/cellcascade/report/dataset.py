@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import yaml
 
+from cellcascade.core.choice import evenly_spaced
 from cellcascade.core.errors import InputError
 from cellcascade.report import findings, sections
 from cellcascade.report.pages import write_page
@@ -92,7 +93,7 @@ def write_report(
             where=crops if shown else ", ".join(map(str, textures)),
             found=f"{int(widest.sum())} real cells, {len(shown)} valid synthetic cells",
             expected="at least one of each",
-            mend="look at the reasons in crops.csv and in the shards' attributes; make more cells",
+            fix="look at the reasons in crops.csv and in the shards' attributes; make more cells",
         )
     display = sections.Display.of(real, real.read("brightness")[widest])
     tables = {
@@ -138,7 +139,7 @@ def _numbers(stages: Mapping, tables: Mapping[str, pd.DataFrame], real: Store, d
 
 
 def _cells(stages: Mapping, real: Store, widest: np.ndarray, display: sections.Display, shown: list[int]) -> dict:
-    um, some = float(real.attributes["voxel_size_um"][-1]), sections.spread(shown, sections.SHOWN)
+    um, some = float(real.attributes["voxel_size_um"][-1]), evenly_spaced(shown, sections.SHOWN)
     whole = [cell for cell, entry in stages["volumes"].items() if entry.valid and cell in stages["masks"]]
     histograms, sentence = sections.distributions(real, widest, stages["masks"], stages["textures"], um)
     lined_up, key = sections.line_up(real, widest, stages["textures"], shown, display)
@@ -148,7 +149,7 @@ def _cells(stages: Mapping, real: Store, widest: np.ndarray, display: sections.D
         "real_crops": sections.real_crops(real, widest, display, um),
         "masks": sections.synthetic_masks(stages["masks"], some),
         "cells": sections.synthetic_cells(stages["textures"], some, display, flat=not stages["slices"]),
-        "in_3d": [sections.cell_in_3d(cell, stages, display) for cell in sections.spread(whole, sections.SHOWN_3D)],
+        "in_3d": [sections.cell_in_3d(cell, stages, display) for cell in evenly_spaced(whole, sections.SHOWN_3D)],
         "whole": len(whole),
         "histograms": histograms,
         "intensity": sentence,

@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from cellcascade.data.shards import atomic_path
-from cellcascade.metrics.seg import paired_gain
+from cellcascade.core.files import atomic_path
+from cellcascade.evaluation.gain import paired_gain
 from cellcascade.report import charts, figures, findings
 from cellcascade.report.pages import write_page
 from cellcascade.report.sections import Picture

@@ -8,7 +8,7 @@ from pathlib import Path
 import jinja2
 
 from cellcascade import __version__
-from cellcascade.data.shards import atomic_path
+from cellcascade.core.files import atomic_path
 
 PACKAGES = (
     "torch",

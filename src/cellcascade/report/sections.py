@@ -6,7 +6,9 @@ from dataclasses import dataclass, field
 import numpy as np
 import pandas as pd
 
-from cellcascade.metrics.shape import agreement, measure
+from cellcascade.core.choice import evenly_spaced
+from cellcascade.metrics.compare import agreement
+from cellcascade.metrics.shape import measure
 from cellcascade.metrics.texture import matching_rho
 from cellcascade.report import figures
 from cellcascade.report.sources import Cell, Store, SyntheticImage, group_reasons, stores_of
@@ -51,12 +53,6 @@ class Display:
         return figures.tone(image, self.window, self.power)
 
 
-def spread(items: Sequence, count: int) -> list:
-    """At most `count` of the items, evenly spread over their order."""
-    picked = np.unique(np.linspace(0, len(items) - 1, min(count, len(items))).round().astype(int)) if len(items) else []
-    return [items[index] for index in picked]
-
-
 def widest_slice(cell: Cell) -> tuple[np.ndarray, np.ndarray]:
     """Image and mask `(y, x)` of a textured cell's slice with the largest mask."""
     masks = cell.read("mask") > 0
@@ -75,7 +71,7 @@ def crop_sheet(images: Sequence[np.ndarray], masks: Sequence[np.ndarray], displa
 
 def real_crops(crops: Store, widest: np.ndarray, display: Display, um: float) -> Picture:
     """Some real cells, each on its widest slice."""
-    rows = spread(np.flatnonzero(widest), SHOWN)
+    rows = evenly_spaced(np.flatnonzero(widest), SHOWN)
     images, masks = ([crops.read(name, int(row)) for row in rows] for name in ("image", "mask"))
     edge = images[0].shape[-1]
     caption = (
@@ -113,8 +109,8 @@ def line_up(
     """
     rows = np.flatnonzero(widest)
     count = min(LINED_UP, len(rows), len(shown))
-    tiles = [crops.read("image", int(row)) for row in spread(rows, count)]
-    tiles += [widest_slice(textures[cell])[0] for cell in spread(shown, count)]
+    tiles = [crops.read("image", int(row)) for row in evenly_spaced(rows, count)]
+    tiles += [widest_slice(textures[cell])[0] for cell in evenly_spaced(shown, count)]
     order = np.random.default_rng(count).permutation(len(tiles))
     scale = max(1, round(TILE / tiles[0].shape[-1]))
     shuffled = [tiles[index] for index in order]
@@ -149,7 +145,7 @@ def cell_in_3d(cell: int, stages: Mapping[str, Mapping[int, Cell]], display: Dis
         sliced = stages["slices"][cell]
         count, widest = int(sliced.read("n_slices")), int(sliced.read("widest"))
         facts.append(f"widest slice against mask IoU {float(sliced.read('section_iou')):.2f}")
-        chosen = spread(range(count), SHOWN_SLICES)
+        chosen = evenly_spaced(range(count), SHOWN_SLICES)
         apart = sliced.store.attributes["dz_um"]
         note = f"{len(chosen)} of {count} slices, {apart:.3g} µm apart; widest: number {widest + 1}"
         second.append(_strip(sliced.read("mask")[chosen], (0, 1), len(chosen), 96, note))

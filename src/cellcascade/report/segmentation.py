@@ -134,7 +134,7 @@ def _planes(
                 where=store.path,
                 found=f"a plane of {result.shape} pixels of frame {chosen.frame}",
                 expected=f"{labels.shape}, as {chosen.labels.name}",
-                mend=f"delete {store.path} and rerun snakemake: it remakes this file alone",
+                fix=f"delete {store.path} and rerun snakemake: it remakes this file alone",
             )
     return image, labels, results, plane
 

@@ -70,7 +70,7 @@ class Store:
                 where=self.path,
                 found=repr(error),
                 expected=f"a readable array {name!r} in a store {self.schema!r}",
-                mend=f"delete {self.path} and rerun snakemake: it remakes this file alone",
+                fix=f"delete {self.path} and rerun snakemake: it remakes this file alone",
             ) from error
 
     @property
@@ -125,12 +125,12 @@ def read_table(path: str | Path, columns: Sequence[str]) -> pd.DataFrame:
     Raises:
         InputError: The file is missing, is no table, or lacks a column.
     """
-    mend = f"delete {path} and rerun snakemake: it remakes what is missing"
+    fix = f"delete {path} and rerun snakemake: it remakes what is missing"
     try:
         table = pd.read_csv(path)
     except (OSError, ValueError) as error:
         raise InputError(
-            "A table cannot be read", where=path, found=repr(error), expected="a CSV file", mend=mend
+            "A table cannot be read", where=path, found=repr(error), expected="a CSV file", fix=fix
         ) from error
     missing = [name for name in columns if name not in table.columns]
     if missing:
@@ -139,7 +139,7 @@ def read_table(path: str | Path, columns: Sequence[str]) -> pd.DataFrame:
             where=path,
             found=", ".join(map(str, table.columns)),
             expected=", ".join(missing),
-            mend=mend,
+            fix=fix,
         )
     return table
 
@@ -165,10 +165,10 @@ def read_synthetic_image(folder: str | Path, index: int = 0) -> SyntheticImage:
         InputError: There is no such image, or it cannot be read.
     """
     paths = sorted(Path(folder).glob("img-*.ome.zarr"))
-    mend = f"delete {folder} and rerun snakemake: it remakes the images from their shards"
+    fix = f"delete {folder} and rerun snakemake: it remakes the images from their shards"
     if not paths:
         raise InputError(
-            "There are no synthetic images", where=folder, found="nothing", expected="img-00000.ome.zarr, …", mend=mend
+            "There are no synthetic images", where=folder, found="nothing", expected="img-00000.ome.zarr, …", fix=fix
         )
     path = paths[index]
     try:
@@ -180,7 +180,7 @@ def read_synthetic_image(folder: str | Path, index: int = 0) -> SyntheticImage:
             where=path,
             found=repr(error),
             expected="an OME-Zarr image with labels/cells",
-            mend=mend,
+            fix=fix,
         ) from error
     return SyntheticImage(path.name, pixels, cells, opened.voxel_size_um)
 
@@ -205,7 +205,7 @@ def read_real_frame(path: str | Path | None) -> np.ndarray | None:
             where=path,
             found=found,
             expected="a greyscale TIFF with axes (z,) y, x",
-            mend="replace the file by a sound copy",
+            fix="replace the file by a sound copy",
         )
     return frame
 

@@ -4,7 +4,7 @@ import pytest
 import yaml
 
 from cellcascade.cli import main
-from cellcascade.config.datasets import load_config, overlay, read_config
+from cellcascade.config.load import load_config, overlay, read_config
 from cellcascade.core.errors import InputError
 
 PLANE = {"folder": "Fluo-N2DH-GOWT1", "voxel_size_um": [0.24, 0.24]}

@@ -10,9 +10,9 @@ import tifffile
 from scipy import ndimage
 
 from cellcascade.core.errors import InputError
+from cellcascade.core.files import digest
 from cellcascade.data.crops import Crops, make_crops, read_crops, to_counts, to_unit
 from cellcascade.data.ctc import ALL
-from cellcascade.data.shards import digest
 from tests.ctc_data import (
     BACKGROUND,
     Blob,
@@ -342,7 +342,7 @@ def test_no_usable_cell(tmp_path):
         cut(folder, min_area=5000)
     assert "10 annotated cells" in caught.value.found
     assert "8 too small" in caught.value.found and "2 touches border" in caught.value.found
-    assert "crops.min_area" in caught.value.mend
+    assert "crops.min_area" in caught.value.fix
     assert not (tmp_path / "crops.zarr.zip").exists()
     assert not (tmp_path / "crops.csv").exists()
 

@@ -33,7 +33,7 @@ def fails(folder: Path, *words: str, annotations: str = "ST", ndim: int = 2) -> 
     with pytest.raises(InputError) as caught:
         ctc.check_sequence(folder, "01", annotations, ndim)
     message = str(caught.value)
-    for word in ("where:", "found:", "expected:", "mend:", *words):
+    for word in ("where:", "found:", "expected:", "fix:", *words):
         assert word in message, message
     return caught.value
 

@@ -8,7 +8,8 @@ import pytest
 import torch
 
 from cellcascade.core.errors import InputError
-from cellcascade.data.shards import atomic_path, digest, open_shard, shard_name, shard_ranges, write_shard
+from cellcascade.core.files import atomic_path, digest
+from cellcascade.data.shards import open_shard, shard_name, shard_ranges, write_shard
 
 
 @pytest.mark.parametrize(
@@ -65,7 +66,7 @@ def test_what_is_no_shard_is_named(tmp_path, content):
         path.write_bytes(content)
     with pytest.raises(InputError, match="s.zarr.zip") as caught:
         open_shard(path, "masks/1")
-    assert "delete" in caught.value.mend
+    assert "delete" in caught.value.fix
 
 
 def test_another_schema_is_named(tmp_path):

@@ -5,14 +5,14 @@ import torch
 from cellcascade.config.settings import MaskDDPM, Training
 from cellcascade.core.errors import InputError
 from cellcascade.data.crops import read_crops
-from cellcascade.data.shards import open_shard, write_shard
+from cellcascade.data.shards import write_shard
 from cellcascade.diffusion import mask_ddpm
 from cellcascade.diffusion.process import ddim, noise_schedule
 from cellcascade.diffusion.texture.spaces import PixelSpace
 from cellcascade.learning.batches import fixed_batches
 
 QUICK = Training(steps=3, batch_size=4, learning_rate=1e-3, ema_decay=0.5, checkpoint_every=2)
-MASKS = MaskDDPM(grid=8, channels=(16, 16), layers=1, sampling_steps=3, sampling_batch=4, train=QUICK)
+SETTINGS = MaskDDPM(grid=8, channels=(16, 16), layers=1, sampling_steps=3, sampling_batch=4, train=QUICK)
 
 
 def test_encoded_masks_decode_to_themselves(crops):
@@ -40,39 +40,35 @@ def test_flaws_of_masks_are_named(draw, reason):
     assert reason in found and bool(reason) == bool(found)
 
 
+def trained(crops, folder, settings):
+    """Weights of a mask model."""
+    made = {"weights": folder / "model.safetensors", "config": folder / "config.json", "table": folder / "training.csv"}
+    more = {"checkpoints": str(folder / "ck"), "seed": 0, "device": "cpu"}
+    mask_ddpm.train_mask_ddpm(crops=crops, settings=settings, **made, **more)
+    return made["weights"]
+
+
+def make_masks(crops, store, **how):
+    run = {"crops": crops, "store": store, "dataset": "discs", "seeded_as": "discs", "seed": 0, "device": "cpu"}
+    mask_ddpm.make_masks(**run, **how)
+
+
 def test_mask_model_trains_and_its_samples_do_not_depend_on_sharding(crops, tmp_path):
-    settings = MASKS.model_dump(mode="json")
-    mask_ddpm.train(
-        crops, settings=settings, folder=tmp_path / "m", checkpoints=str(tmp_path / "ck"), seed=0, device="cpu"
-    )
-    drawn = []
+    weights, drawn = trained(crops, tmp_path, SETTINGS), []
     for name, cells in (("a", (0, 6)), ("b", (4, 6))):
-        mask_ddpm.sample(
-            str(tmp_path / "m"),
-            settings=settings | {"max_redraws": 2},
-            crops=crops,
-            cells=cells,
-            store=str(tmp_path / f"{name}.zarr.zip"),
-            seed=0,
-            device="cpu",
-            dataset="discs",
-            max_invalid_fraction=1.0,
-        )
-        drawn.append(open_shard(tmp_path / f"{name}.zarr.zip", "masks/1"))
-    np.testing.assert_array_equal(drawn[0]["mask"][4:], drawn[1]["mask"][:])
-    invalid = np.flatnonzero(drawn[0]["valid"][:] == 0)
-    assert {str(drawn[0]["cell_id"][i]) for i in invalid} == set(drawn[0].attrs["reasons"])
+        store, settings = tmp_path / f"{name}.zarr.zip", SETTINGS.model_copy(update={"max_redraws": 2})
+        make_masks(crops, store, weights=weights, settings=settings, cells=cells, max_invalid_fraction=1.0)
+        drawn.append(MASKS.open(store))
+    np.testing.assert_array_equal(drawn[0]["mask"][4:], drawn[1]["mask"])
+    assert set(drawn[0]["cell_id"][drawn[0]["valid"] == 0]) == set(drawn[0].record.reasons)
 
 
 def test_too_many_invalid_cells_stop_the_job(crops, tmp_path):
-    settings = MASKS.model_dump(mode="json") | {"max_redraws": 1, "sampling_steps": 1, "eta": 0.0}
-    mask_ddpm.train(
-        crops, settings=settings, folder=tmp_path / "m", checkpoints=str(tmp_path / "ck"), seed=0, device="cpu"
-    )
-    arguments = {"crops": crops, "cells": (0, 8), "store": str(tmp_path / "s.zarr.zip"), "seed": 0, "device": "cpu"}
+    settings = SETTINGS.model_copy(update={"max_redraws": 1, "sampling_steps": 1, "eta": 0.0})
+    weights, store = trained(crops, tmp_path, settings), tmp_path / "s.zarr.zip"
     with pytest.raises(InputError, match="Too many cells"):
-        mask_ddpm.sample(str(tmp_path / "m"), settings=settings, dataset="x", max_invalid_fraction=0.0, **arguments)
-    assert not (tmp_path / "s.zarr.zip").exists()
+        make_masks(crops, store, weights=weights, settings=settings, cells=(0, 8), max_invalid_fraction=0.0)
+    assert not store.exists()
 
 
 def test_weights_of_another_architecture_are_refused(crops, tmp_path):

@@ -70,7 +70,7 @@ def test_what_cannot_be_used_is_refused_with_what_was_found(folder, damage, mess
         with pytest.raises(InputError, match="The multiview model cannot be loaded") as caught:
             refuse(str(folder))
         assert message in caught.value.found and str(folder) in caught.value.where
-        assert f"version {VERSION}" in caught.value.expected and "multiview.weights" in caught.value.mend
+        assert f"version {VERSION}" in caught.value.expected and "multiview.weights" in caught.value.fix
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,8 @@ import pandas as pd
 import pytest
 from scipy.stats import ttest_rel
 
-from cellcascade.metrics.seg import GAIN_COLUMNS, GAIN_KEYS, paired_gain
+from cellcascade.evaluation.gain import paired_gain
+from cellcascade.metrics.seg import GAIN_COLUMNS, GAIN_KEYS
 
 
 def models(values: dict[str, list[float]], **columns: object) -> pd.DataFrame:

@@ -10,7 +10,7 @@ from torch import nn
 
 from cellcascade.config.settings import FineTuning, Training
 from cellcascade.core.errors import InputError
-from cellcascade.learning import training
+from cellcascade.learning import device, training
 
 SETTINGS = Training(steps=12, batch_size=4, learning_rate=0.01, ema_decay=0.9, checkpoint_every=4)
 
@@ -154,4 +154,4 @@ def test_learning_rate_rises_and_falls():
 @pytest.mark.skipif(torch.cuda.is_available(), reason="a GPU is there")
 def test_asking_for_a_gpu_that_is_not_there_is_refused():
     with pytest.raises(InputError, match="No GPU is visible"):
-        training.pick_device("cuda")
+        device.pick_device("cuda")

@@ -157,8 +157,8 @@ def test_files_of_old_that_count_no_batches_are_read(network, tmp_path):
 def test_missing_weights_say_how_to_get_them(tmp_path):
     with pytest.raises(InputError, match="are missing") as caught:
         load_inception(tmp_path / "none.pth")
-    assert "evaluation.inception" in caught.value.mend
-    assert "https://" in caught.value.mend
+    assert "evaluation.inception" in caught.value.fix
+    assert "https://" in caught.value.fix
 
 
 @pytest.mark.parametrize("zipped", [True, False])
@@ -251,4 +251,4 @@ def test_a_download_of_something_else_is_thrown_away(server, tmp_path):
 def test_without_a_network_the_message_says_what_to_do(tmp_path):
     with pytest.raises(InputError, match="could not be fetched") as caught:
         download_weights(tmp_path / "weights.pth", url="http://127.0.0.1:9/none")
-    assert "on a machine with network" in caught.value.mend
+    assert "on a machine with network" in caught.value.fix

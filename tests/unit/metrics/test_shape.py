@@ -8,7 +8,8 @@ import pytest
 
 from cellcascade.core.errors import InputError
 from cellcascade.data.shards import write_shard
-from cellcascade.metrics.shape import agreement, compare, measure
+from cellcascade.metrics.compare import agreement
+from cellcascade.metrics.shape import compare, measure
 
 COLUMNS = ["property", "real_mean", "real_std", "synthetic_mean", "synthetic_std", "w1_over_std"]
 

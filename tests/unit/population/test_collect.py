@@ -6,8 +6,8 @@ import pandas as pd
 import pytest
 
 from cellcascade.core.errors import InputError
+from cellcascade.core.files import digest
 from cellcascade.data.ngff import read_image
-from cellcascade.data.shards import digest
 from cellcascade.population import collect as export
 from tests.unit.population.test_compose import make, write_inputs
 

@@ -6,6 +6,7 @@ from safetensors.torch import save_file
 
 from cellcascade.config.settings import Multiview, Reconstruction, Shapes
 from cellcascade.core.errors import InputError
+from cellcascade.core.files import write_json
 from cellcascade.core.seeds import numpy_generator
 from cellcascade.data.shards import open_shard, write_shard
 from cellcascade.diffusion import multiview
@@ -14,7 +15,6 @@ from cellcascade.geometry.cameras import CAMERA_SETS
 from cellcascade.geometry.raycast import occupancy, surfaces
 from cellcascade.geometry.shapes import radius_grids, random_coefficients, view_images
 from cellcascade.geometry.slicing import make_slices
-from cellcascade.learning import training
 from cellcascade.reconstruction import METHODS
 from cellcascade.reconstruction.stage import reconstruct
 
@@ -141,5 +141,5 @@ def untrained(folder, settings):
     folder.mkdir()
     save_file(multiview.build(settings, 16).state_dict(), folder / "model.safetensors")
     record = {"settings": settings.model_dump(mode="json"), "resolution": 16, "version": VERSION}
-    training.write_json(folder / "config.json", record)
+    write_json(folder / "config.json", record)
     return str(folder)

@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 
 from cellcascade.core.errors import InputError
 from cellcascade.data.shards import write_shard
-from cellcascade.metrics.seg import paired_gain
+from cellcascade.evaluation.gain import paired_gain
 from cellcascade.report import charts
 from cellcascade.report import findings as evaluation
 from cellcascade.report.figures import figure_uri

@@ -2,8 +2,8 @@
 
 A model that is not trained to the end draws edges a little off: where an edge is uncertain it averages over its places,
 and does so on root counts. Pasted cells would have a dark rim or a halo, and a network that learns from them would
-segment too widely or too narrowly. The error hangs on the distance from the outline and on the cell's contrast, and is
-measured on real outlines, for which the right answer is known.
+segment too widely or too narrowly. The error depends on the distance from the outline and on the cell's contrast, and
+is measured on real outlines, for which the right answer is known.
 """
 
 from dataclasses import dataclass

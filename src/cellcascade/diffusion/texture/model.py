@@ -14,12 +14,12 @@ from torch import Tensor, nn
 
 from cellcascade.config.settings import Texture
 from cellcascade.core.errors import InputError
-from cellcascade.data.shards import atomic_path
+from cellcascade.core.files import atomic_path, write_json
 from cellcascade.diffusion.process import noise_schedule
 from cellcascade.diffusion.texture.edges import Profile
 from cellcascade.diffusion.texture.pretrained import check_base, variant_of
 from cellcascade.diffusion.texture.spaces import LatentSpace, PixelSpace, Space
-from cellcascade.learning.training import autocast, write_json
+from cellcascade.learning.device import autocast
 
 logger = logging.getLogger(__name__)
 
@@ -161,13 +161,13 @@ def _space(settings: Texture, size: int, latent_edge: int) -> Space:
     return LatentSpace(size, _part(AutoencoderKL, settings.base, "vae"), latent_edge)
 
 
-def _misfit(where: str, found: str, mend: str) -> InputError:
+def _misfit(where: str, found: str, fix: str) -> InputError:
     return InputError(
         "The texture settings do not fit together",
         where=f"texture: {where}",
         found=found,
-        expected=mend,
-        mend=f"use {mend}",
+        expected=fix,
+        fix=f"use {fix}",
     )
 
 
@@ -194,7 +194,7 @@ def _part(kind: type, base: str, name: str):
             where=f"texture.base: {base}",
             found=found,
             expected=f"weights of the architecture in {name}/config.json",
-            mend="copy the model again, or set base: scratch to train without pretraining",
+            fix="copy the model again, or set base: scratch to train without pretraining",
         )
     return network
 
@@ -251,7 +251,7 @@ def load(folder: str | Path, device: torch.device) -> TextureModel:
             where=folder,
             found=str(error).splitlines()[0],
             expected="config.json, unet.safetensors and controlnet.safetensors of one training",
-            mend="remove the folder and rerun snakemake to train it again",
+            fix="remove the folder and rerun snakemake to train it again",
         ) from error
     space = _space(settings, record["size"], unet.config.sample_size)
     space.load_state_dict({name: torch.tensor(value) for name, value in record["scales"].items()}, strict=False)

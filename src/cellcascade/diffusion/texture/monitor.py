@@ -10,9 +10,9 @@ from torch import Tensor
 from torch.utils.tensorboard import SummaryWriter
 
 from cellcascade.config.settings import Texture
+from cellcascade.core.choice import evenly_spaced
 from cellcascade.core.seeds import torch_generator
 from cellcascade.data.crops import Crops, to_counts, to_unit
-from cellcascade.data.ctc import spread
 from cellcascade.diffusion.texture.edges import Profile, fit_profile
 from cellcascade.diffusion.texture.model import TextureModel
 from cellcascade.diffusion.texture.sampling import correlated_noise, draw
@@ -41,7 +41,7 @@ class Watch:
     """
 
     def __init__(self, model: TextureModel, settings: Texture, crops: Crops, hints: Tensor, seed: int):
-        chosen = np.array(spread(list(np.flatnonzero(crops.widest)), CELLS))
+        chosen = np.array(evenly_spaced(list(np.flatnonzero(crops.widest)), CELLS))
         self.model, self.settings, self.crops = model, settings, crops
         self.hints, self.masks, self.real = hints[chosen], crops.mask[chosen], crops.image[chosen]
         self.noise = [
@@ -90,7 +90,7 @@ def measure_profile(model: TextureModel, settings: Texture, crops: Crops, hints:
         hints: Hints `(m, c, y, x)` of these crops.
         seed: Seed of the noise.
     """
-    chosen = np.resize(np.array(spread(list(range(len(crops.image))), MEASURED)), MEASURED)
+    chosen = np.resize(np.array(evenly_spaced(list(range(len(crops.image))), MEASURED)), MEASURED)
     shape = model.space.noise_shape
     noise = [torch.randn(shape, generator=torch_generator(seed, "profile", place)) for place in range(MEASURED)]
     drawn = _textured(model, settings, crops, list(hints[chosen]), noise)
@@ -115,7 +115,7 @@ def likeness_by_rho(model: TextureModel, settings: Texture, crops: Crops, hints:
         Columns rho, synthetic, real (mean correlation of counts where both slices show the cell) and pairs; no rows
         if the crops hold no neighbouring slices of one cell.
     """
-    pairs = spread(_neighbours(crops), PAIRS)
+    pairs = evenly_spaced(_neighbours(crops), PAIRS)
     rows = []
     for rho in RHOS if pairs else ():
         seeds = [torch_generator(seed, "likeness", *map(int, pair)) for pair in pairs]

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from cellcascade.core.errors import InputError
-from cellcascade.data.shards import atomic_path
+from cellcascade.core.files import atomic_path
 
 logger = logging.getLogger(__name__)
 
@@ -60,7 +60,7 @@ def check_base(folder: str | Path, *, latent: bool = True) -> list[str]:
             found="; ".join(problems),
             expected=f"a Stable Diffusion 1.x/2.x model in diffusers layout: {', '.join(f'{part}/' for part in parts)} "
             "with their configurations and whole *.safetensors",
-            mend=f"delete {folder / CHECKSUMS} and rerun snakemake, which fetches damaged files again"
+            fix=f"delete {folder / CHECKSUMS} and rerun snakemake, which fetches damaged files again"
             if (folder / CHECKSUMS).exists()
             else "copy the model again, name another one, or set base: scratch to train without pretraining",
         )
@@ -101,7 +101,7 @@ def fetch_base(hub_id: str, folder: str | Path) -> None:
             where=folder,
             found=", ".join(damaged),
             expected="the checksums that the hub states",
-            mend="run the same command again: it fetches these files anew",
+            fix="run the same command again: it fetches these files anew",
         )
     used = check_base(folder)
     lines = [f"{_sha256(path)}  {Path(path).relative_to(folder)}\n" for path in used]
@@ -126,7 +126,7 @@ def _accept_copy(folder: Path, hub_id: str, reason: str) -> None:
             where="texture.base",
             found=reason,
             expected=f"the hub, or the model in {folder}",
-            mend=f"on a machine with network: `hf download {hub_id} --local-dir {folder}`, then copy that folder to "
+            fix=f"on a machine with network: `hf download {hub_id} --local-dir {folder}`, then copy that folder to "
             f"{folder.absolute()}; or set texture.base to a folder you have, or to scratch",
         )
     logger.warning("the hub cannot confirm the checksums (%s); using the files in %s as they are", reason, folder)

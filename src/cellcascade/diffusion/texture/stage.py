@@ -12,10 +12,11 @@ import torch
 from torch import Tensor
 
 from cellcascade.config.settings import Texture
+from cellcascade.core.files import digest, write_table
 from cellcascade.core.seeds import numpy_generator, seed_for, torch_generator
 from cellcascade.core.stages import STAGE_VERSIONS
 from cellcascade.data.crops import Crops, read_crops, to_counts, to_unit
-from cellcascade.data.shards import digest, open_shard, write_shard
+from cellcascade.data.shards import open_shard, write_shard
 from cellcascade.diffusion.process import augment, diffusion_loss
 from cellcascade.diffusion.texture.hints import crop_hints, hints, without_outline
 from cellcascade.diffusion.texture.model import build, load
@@ -23,6 +24,7 @@ from cellcascade.diffusion.texture.monitor import Watch, likeness_by_rho, measur
 from cellcascade.diffusion.texture.sampling import correlated_noise, draw
 from cellcascade.diffusion.texture.spaces import PixelSpace
 from cellcascade.learning import training
+from cellcascade.learning.device import pick_device
 
 logger = logging.getLogger(__name__)
 
@@ -43,7 +45,7 @@ def train(crops: str, *, settings: dict, folder: str, checkpoints: str, seed: in
     Raises:
         InputError: The base model is missing or does not fit the settings.
     """
-    block, target = Texture(**settings), training.pick_device(device)
+    block, target = Texture(**settings), pick_device(device)
     data = read_crops(crops)
     seed = seed_for(seed, data.attrs["dataset"], "texture")
     torch.manual_seed(seed)
@@ -80,8 +82,8 @@ def train(crops: str, *, settings: dict, folder: str, checkpoints: str, seed: in
     )
     model.profile = measure_profile(model, block, data, seen[:, 1:], seed)
     model.save(Path(folder), settings)
-    training.write_table(Path(folder) / "training.csv", table)
-    training.write_table(Path(folder) / "rho.csv", likeness_by_rho(model, block, data, seen[:, 1:], seed))
+    write_table(Path(folder) / "training.csv", table)
+    write_table(Path(folder) / "rho.csv", likeness_by_rho(model, block, data, seen[:, 1:], seed))
 
 
 def sample(
@@ -107,7 +109,7 @@ def sample(
         device: auto, cpu or cuda.
         dataset: Name of the data set, part of each cell's seed.
     """
-    block, target = Texture(**settings), training.pick_device(device)
+    block, target = Texture(**settings), pick_device(device)
     data = read_crops(crops)
     model = load(model_folder, target)
     masks, n_slices, valid, ids = _read_cells(cells)

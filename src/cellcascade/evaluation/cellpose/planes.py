@@ -11,8 +11,9 @@ from pathlib import Path
 import numpy as np
 from skimage.transform import resize
 
+from cellcascade.core.choice import evenly_spaced
 from cellcascade.core.errors import InputError
-from cellcascade.data.ctc import annotated_frames, read_annotated, read_frame, spread
+from cellcascade.data.ctc import annotated_frames, read_annotated, read_frame
 from cellcascade.data.ngff import read_image
 
 Pair = tuple[np.ndarray, np.ndarray]
@@ -91,7 +92,7 @@ def synthetic_planes(
     Raises:
         InputError: There are no images, or no cell is in them.
     """
-    paths = spread(sorted(Path(folder).glob("img-*.ome.zarr")), images)
+    paths = evenly_spaced(sorted(Path(folder).glob("img-*.ome.zarr")), images)
 
     def pairs() -> Iterator[tuple[Pair, np.ndarray]]:
         for path in paths:
@@ -117,14 +118,14 @@ def _collect(
         for (image, labels), whole in pairs
         for plane in _planes(normalise(image, whole), labels, anisotropy, orientations)
     ]
-    chosen = spread(found, most)
+    chosen = evenly_spaced(found, most)
     if not chosen:
         raise InputError(
             "There is nothing to train a segmentation network on",
             where=where,
             found=f"no labelled cell in {frames} images",
             expected="images with labelled cells",
-            mend="check the annotations, or evaluation.regimes without this kind of images",
+            fix="check the annotations, or evaluation.regimes without this kind of images",
         )
     return Planes([image for image, _ in chosen], [labels for _, labels in chosen], frames)
 

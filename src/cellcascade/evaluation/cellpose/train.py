@@ -18,11 +18,12 @@ from torch.nn import functional
 
 from cellcascade.config.cellpose_versions import library
 from cellcascade.config.settings import Cellpose
+from cellcascade.core.files import atomic_path, write_json, write_table
 from cellcascade.core.stages import STAGE_VERSIONS
 from cellcascade.data.ctc import annotated_frames, count_slices
-from cellcascade.data.shards import atomic_path
 from cellcascade.evaluation.cellpose.planes import Planes, normalise, real_planes, synthetic_planes
 from cellcascade.learning import training
+from cellcascade.learning.device import pick_device
 
 logger = logging.getLogger(__name__)
 
@@ -65,7 +66,7 @@ def train(
     Raises:
         InputError: The images or the weights to start from cannot be used, or need another version of Cellpose.
     """
-    version, block, target = library(start), Cellpose.model_validate(settings), training.pick_device(device)
+    version, block, target = library(start), Cellpose.model_validate(settings), pick_device(device)
     sources, share = _sources(regime, real, synthetic, block)
     diameter = float(np.average([source.diameter for source in sources], weights=share))
     net = version.network(start, block, seed).to(target)
@@ -95,7 +96,7 @@ def train(
         )
     with atomic_path(weights) as scratch:
         net.cpu().save_model(scratch)
-    training.write_json(
+    write_json(
         Path(record),
         {
             "regime": regime,
@@ -110,7 +111,7 @@ def train(
             "train_slices": count_slices(frames) if len(real["voxel_size_um"]) == 3 else None,
         },
     )
-    training.write_table(Path(table), log)
+    write_table(Path(table), log)
 
 
 def segment(

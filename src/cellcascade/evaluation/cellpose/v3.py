@@ -16,6 +16,7 @@ from cellcascade.core.errors import InputError
 from cellcascade.core.seeds import seed_for
 from cellcascade.evaluation.cellpose.train import SCALE_RANGE, Sample
 from cellcascade.learning import training
+from cellcascade.learning.device import pick_device
 
 WEIGHT_DECAY = training.WEIGHT_DECAY
 EVAL_OPTIONS = {"channels": [0, 0]}  # grey
@@ -42,7 +43,7 @@ def load(weights: str | Path, device: torch.device) -> models.CellposeModel:
             where=weights,
             found=f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}",
             expected="weights of Cellpose 3 (a file such as cyto3, or one that its training wrote)",
-            mend="set evaluation.cellpose.start to `scratch`, a generalist's name or a sound file",
+            fix="set evaluation.cellpose.start to `scratch`, a generalist's name or a sound file",
         ) from error
     except Exception as error:  # torch.load raises unpickling errors of several kinds
         raise InputError(
@@ -50,12 +51,12 @@ def load(weights: str | Path, device: torch.device) -> models.CellposeModel:
             where=weights,
             found=f"{type(error).__name__}",
             expected="weights of Cellpose 3",
-            mend="delete the file; it is fetched or trained again",
+            fix="delete the file; it is fetched or trained again",
         ) from error
 
 
 def network(start: str | Path | None, block: Cellpose, seed: int) -> CPnet:
-    """The network to train: from weights, or random ones that hang on the seed."""
+    """The network to train: from weights, or random ones that depend on the seed."""
     if start:
         net = load(start, torch.device("cpu")).net
         net.mkldnn = False
@@ -98,7 +99,7 @@ def style_vectors(weights: str | Path, *, device: str) -> Callable[[np.ndarray],
         Function of images (n, y, x), scaled to 0..1, that gives features (n, 256); Cellpose's vectors have length 1,
         these have length 16, so that their values are of the order of 1, as those of Inception are.
     """
-    target = training.pick_device(device)
+    target = pick_device(device)
     net = load(weights, target).net.eval()
 
     @torch.no_grad()

@@ -44,7 +44,7 @@ def load(weights: str | Path, device: torch.device) -> models.CellposeModel:
             where=weights,
             found=f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}",
             expected="weights of Cellpose 4's cpsam or cpsam_v2, or of a network trained from them",
-            mend="set evaluation.cellpose.start to one of these names or a sound file; "
+            fix="set evaluation.cellpose.start to one of these names or a sound file; "
             "a file below resources/ or results/ may be deleted, and is made again",
         ) from error
 

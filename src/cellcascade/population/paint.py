@@ -1,0 +1,126 @@
+"""Placed cells painted over a background without a seam (paper, section 2, cell population synthesis)."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from scipy import ndimage
+from scipy.special import ndtr
+
+from cellcascade.population.cell_library import DARKEST, SMOOTH, Cell
+from cellcascade.population.placement import Canvas, Placement, overlap
+
+
+def paint(
+    canvas: Canvas,
+    placed: Sequence[Placement],
+    background: np.ndarray,
+    *,
+    scores: np.ndarray,
+    rim: int,
+    z_decay: float,
+) -> np.ndarray:
+    """Paint placed cells over a background without a seam.
+
+    Within a cell the image is the cell's. In the rim around it, the crop's light lies on top of the canvas' background,
+    and fades out over the rim's outer half. Slices beyond the cell show a falling share of its signal.
+
+    Args:
+        canvas: Where the cells are.
+        placed: The cells.
+        background: Counts, (z, y, x).
+        scores: Standard normal noise, correlated as the background's is, (z, y, x).
+        rim: Width of the rim, pixels.
+        z_decay: Share of a slice's signal that the next slice beyond a cell shows; 0 in 2D.
+
+    Returns:
+        Counts, float32, (z, y, x).
+    """
+    image, free = background.copy(), (canvas.labels == 0).astype(np.float32)
+    smooth = ndimage.gaussian_filter(background, (0, SMOOTH, SMOOTH))
+    darkest = np.percentile(background, DARKEST)
+    for item in placed:
+        here, cut = overlap(item.corner, item.cell.image.shape, canvas.shape)
+        inside, distance = canvas.labels[here] == item.label, canvas.distance[here]
+        band = (canvas.owner[here] == item.label) & ~inside & (distance <= rim)
+        weight = np.clip(2 * (1 - distance / (rim + 1)), 0, 1)  # the inner half of the rim is the crop's own light
+        around = _rim(
+            item.cell,
+            cut,
+            background[here],
+            smooth[here],
+            darkest=darkest,
+            weight=weight,
+            share=ndtr(scores[here]),
+        )
+        image[here][band] = around[band]
+        image[here][inside] = item.cell.image[cut][inside]
+        free[here][band] = 1 - weight[band]  # what the crop does not show of the light around a cell, its glow does
+        if z_decay:
+            _glow(canvas, item, image, free=free, scores=scores, decay=z_decay)
+    return image
+
+
+def _rim(
+    cell: Cell,
+    cut: tuple[slice, ...],
+    background: np.ndarray,
+    smooth: np.ndarray,
+    *,
+    darkest: float,
+    weight: np.ndarray,
+    share: np.ndarray,
+) -> np.ndarray:
+    """Counts around a cell: what its crop's local mean has above the crop's own background, on the canvas' background.
+
+    Mixing the noise of the two would average it away: each pixel has either the crop's or the background's, the latter
+    the likelier the smaller the weight. It is made smaller where it would reach below the darkest background: cut off
+    there, it would make the rim too bright.
+
+    Args:
+        cell: The cell.
+        cut: Its part that lies on the canvas.
+        background: The canvas there, (z, y, x).
+        smooth: Its local mean.
+        darkest: The canvas' darkest counts.
+        weight: Share of the crop's light that is seen, 0 to 1.
+        share: Uniform random numbers.
+    """
+    crop, around = cell.image[cut], cell.around[cut]
+    own, counts = share < weight, smooth + weight * (around - cell.level)
+    noise = np.where(own, crop - around, background - smooth)
+    down = np.where(own, around - cell.darkest, smooth - darkest)  # how far the noise reaches
+    return np.maximum(counts + noise * np.clip((counts - darkest) / np.maximum(down, 1e-6), 0, 1), darkest)
+
+
+def _glow(
+    canvas: Canvas, item: Placement, image: np.ndarray, *, free: np.ndarray, scores: np.ndarray, decay: float
+) -> None:
+    """Add what is seen of a cell in the slices above and below its voxels; each next slice shows `decay` of it.
+
+    Its grain is shot noise, as strong as the cell's own: it adds light and never makes the background darker.
+    """
+    cell, sigma = item.cell, (0, SMOOTH, SMOOTH)
+    signal = np.maximum(ndimage.gaussian_filter(np.where(cell.mask, cell.image - cell.level, 0), sigma), 0)
+    grain = (cell.image - ndimage.gaussian_filter(cell.image, sigma))[cell.mask].std()
+    mean = max(float(signal[cell.mask].mean()), 1e-6)
+    more = int(np.ceil(np.log(0.05) / np.log(decay)))
+    light = np.pad(signal, [(more, more), (0, 0), (0, 0)])
+    for stack in (light, light[::-1]):
+        for z in range(1, len(stack)):
+            stack[z] = np.maximum(stack[z], decay * stack[z - 1])
+    here, cut = overlap((item.corner[0] - more, *item.corner[1:]), light.shape, canvas.shape)
+    lit = (canvas.owner[here] == item.label) | (canvas.owner[here] == 0)
+    image[here] += np.where(lit, free[here] * _shot_noise(light[cut], grain**2 / mean, scores[here]), 0)
+
+
+def _shot_noise(light: np.ndarray, gain: float, scores: np.ndarray) -> np.ndarray:
+    """Light with its shot noise: gamma distributed, of variance `gain` times the light, and never below zero.
+
+    Args:
+        light: Mean counts, any shape, not negative.
+        gain: Counts of one photon.
+        scores: Standard normal numbers, of which these become the quantiles (by Wilson and Hilferty's cube).
+    """
+    photons = np.maximum(light / max(gain, 1e-6), 1e-3)
+    root = 1 - 1 / (9 * photons) + scores / (3 * np.sqrt(photons))
+    return np.where(light > 0, np.maximum(root, 0) ** 3 * photons * gain, 0)
