@@ -12,7 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, get_args, get_type_hints
 
-from pydantic import TypeAdapter
+from pydantic import TypeAdapter, ValidationError
 
 from cellcascade import __version__
 from cellcascade.core.errors import InputError
@@ -76,7 +76,10 @@ def bound(stage: Callable[..., None], snakemake: Any) -> dict[str, Any]:
     hints, arguments = get_type_hints(stage, include_extras=True), {}
     for name, parameter in inspect.signature(stage).parameters.items():
         if name in given:
-            arguments[name] = _as(hints[name], given[name])
+            try:
+                arguments[name] = _as(hints[name], given[name])
+            except ValidationError as error:
+                raise TypeError(f"rule {snakemake.rule} gives a wrong {name}: {error}") from error
         elif parameter.default is parameter.empty:
             raise TypeError(f"rule {snakemake.rule} gives no {name}, which {stage.__qualname__} needs")
     if unused := params.keys() - arguments.keys():

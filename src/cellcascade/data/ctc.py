@@ -6,7 +6,7 @@ A data set folder holds `01/t000.tif` (frames), `01_ST/SEG/man_seg000.tif` (silv
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
 from pathlib import Path
@@ -19,7 +19,6 @@ from cellcascade.data.tiff import Header, read_frame_header, read_header, read_p
 
 FRAME = re.compile(r"t(\d{3,4})\.tif")
 LABELS = re.compile(r"man_seg(\d{3,4})\.tif|man_seg_(\d{3,4})_(\d{3,4})\.tif")
-ALL: Mapping[str, None] = {"frames": None, "slices": None}  # every annotation of a sequence
 
 
 @dataclass(frozen=True)

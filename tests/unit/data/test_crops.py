@@ -9,10 +9,11 @@ import pytest
 import tifffile
 from scipy import ndimage
 
+from cellcascade.config.settings import CropSettings
 from cellcascade.core.errors import InputError
 from cellcascade.core.files import digest
 from cellcascade.data.crops import Crops, make_crops, read_crops, to_counts, to_unit
-from cellcascade.data.ctc import ALL
+from cellcascade.data.recording import Choice, Recording
 from tests.ctc_data import (
     BACKGROUND,
     Blob,
@@ -27,20 +28,20 @@ from tests.ctc_data import (
 )
 
 
-def cut(folder: Path, *, annotations: str = "ST", ndim: int = 2, dataset: str = "toy", annotated=ALL, **settings):
+def cut(
+    folder: Path,
+    *,
+    annotations: str = "ST",
+    ndim: int = 2,
+    dataset: str = "toy",
+    chosen: tuple[Choice, Choice] = (None, None),
+    **settings,
+):
     """Make crops beside the data; gives the crops and the table, indexed by frame and label."""
     store, table = folder.parent / "crops.zarr.zip", folder.parent / "crops.csv"
-    make_crops(
-        folder,
-        "01",
-        annotations,
-        dataset=dataset,
-        voxel_size_um=(1.0, 0.5, 0.5)[-ndim:],
-        annotated=annotated,
-        settings={"size": 48, **settings},
-        store=store,
-        table=table,
-    )
+    recording = Recording(folder, "01", annotations, (1.0, 0.5, 0.5)[-ndim:], *chosen)
+    options = CropSettings(**{"size": 48, **settings})
+    make_crops(recording=recording, dataset=dataset, settings=options, store=store, table=table)
     return read_crops(store), pd.read_csv(table, keep_default_na=False).set_index(["frame", "label"])
 
 
@@ -87,15 +88,16 @@ def test_store(tmp_path):
     expected = {
         "dataset": "toy",
         "sequence": "01",
-        "voxel_size_um": [0.5, 0.5],
-        "frame_shape": [96, 112],
+        "voxel_size_um": (0.5, 0.5),
+        "frame_shape": (96, 112),
         "frame_dtype": "uint8",
-        "frames": [0, 2],
-        "cells_per_frame": [5, 5],
+        "frames": (0, 2),
+        "cells_per_frame": (5, 5),
     }
-    assert {name: crops.attrs[name] for name in expected} == expected
-    assert crops.attrs["digests"]["t002.tif"] == digest(folder / "01" / "t002.tif")
-    assert sorted(crops.attrs["digests"]) == ["man_seg000.tif", "man_seg002.tif", "t000.tif", "t002.tif"]
+    assert {name: getattr(crops.record, name) for name in expected} == expected
+    assert crops.record.digests["01/t002.tif"] == digest(folder / "01" / "t002.tif")
+    names = ["01/t000.tif", "01/t002.tif", "SEG/man_seg000.tif", "SEG/man_seg002.tif"]
+    assert sorted(crops.record.digests) == names and crops.record.ndim == 2 and crops.record.largest == 255
 
 
 def test_crops_are_centred_on_the_bounding_box(tmp_path):
@@ -108,7 +110,7 @@ def test_crops_are_centred_on_the_bounding_box(tmp_path):
 def test_four_digits_and_16_bit(tmp_path):
     crops, _ = cut(write_2d(tmp_path / "Toy", digits=4, dtype=np.uint16))
     assert len(crops.image) == 6
-    assert crops.attrs["frame_dtype"] == "uint16"
+    assert crops.record.frame_dtype == "uint16"
 
 
 def test_cells_that_do_not_fit(tmp_path):
@@ -227,9 +229,9 @@ def test_dense_3d_takes_the_widest_slice(tmp_path):
     assert crops.z.tolist() == [5, 6, 5, 6]
     assert table.loc[(0, 1), "z"] == 5
     assert table.loc[(0, 1), "area"] == (labels[5] == 1).sum() == crops.mask[0].sum()
-    assert crops.attrs["voxel_size_um"] == [1.0, 0.5, 0.5]
-    assert crops.attrs["frame_shape"] == [12, 64, 72]
-    assert crops.attrs["cells_per_frame"] == [3, 3]
+    assert crops.record.voxel_size_um == (1.0, 0.5, 0.5)
+    assert crops.record.frame_shape == (12, 64, 72)
+    assert crops.record.cells_per_frame == (3, 3)
 
 
 def test_slices_per_cell(tmp_path):
@@ -288,14 +290,14 @@ def test_touching_cells_are_parted_in_their_own_slice(tmp_path):
 
 def test_some_slices_of_a_dense_annotation_are_as_good_as_sparse_gold(tmp_path):
     folder = write_3d(tmp_path / "Toy", annotations="GT")
-    dense, _ = cut(folder, annotations="GT", ndim=3, size=40, annotated={"frames": [0], "slices": [4, 7]})
+    dense, _ = cut(folder, annotations="GT", ndim=3, size=40, chosen=([0], [4, 7]))
     shutil.rmtree(folder / "01_GT")
     write_sparse_gold(folder, scene=scene_3d(), slices=[(0, 4), (0, 7)])
     sparse, _ = cut(folder, annotations="GT", ndim=3, size=40)
     assert dense.z.tolist() == sparse.z.tolist() == [4, 4, 7, 7]
     for name in ("image", "mask", "widest", "brightness"):
         assert np.array_equal(getattr(dense, name), getattr(sparse, name))
-    assert dense.attrs["cells_per_slice"] == sparse.attrs["cells_per_slice"]
+    assert dense.record.cells_per_slice == sparse.record.cells_per_slice
 
 
 def test_sparse_gold(tmp_path):
@@ -308,10 +310,13 @@ def test_sparse_gold(tmp_path):
     assert crops.widest.tolist() == [1, 1, 1, 1]
     assert crops.mask[0].sum() == (labels[4] == 1).sum()
     assert list(table.z) == [4, 4, 4, 7, 7, 7]
-    assert crops.attrs["cells_per_frame"] == []
-    assert crops.attrs["cells_per_slice"] == [3.0, 3.0]
-    assert crops.attrs["cut_by_border"] == [True, *(bool(labels[[4, 7]].take([0, -1], axis).any()) for axis in (1, 2))]
-    assert crops.attrs["frame_shape"] == [12, 64, 72]
+    assert crops.record.cells_per_frame == ()
+    assert crops.record.cells_per_slice == (3.0, 3.0)
+    assert list(crops.record.cut_by_border) == [
+        True,
+        *(bool(labels[[4, 7]].take([0, -1], axis).any()) for axis in (1, 2)),
+    ]
+    assert crops.record.frame_shape == (12, 64, 72)
     inside = crops.mask[0] > 0
     raw, _ = raw_crop(tifffile.imread(folder / "01" / "t000.tif")[4], labels[4], 1, crops.mask[0])
     assert np.array_equal(crops.image[0][inside], raw[inside])
@@ -355,13 +360,13 @@ def test_empty_annotations_are_no_usable_cell(tmp_path):
 
 
 def test_crops_are_checked_when_read(tmp_path):
-    with pytest.raises(InputError, match="cannot be opened"):
+    with pytest.raises(InputError, match="cannot be used"):
         read_crops(tmp_path / "crops.zarr.zip")
 
 
 def test_window_spans_background_and_cells(tmp_path):
     crops, _ = cut(write_2d(tmp_path / "Toy"), window_percentiles=(5, 95))
-    low, high = crops.attrs["window"]
+    low, high = crops.record.window
     assert BACKGROUND - 12 < low < BACKGROUND - 5
     assert 150 < high < 190
     shares = [(image[mask > 0] > high).mean() for image, mask in zip(crops.image, crops.mask)]

@@ -34,10 +34,10 @@ def some_stem_cells(tmp_path: Path) -> Path:
 
 def test_real_stem_cells(some_stem_cells):
     crops, rows = cut(some_stem_cells, size=128)
-    assert len(rows) == sum(crops.attrs["cells_per_frame"]) > 100
+    assert len(rows) == sum(crops.record.cells_per_frame) > 100
     assert rows.kept.mean() > 0.9
-    assert crops.attrs["frame_shape"] == [1024, 1024]
-    low, high = crops.attrs["window"]
+    assert crops.record.frame_shape == (1024, 1024)
+    low, high = crops.record.window
     assert low < 5 and 100 < high < 255
     # nothing as bright as a cell is left far from the cell in the middle
     far = ndimage.maximum_filter(crops.mask, (1, 15, 15)) == 0

@@ -1,15 +1,13 @@
-import os
-import signal
-import subprocess
-import sys
-
 import numpy as np
 import pytest
-import torch
 
+import cellcascade
 from cellcascade.core.errors import InputError
-from cellcascade.core.files import atomic_path, digest
-from cellcascade.data.shards import open_shard, shard_name, shard_ranges, write_shard
+from cellcascade.core.files import digest
+from cellcascade.core.stages import STAGE_VERSIONS
+from cellcascade.data import stores
+from cellcascade.data.shards import Array, Record, Schema, check_invalid, digests_of, shard_name, shard_ranges
+from tests.stores import write_store
 
 
 @pytest.mark.parametrize(
@@ -28,112 +26,116 @@ def test_names_sort_as_numbers():
     assert names == sorted(names) and names[0] == "000"
 
 
-def write(path, **more):
-    arrays = {"mask": np.arange(24, dtype=np.uint8).reshape(3, 2, 4), "cell_id": np.array([4, 5, 6])}
-    write_shard(path, schema="masks/1", arrays=arrays, attributes={"dataset": "A"}, **more)
-    return arrays
+class CountRecord(Record):
+    stage_version: int = 3
+    count: int
 
 
-def test_arrays_and_attributes_come_back(tmp_path):
-    path = tmp_path / "deep/shard-000.zarr.zip"
-    arrays = write(path, items_per_chunk=2)
-    store = open_shard(path, "masks/1")
-    for name, array in arrays.items():
+TOY = Schema("toy/1", {"mask": Array("n y x", "uint8"), "cell_id": Array("n", "int64 int32")}, CountRecord, 2)
+ARRAYS = {"mask": np.arange(24, dtype=np.uint8).reshape(3, 2, 4), "cell_id": np.array([4, 5, 6])}
+
+
+def write(path, arrays=ARRAYS, **facts):
+    TOY.write(
+        path, arrays, CountRecord(**{"dataset": "A", "seed": 7, "count": 5, "digests": {"x/a.tif": "1f"}} | facts)
+    )
+    return path
+
+
+def test_arrays_and_record_come_back(tmp_path):
+    path = write(tmp_path / "deep/shard-000.zarr.zip")
+    store = TOY.open(path)
+    for name, array in ARRAYS.items():
         assert store[name].dtype == array.dtype
-        np.testing.assert_array_equal(store[name][:], array)
-    assert store.attrs["dataset"] == "A" and store["mask"].chunks == (2, 2, 4)
+        np.testing.assert_array_equal(store[name], array)
+        np.testing.assert_array_equal(store.read(name, 1), array[1])
+    assert store.record == CountRecord(dataset="A", seed=7, count=5, digests={"x/a.tif": "1f"}) and store.path == path
+    assert store.record.package_version == cellcascade.__version__ and store.record.stage_version == 3
+    assert store.group["mask"].chunks == (2, 2, 4)
     assert [item.name for item in path.parent.iterdir()] == [path.name]
 
 
 def test_equal_content_gives_equal_bytes(tmp_path):
-    write(tmp_path / "a.zarr.zip")
-    write(tmp_path / "b.zarr.zip")
-    assert digest(tmp_path / "a.zarr.zip") == digest(tmp_path / "b.zarr.zip")
+    assert digest(write(tmp_path / "a.zarr.zip")) == digest(write(tmp_path / "b.zarr.zip"))
 
 
-def test_empty_arrays_can_be_written(tmp_path):
-    write_shard(tmp_path / "e.zarr.zip", schema="x/1", arrays={"a": np.zeros((0, 3)), "b": np.zeros(0)})
-    assert open_shard(tmp_path / "e.zarr.zip", "x/1")["a"].shape == (0, 3)
+def test_stores_without_items_can_be_written(tmp_path):
+    arrays = {"mask": np.zeros((0, 2, 4), np.uint8), "cell_id": np.zeros(0, np.int32)}
+    assert TOY.open(write(tmp_path / "e.zarr.zip", arrays))["mask"].shape == (0, 2, 4)
+
+
+@pytest.mark.parametrize(
+    ("arrays", "flaw"),
+    [
+        ({"mask": ARRAYS["mask"]}, "cell_id"),
+        (ARRAYS | {"more": np.zeros(3)}, "more"),
+        (ARRAYS | {"mask": ARRAYS["mask"][0]}, r"mask: shape \(2, 4\), not \(n, y, x\)"),
+        (ARRAYS | {"mask": ARRAYS["mask"].astype(float)}, "mask: type float64, not uint8"),
+        (ARRAYS | {"cell_id": np.array([4, 5])}, r"arrays of \[2, 3\] items"),
+    ],
+)
+def test_arrays_that_are_not_those_of_the_schema_are_not_written(tmp_path, arrays, flaw):
+    with pytest.raises(ValueError, match=flaw):
+        write(tmp_path / "s.zarr.zip", arrays)
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize("content", [None, b"", b"no zip", "cut"])
-def test_what_is_no_shard_is_named(tmp_path, content):
+def test_what_is_no_store_is_named(tmp_path, content):
     path = tmp_path / "s.zarr.zip"
     if content == "cut":
-        write(path)
-        path.write_bytes(path.read_bytes()[:-40])
+        path.write_bytes(write(path).read_bytes()[:-40])
     elif content is not None:
         path.write_bytes(content)
     with pytest.raises(InputError, match="s.zarr.zip") as caught:
-        open_shard(path, "masks/1")
+        TOY.open(path)
     assert "delete" in caught.value.fix
 
 
-def test_another_schema_is_named(tmp_path):
-    write(tmp_path / "s.zarr.zip")
-    with pytest.raises(InputError, match="masks/1") as caught:
-        open_shard(tmp_path / "s.zarr.zip", "volumes/1")
-    assert "volumes/1" in caught.value.expected
+def test_a_store_of_another_kind_or_without_its_record_is_named(tmp_path):
+    with pytest.raises(InputError, match="toy/1") as caught:
+        stores.VOLUMES.open(write(tmp_path / "s.zarr.zip"))
+    assert stores.VOLUMES.tag in caught.value.expected
+    less = Schema("toy/1", TOY.arrays, Record)
+    less.write(tmp_path / "less.zarr.zip", ARRAYS, Record(dataset="A", seed=0, stage_version=1, digests={}))
+    with pytest.raises(InputError, match="count: Field required"):
+        TOY.open(tmp_path / "less.zarr.zip")
 
 
-def test_a_failing_block_leaves_the_old_file_and_nothing_else(tmp_path):
-    path = tmp_path / "table.csv"
-    path.write_text("old")
-    with pytest.raises(RuntimeError), atomic_path(path) as scratch:
-        scratch.write_text("half")
-        raise RuntimeError
-    assert path.read_text() == "old" and [item.name for item in tmp_path.iterdir()] == ["table.csv"]
+def test_a_damaged_array_is_named_when_it_is_read(tmp_path):
+    path, generator = tmp_path / "s.zarr.zip", np.random.default_rng(0)
+    write(path, {"mask": generator.integers(0, 255, (3, 200, 4)).astype(np.uint8), "cell_id": np.arange(3)})
+    content = bytearray(path.read_bytes())
+    place = content.index(b"mask/c/0/0/0") + 200
+    content[place : place + 400] = bytes(400)
+    path.write_bytes(content)
+    store = TOY.open(path)
+    assert store["cell_id"].tolist() == [0, 1, 2]
+    for name in ("mask", "missing"):
+        with pytest.raises(InputError, match=name) as caught:
+            store[name]
+        assert caught.value.where == str(path) and "delete" in caught.value.fix
 
 
-def test_a_killed_job_leaves_no_half_written_file(tmp_path):
-    path = tmp_path / "table.csv"
-    code = (
-        "import os, signal, sys; from cellcascade.data.shards import atomic_path\n"
-        "with atomic_path(sys.argv[1]) as scratch:\n"
-        "    scratch.write_text('half'); os.kill(os.getpid(), signal.SIGKILL)\n"
-    )
-    done = subprocess.run([sys.executable, "-c", code, str(path)], env=os.environ)
-    assert done.returncode == -signal.SIGKILL and not path.exists()
+KINDS = [kind for kind in vars(stores).values() if isinstance(kind, Schema)]
 
 
-def test_a_file_that_is_there_already_keeps_its_date(tmp_path):
-    for text, date in (("old", None), ("old", 1_000_000_000), ("new", None)):
-        if date:
-            os.utime(tmp_path / "a.csv", (date, date))
-        with atomic_path(tmp_path / "a.csv") as scratch:
-            scratch.write_text(text)
-        assert (tmp_path / "a.csv").read_text() == text
-        assert ((tmp_path / "a.csv").stat().st_mtime == date) == bool(date)
-    assert [item.name for item in tmp_path.iterdir()] == ["a.csv"]
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.tag)
+def test_every_store_says_where_it_comes_from(tmp_path, kind):
+    store = kind.open(write_store(kind, tmp_path / "s.zarr.zip", {}, dataset="CE", seed=3, digests={"a/b.csv": "0f"}))
+    about = {"dataset": "CE", "seed": 3, "digests": {"a/b.csv": "0f"}, "package_version": cellcascade.__version__}
+    assert len(KINDS) == 9 and about.items() <= store.record.model_dump().items()
+    assert store.record.stage_version in STAGE_VERSIONS.values()
+    assert {name: store[name].dtype.name for name in kind.arrays}.keys() == kind.arrays.keys()
 
 
-def test_a_folder_is_replaced_whole(tmp_path):
-    for name in ("first", "second"):
-        with atomic_path(tmp_path / "images") as scratch:
-            scratch.mkdir()
-            (scratch / name).write_text(name)
-    assert [str(item.relative_to(tmp_path)) for item in tmp_path.rglob("*")] == ["images", "images/second"]
+def test_digests_are_named_by_file_and_folder(tmp_path):
+    (tmp_path / "masks").mkdir()
+    (tmp_path / "masks" / "a.zip").write_text("a")
+    assert digests_of([tmp_path / "masks" / "a.zip", None]) == {"masks/a.zip": digest(tmp_path / "masks" / "a.zip")}
 
 
-def test_jobs_that_make_the_same_folder_at_once_leave_it_whole(tmp_path):
-    code = (
-        "import sys; from cellcascade.data.shards import atomic_path\n"
-        "for turn in range(200):\n"
-        "    with atomic_path(sys.argv[1]) as scratch:\n"
-        "        scratch.mkdir(); (scratch / 'a').write_text('a'); (scratch / 'b').write_text('b')\n"
-    )
-    jobs = [subprocess.Popen([sys.executable, "-c", code, str(tmp_path / "images")]) for _ in range(3)]
-    assert [job.wait(300) for job in jobs] == [0, 0, 0]
-    assert sorted(str(item.relative_to(tmp_path)) for item in tmp_path.rglob("*")) == ["images", "images/a", "images/b"]
-
-
-@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no /dev/full on this system")
-@pytest.mark.parametrize(
-    "write", [lambda file: file.write(b"x" * 100_000), lambda file: torch.save(torch.ones(9), file)]
-)
-def test_a_full_disk_is_named_and_leaves_nothing(tmp_path, write):
-    with pytest.raises(InputError, match="The disk is full") as caught, atomic_path(tmp_path / "t.bin") as scratch:
-        scratch.write_bytes(b"half")
-        with open("/dev/full", "wb") as file:
-            write(file)
-    assert caught.value.where == str(tmp_path / "t.bin") and not list(tmp_path.iterdir())
+def test_too_many_invalid_cells_are_an_error_with_their_reasons():
+    check_invalid({3: "empty"}, 5, 0.2, "shard")
+    with pytest.raises(InputError, match="2 of 5.*empty.*fragmented"):
+        check_invalid({3: "empty", 4: "fragmented"}, 5, 0.2, "shard")

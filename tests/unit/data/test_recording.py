@@ -1,0 +1,44 @@
+"""Recordings: which frames, how they are read, and which recordings a data set has."""
+
+from pathlib import Path
+
+import numpy as np
+
+from cellcascade.config.load import load_config
+from cellcascade.data.recording import Recording, held_out_recording, training_recording
+from tests.ctc_data import scene_2d, scene_3d, write_2d, write_3d, write_sparse_gold
+
+
+def test_annotated_frames_are_read_with_their_labels(tmp_path):
+    recording = Recording(write_2d(tmp_path / "Toy"), "01", "ST", (0.5, 0.5))
+    assert recording.ndim == 2 and recording.anisotropy == 1
+    assert [item.frame for item in recording.frames()] == [0, 2]
+    assert recording.frames() == recording.checked_frames()
+    image, labels = recording.read(recording.frames()[0])
+    np.testing.assert_array_equal(labels, scene_2d().labels())
+    np.testing.assert_array_equal(image, recording.read_image(recording.frames()[0]))
+
+
+def test_of_an_annotated_slice_the_whole_frame_can_be_read(tmp_path):
+    folder = write_3d(tmp_path / "Toy")
+    write_sparse_gold(folder, scene=scene_3d(), slices=[(0, 4), (0, 7)])
+    recording = Recording(folder, "01", "ST", (1.0, 0.5, 0.5), [0]).all_of("GT")
+    assert recording.ndim == 3 and recording.anisotropy == 2 and recording.chosen_frames is None
+    item = recording.frames()[1]
+    image, labels = recording.read(item)
+    np.testing.assert_array_equal(labels, scene_3d().labels()[7])
+    np.testing.assert_array_equal(image, recording.read_image(item)[7])
+
+
+def test_a_choice_of_frames_is_kept(tmp_path):
+    folder = write_2d(tmp_path / "Toy")
+    assert [item.frame for item in Recording(folder, "01", "ST", (1.0, 1.0), [2]).frames()] == [2]
+    assert len(Recording(folder, "01", "ST", (1.0, 1.0), 1).checked_frames()) == 1
+
+
+def test_recordings_of_a_data_set():
+    entry = {"folder": "Toy", "voxel_size_um": [1.0, 0.5, 0.5], "train_frames": 2, "train_slices": [3, 4]}
+    config = load_config({"data_root": "some", "datasets": {"toy": entry, "alone": {**entry, "test_sequence": None}}})
+    assert training_recording(config, "toy") == Recording(Path("some/Toy"), "01", "ST", (1.0, 0.5, 0.5), 2, [3, 4])
+    assert held_out_recording(config, "toy", "GT") == Recording(Path("some/Toy"), "02", "GT", (1.0, 0.5, 0.5))
+    assert held_out_recording(config, "alone") is None
