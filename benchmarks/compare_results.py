@@ -2,8 +2,8 @@
 
     python benchmarks/compare_results.py BEFORE AFTER
 
-To be used before and after a change that must not change results. Attributes, logs, pages and the times in training logs
-may differ; what is only on one side is listed.
+For changes that must not change results. Attributes, logs, pages and the times in training logs may differ; what is on
+one side only is listed.
 """
 
 import argparse
@@ -17,6 +17,7 @@ import zarr
 from safetensors.numpy import load_file
 
 TIMES = ["seconds"]
+COMPARED = (".zarr.zip", ".ome.zarr", ".safetensors", ".csv")
 
 
 def arrays_of(group: zarr.Group) -> dict[str, np.ndarray]:
