@@ -74,7 +74,7 @@ def test_fine_samples_surround_the_point_that_lies_deepest():
     assert (offset[..., :4] < 0).all() and (offset[..., 4:] > 0).all()
 
 
-def test_points_at_surfaces_are_told_their_side(ball):
+def test_points_at_surfaces_know_their_side(ball):
     points, inside, known = Rays(ball).draw_surface(400, generator())
     assert points.shape == (1, 800, 3) and known.all()
     depth = 0.6 - points.norm(dim=-1)  # below the surface; a ray meets it at a slant
