@@ -6,10 +6,11 @@ import torch
 
 from cellcascade.config.settings import FineTuning, Multiview, Reconstruction, Shapes, Texture, Training
 from cellcascade.data.shards import open_shard, write_shard
+from cellcascade.data.stores import VOLUMES
 from cellcascade.diffusion import multiview
 from cellcascade.diffusion.texture import stage as texture
 from cellcascade.geometry.shapes import make_shapes
-from cellcascade.reconstruction.stage import reconstruct
+from cellcascade.reconstruction.stage import make_volumes
 from tests.sd_base import make_base
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device on this machine")
@@ -32,10 +33,10 @@ def test_bundled_views_and_volumes_agree_with_those_of_the_cpu(masks, tmp_path):
         multiview.sample(
             "bundled", masks, settings=Multiview(sampling_steps=8).model_dump(mode="json"), store=views, **common
         )
-        settings = Reconstruction(resolution=32, steps=100, rays=512, samples=40).model_dump(mode="json")
-        shapes = Shapes().model_dump(mode="json")
-        reconstruct(views, masks, settings=settings, shapes=shapes, store=store, max_invalid_fraction=0.0, **common)
-        volumes.append(open_shard(store, "volumes/1")["sdf"][:] > 0)
+        settings = Reconstruction(resolution=32, steps=100, rays=512, samples=40)
+        chosen = {"settings": settings, "shapes": Shapes(), "seeded_as": "d", "max_invalid_fraction": 0.0}
+        make_volumes(views=views, masks=masks, store=store, **chosen, **common)
+        volumes.append(VOLUMES.open(store)["sdf"] > 0)
     both, either = (volumes[0] & volumes[1]).sum(), (volumes[0] | volumes[1]).sum()
     assert both / either > 0.9
 
@@ -64,7 +65,7 @@ def test_textures_are_fine_tuned_and_sampled_in_each_precision(masks, tmp_path, 
 
 def test_multiview_trains_on_a_gpu(tmp_path):
     chosen = {"views": 4, "cameras": "hemisphere", "surface": "depth"}
-    shapes = {"settings": Shapes().model_dump(), "shapes": (0, 16), "seed": 0}
+    shapes = {"settings": Shapes(), "shapes": (0, 16), "seed": 0}
     make_shapes(**shapes, **chosen, store=tmp_path / "s.zarr.zip")
     settings = Multiview(**chosen, train=Training(steps=20, batch_size=8, learning_rate=1e-3, checkpoint_every=10))
     multiview.train(
