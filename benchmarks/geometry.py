@@ -25,9 +25,10 @@ from skimage.measure import marching_cubes, mesh_surface_area
 
 from cellcascade.config.settings import Multiview, Reconstruction, Shapes
 from cellcascade.core.seeds import numpy_generator, torch_generator
-from cellcascade.data.shards import open_shard, write_shard
-from cellcascade.diffusion.multiview import sample
+from cellcascade.data.stores import MASKS, VIEWS, VOLUMES, MasksRecord
+from cellcascade.diffusion.multiview import make_views
 from cellcascade.geometry.cameras import CAMERA_SETS, Cameras
+from cellcascade.geometry.masks import iou
 from cellcascade.geometry.raycast import occupancy, surfaces, volume_surfaces
 from cellcascade.geometry.shapes import radius_grids, random_coefficients
 from cellcascade.geometry.slicing import cut, slice_heights
@@ -37,11 +38,11 @@ from cellcascade.reconstruction.base import Problem, reprojection_iou
 from cellcascade.reconstruction.fields import PerceptronField
 from cellcascade.reconstruction.neus import Fit
 from cellcascade.reconstruction.rays import Rays
-from cellcascade.reconstruction.stage import reconstruct
+from cellcascade.reconstruction.stage import make_volumes
 from cellcascade.report.figures import render_surface, tile
 
 EDGE = 64  # voxels and pixels
-VIEWS = 16
+VIEW_COUNT = 16
 SHOWN = 16  # cells in the picture
 MLP_BODIES = 4  # of each kind, on a CPU
 PUBLISHED_STEPS = 2000  # of the NeuS that comes with SyncDreamer
@@ -74,19 +75,19 @@ def seen(name: str, volumes: torch.Tensor, inside: torch.Tensor, depths: torch.T
     thick = inside & (depths[:, :, 1] - depths[:, :, 0] > 2 * THINNEST)
     thick[:, 0] = False
     problem = Problem(
-        images=torch.from_numpy(distance_images(inside.numpy(), EDGE)).to(DEVICE),
-        depths=depths.where(thick[:, :, None], torch.nan).to(DEVICE),
-        cameras=cameras.to(DEVICE),
+        images=torch.from_numpy(distance_images(inside.numpy(), EDGE)),
+        depths=depths.where(thick[:, :, None], torch.nan),
+        cameras=cameras,
         cell_ids=np.arange(len(volumes)),
         shapes=Shapes(),
         seed=0,
     )
-    return Bodies(name, volumes, problem)
+    return Bodies(name, volumes, problem.to(DEVICE))
 
 
 def known_bodies(count: int) -> list[Bodies]:
     """Shapes of three degrees of roughness, and real nuclei."""
-    cameras = CAMERA_SETS["hemisphere"](VIEWS).with_input_view()
+    cameras = CAMERA_SETS["hemisphere"](VIEW_COUNT).with_input_view()
     bodies = []
     for name, kind in FAMILIES.items():
         radius = shapes(Shapes(fill=(0.5, 0.7), **kind), count // len(FAMILIES), label=name)
@@ -117,12 +118,6 @@ def nuclei() -> np.ndarray:
     return np.stack(volumes).astype(np.float32)
 
 
-def iou(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """Intersection over union of the positive parts of `(n, ...)`."""
-    axes = tuple(range(1, a.ndim))
-    return ((a > 0) & (b > 0)).sum(axes) / np.maximum(((a > 0) | (b > 0)).sum(axes), 1)
-
-
 def surface_distance(a: np.ndarray, b: np.ndarray) -> float:
     """Mean distance between the surfaces of two volumes, both ways, voxels."""
     shells = [v ^ ndimage.binary_erosion(v) for v in (a > 0, b > 0)]
@@ -133,8 +128,7 @@ def surface_distance(a: np.ndarray, b: np.ndarray) -> float:
 def judged(bodies: Bodies, volumes: torch.Tensor, *, images: str, method: str, seconds: float) -> dict:
     """A row of the table: medians."""
     found, true = volumes.cpu().numpy(), bodies.volumes.numpy()[: len(volumes)]
-    views = replace(bodies.problem, images=bodies.problem.images[: len(volumes)])
-    agreement = reprojection_iou(volumes.to(DEVICE), views).cpu().numpy()
+    agreement = reprojection_iou(volumes.to(DEVICE), bodies.problem.part(slice(len(volumes)))).cpu().numpy()
     distances = [surface_distance(a, b) for a, b in zip(found, true)]
     numbers = (np.median(iou(found, true)), np.median(distances), np.median(agreement[:, 1:]))
     row = (bodies.name, images, method, DEVICE.type, len(found), *numbers, np.median(agreement[:, 0]), seconds)
@@ -143,14 +137,14 @@ def judged(bodies: Bodies, volumes: torch.Tensor, *, images: str, method: str, s
 
 def from_true_views(bodies: Bodies, images: str, method: str, settings: Reconstruction) -> dict:
     """Reconstruct bodies from their true views."""
-    problem, volumes = bodies.problem, []
+    problem = bodies.problem if images == "depth" else replace(bodies.problem, depths=None)
+    volumes = []
     few = settings.field == "mlp" and DEVICE.type == "cpu"
     count = min(len(bodies.volumes), MLP_BODIES) if few else len(bodies.volumes)
     start = time.perf_counter()
     for first in range(0, count, settings.cells_at_once):
-        part = slice(first, min(first + settings.cells_at_once, count))
-        depths = problem.depths[part] if images == "depth" else None
-        volumes.append(METHODS[settings.method](replace(problem, images=problem.images[part], depths=depths), settings))
+        part = problem.part(slice(first, min(first + settings.cells_at_once, count)))
+        volumes.append(METHODS[settings.method](part, settings))
     seconds = (time.perf_counter() - start) / count
     return judged(bodies, torch.cat(volumes)[:count], images=images, method=method, seconds=seconds)
 
@@ -158,7 +152,7 @@ def from_true_views(bodies: Bodies, images: str, method: str, settings: Reconstr
 def as_published(bodies: Bodies, steps: int) -> dict:
     """Some steps of NeuS with its published sizes on one cell, and what all of them would cost."""
     generator, problem = torch_generator(0, "published"), bodies.problem
-    one = replace(problem, images=problem.images[:1], depths=None)
+    one = replace(problem.part(slice(1)), depths=None)
     settings = Reconstruction(resolution=EDGE, steps=PUBLISHED_STEPS, rays=512, samples=128, tolerance=0)
     field = PerceptronField(torch.tensor([0.5]), EDGE, generator, width=256, layers=8, octaves=6).to(DEVICE)
     start = time.perf_counter()
@@ -169,26 +163,20 @@ def as_published(bodies: Bodies, steps: int) -> dict:
 
 
 def from_masks(masks: np.ndarray, folder: Path, views: Multiview, volumes: Reconstruction) -> tuple[dict, float]:
-    """Masks `(n, y, x)` to views and volumes, by the functions that the workflow calls; seconds a cell."""
-    paths = {name: str(folder / f"{name}.zarr.zip") for name in ("masks", "views", "volumes")}
-    arrays = {"mask": masks.astype(np.uint8), "valid": np.ones(len(masks), np.uint8), "cell_id": np.arange(len(masks))}
-    write_shard(paths["masks"], schema="masks/1", arrays=arrays, attributes={"reasons": {}})
-    common = {"seed": 0, "device": "auto", "dataset": "benchmark"}
+    """Masks `(n, y, x)` to views and volumes, by the functions that the workflow calls; seconds per cell."""
+    stores = {name: folder / f"{name}.zarr.zip" for name in ("masks", "views", "volumes")}
+    ids, valid = np.arange(len(masks), dtype=np.int32), np.ones(len(masks), np.uint8)
+    arrays = {"mask": masks.astype(np.uint8), "cell_id": ids, "valid": valid}
+    MASKS.write(stores["masks"], arrays, MasksRecord(dataset="benchmark", seed=0, digests={}, redraws=0))
+    common = {"masks": stores["masks"], "dataset": "benchmark", "seeded_as": "benchmark", "seed": 0, "device": "auto"}
+    common |= {"max_invalid_fraction": 1.0}
     start = time.perf_counter()
-    sample("bundled", paths["masks"], settings=views.model_dump(), store=paths["views"], **common)
-    reconstruct(
-        paths["views"],
-        paths["masks"],
-        settings=volumes.model_dump(),
-        shapes={},
-        store=paths["volumes"],
-        max_invalid_fraction=1.0,
-        **common,
-    )
+    make_views(weights="bundled", settings=views, store=stores["views"], **common)
+    make_volumes(views=stores["views"], settings=volumes, shapes=Shapes(), store=stores["volumes"], **common)
     seconds = (time.perf_counter() - start) / len(masks)
-    shard = open_shard(paths["volumes"], "volumes/1")
-    arrays = {name: shard[name][:] for name in ("sdf", "reprojection_iou", "section_iou", "valid")}
-    return arrays | {"views": open_shard(paths["views"], "views/2")["views"][:]}, seconds
+    made = VOLUMES.open(stores["volumes"])
+    arrays = {name: made[name] for name in ("sdf", "reprojection_iou", "section_iou", "valid")}
+    return arrays | {"views": VIEWS.open(stores["views"])["views"]}, seconds
 
 
 def described(volume: np.ndarray) -> tuple[float, float, float]:

@@ -14,12 +14,9 @@ rule background:
         mem_mb=scaled(6000),
         runtime=scaled(60),
     params:
-        folder=data_folder,
-        sequence=lambda wildcards: entry(wildcards).train_sequence,
-        annotations=lambda wildcards: entry(wildcards).annotations,
-        voxel_size_um=lambda wildcards: entry(wildcards).voxel_size_um,
-        annotated=lambda wildcards: entry(wildcards).annotated,
-        settings=settings_of("population"),
+        dataset="{dataset}",
+        recording=real_frames,
+        rim=lambda wildcards: entry(wildcards).population.rim,
         version=STAGE_VERSIONS["background"],
     script:
         "../../scripts/background.py"
@@ -43,7 +40,8 @@ rule population:
         runtime=scaled(15, each=1, items=images),
     params:
         images=image_range,
-        dataset=seeded_as,
+        dataset="{dataset}",
+        seeded_as=seeded_as,
         settings=settings_of("population"),
         export=settings_of("export"),
         seed=CONFIG.seed,

@@ -16,6 +16,7 @@ rule slices:
         mem_mb=scaled(2000, each=20, items=cells),
         runtime=scaled(10, each=0.2, items=cells),
     params:
+        dataset="{dataset}",
         voxel_size_um=lambda wildcards: entry(wildcards).voxel_size_um,
         settings=settings_of("slicing"),
         version=STAGE_VERSIONS["slices"],

@@ -18,7 +18,8 @@ rule volumes:
         mem_mb=scaled(8000, each=200, items=cells),
         runtime=scaled(10, each=2, items=cells),
     params:
-        dataset=seeded_as,
+        dataset="{dataset}",
+        seeded_as=seeded_as,
         settings=settings_of("reconstruction"),
         shapes=lambda wildcards: {} if wildcards.dataset in WITH_VIEWS else block(CONFIG.shapes, without={"count"}),
         seed=CONFIG.seed,

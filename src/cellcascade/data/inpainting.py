@@ -103,16 +103,28 @@ def cut_alone(
     place = np.ix_(ys[grow:-grow].clip(0, height - 1), xs[grow:-grow].clip(0, width - 1))
     crop, level = section.image[place].astype(np.float32), section.level[place]
     if hole.any():
-        y, x = np.nonzero(hole)
-        wanted = level[hole]
-        source = _sources(section, y + origin[0], x + origin[1], level=wanted, reach=2 * size, generator=generator)
-        shift = wanted - section.level[source]
-        # small differences of level are left, so that most pixels are true counts of the camera
-        shift = np.sign(shift) * np.maximum(np.abs(shift) - 0.25 * section.noise, 0)
-        shift += _halo(crop - level, distance, hole=hole, clear=~(hole | soft[core]))[hole]
-        values = section.image[source] + shift
-        crop[hole] = np.floor(values + np.where(shift == 0, 0, generator.random(len(y))))
+        halo = _halo(crop - level, distance, hole=hole, clear=~(hole | soft[core]))
+        crop[hole] = _copied(section, hole, origin, level=level[hole], halo=halo[hole], generator=generator)
     return np.clip(crop, 0, np.iinfo(section.image.dtype).max).astype(np.uint16)
+
+
+def _copied(
+    section: Section,
+    hole: np.ndarray,
+    origin: tuple[int, int],
+    *,
+    level: np.ndarray,
+    halo: np.ndarray,
+    generator: np.random.Generator,
+) -> np.ndarray:
+    """Counts (pixel,) for the holes (y, x) of a crop: background from nearby, with the `level` and the `halo` there."""
+    y, x = np.nonzero(hole)
+    source = _sources(section, y + origin[0], x + origin[1], level=level, reach=2 * len(hole), generator=generator)
+    shift = level - section.level[source]
+    # small differences of level are left, so that most pixels are true counts of the camera
+    shift = np.sign(shift) * np.maximum(np.abs(shift) - 0.25 * section.noise, 0)
+    shift += halo
+    return np.floor(section.image[source] + shift + np.where(shift == 0, 0, generator.random(len(y))))
 
 
 def _level(plane: np.ndarray, donors: np.ndarray, size: int) -> np.ndarray:
@@ -135,7 +147,7 @@ def _level(plane: np.ndarray, donors: np.ndarray, size: int) -> np.ndarray:
 def _sources(
     section: Section, y: np.ndarray, x: np.ndarray, *, level: np.ndarray, reach: int, generator: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Pixels to copy to the pixels (y, x): whole patches from few places nearby, single ones where none reaches."""
+    """Which pixels to copy to the pixels (y, x): patches from few places nearby, single pixels where there is none."""
     donors = section.donors
     moves = generator.integers(-reach, reach + 1, (OFFSETS, 2))
     from_y, from_x = y + moves[:, :1], x + moves[:, 1:]
@@ -159,7 +171,7 @@ def _sources(
 
 
 def _halo(excess: np.ndarray, distance: np.ndarray, *, hole: np.ndarray, clear: np.ndarray) -> np.ndarray:
-    """Blur (y, x) of a cell over its background by distance, seen where it is `clear`, for the holes close to it."""
+    """What a cell's blur adds to the background near it (y, x), by distance: measured where `clear`, for the holes."""
     halo = np.zeros(hole.shape, np.float32)
     for step in range(HALO):
         shell = (distance > step) & (distance <= step + 1)

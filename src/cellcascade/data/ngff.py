@@ -1,6 +1,6 @@
 """Annotated images as OME-Zarr: a multiscale image with `labels/cells`, in micrometres."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -79,6 +79,7 @@ def read_image(path: str | Path) -> AnnotatedImage:
 
 
 def _half_mean(level: np.ndarray) -> np.ndarray:
+    """Half the resolution in y and x, by means of 2 x 2 pixels."""
     odd = [(0, 0)] * (level.ndim - 2) + [(0, level.shape[-2] % 2), (0, level.shape[-1] % 2)]
     level = np.pad(level, odd, mode="edge")
     total = sum(level[..., y::2, x::2].astype(np.float32) for y in (0, 1) for x in (0, 1))
@@ -86,10 +87,12 @@ def _half_mean(level: np.ndarray) -> np.ndarray:
 
 
 def _half_nearest(level: np.ndarray) -> np.ndarray:
+    """Half the resolution in y and x, by nearest neighbour."""
     return level[..., ::2, ::2]
 
 
-def _pyramid(pixels: np.ndarray, levels: int, half: Any) -> list[np.ndarray]:
+def _pyramid(pixels: np.ndarray, levels: int, half: Callable[[np.ndarray], np.ndarray]) -> list[np.ndarray]:
+    """Pixels at all levels of resolution, the finest first."""
     pyramid = [pixels]
     for _ in range(levels - 1):
         pyramid.append(half(pyramid[-1]))

@@ -36,7 +36,6 @@ logger = logging.getLogger(__name__)
 CENTRES, SCALES = (0.0, 0.0, 0.06), (0.25, 0.1, 0.15)
 FARTHEST = 1.5  # in model space, of signed distances
 OUTLINE_WAVES, OUTLINE_NOISE = 0.12, 0.04  # in model space: how far, at most, training masks are off their outlines
-SAMPLING_KEYS = {"weights", "sampling_steps", "sampling_batch", "guidance"}  # what weights do not depend on
 ARCHITECTURE = ("views", "cameras", "surface", "channels", "volume_channels", "timesteps")
 GUIDANCE_DROPOUT = 0.1  # share of training examples without the mask, for classifier-free guidance
 
@@ -117,7 +116,7 @@ def train_multiview(
     loss = _view_loss(model, views, settings, target)
     log = training.train(model, loss, settings.train, **how, device=target, what="multiview training")
     training.save_weights(weights, model)
-    record = {"settings": settings.model_dump(mode="json", exclude=SAMPLING_KEYS), "resolution": views.shape[-1]}
+    record = {"settings": settings.model_dump(mode="json", exclude_unset=True), "resolution": views.shape[-1]}
     write_json(config, record | {"shapes": len(views), "seed": seed, "version": VERSION, "machine": machine(target)})
     write_table(table, log)
 

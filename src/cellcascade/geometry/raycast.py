@@ -35,7 +35,7 @@ def surfaces(radius: Tensor, cameras: Cameras, resolution: int, samples: int = 4
         radius: Radius grids `(n, lat, lon)`.
         cameras: V cameras.
         resolution: Edge of the images, pixels.
-        samples: Points a ray; the surface is interpolated between them.
+        samples: Points per ray; the surface is interpolated between them.
 
     Returns:
         As `cast`.
@@ -44,7 +44,7 @@ def surfaces(radius: Tensor, cameras: Cameras, resolution: int, samples: int = 4
 
 
 def volume_surfaces(volumes: Tensor, cameras: Cameras, resolution: int) -> tuple[Tensor, Tensor]:
-    """The same of signed distance volumes `(n, z, y, x)`, positive inside; as `cast`."""
+    """What cameras see of signed distance volumes `(n, z, y, x)`, positive inside; returns as `cast`."""
 
     def height(points: Tensor) -> Tensor:
         grid = points[None].expand(len(volumes), -1, -1, -1, -1)
@@ -60,7 +60,7 @@ def cast(height: Callable[[Tensor], Tensor], cameras: Cameras, resolution: int, 
         height: Maps world points `(y, x, samples, 3)` to heights `(n, y, x, samples)`.
         cameras: V cameras.
         resolution: Edge of the images, pixels.
-        samples: Points a ray, at equal steps of depth from -1 to 1; the surface is interpolated between them.
+        samples: Points per ray, at equal steps of depth from -1 to 1; the surface is interpolated between them.
 
     Returns:
         Silhouettes `(n, V, y, x)`, boolean: a pixel is inside when any point of its ray is. Depths of the first and the

@@ -4,6 +4,8 @@ A cell is a star-shaped body r(theta, phi). Its radius has a random power-law sp
 shifts the centre and would make radii negative), is stretched along random axes and scaled to a random size.
 """
 
+from pathlib import Path
+
 import numpy as np
 import pyshtools
 import torch
@@ -11,12 +13,14 @@ import torch
 from cellcascade.config.settings import Shapes
 from cellcascade.core.logs import progress
 from cellcascade.core.seeds import numpy_generator
-from cellcascade.data.shards import write_shard
+from cellcascade.data.stores import SHAPES, ShapesRecord
 from cellcascade.geometry.cameras import CAMERA_SETS, Cameras
 from cellcascade.geometry.raycast import surfaces
 from cellcascade.geometry.view_encoding import Surface, depth_images, distance_images
 
 SMALLEST_RADIUS, LARGEST_RADIUS = 0.3, 1.7  # relative to the mean: keeps every cell star-shaped and compact
+RENDERED_AT_ONCE = 25  # cells
+SHARED = "shared"  # in place of a data set's name: shapes belong to none, and lie in results/shared
 
 
 def random_coefficients(settings: Shapes, generator: np.random.Generator) -> np.ndarray:
@@ -59,40 +63,39 @@ def radius_grids(coefficients: np.ndarray) -> torch.Tensor:
 
 
 def make_shapes(
-    *, settings: dict, views: int, cameras: str, surface: Surface, shapes: tuple[int, int], store: str, seed: int
+    *, settings: Shapes, views: int, cameras: str, surface: Surface, shapes: tuple[int, int], store: Path, seed: int
 ) -> None:
-    """Make a shard of cells with their surface images from all directions.
+    """Stage `shapes`: make a shard of random cells with their surface images from all directions.
 
     Args:
         settings: The `shapes` block.
-        views: Number of views besides the input view.
+        views: Number V of views besides the input view.
         cameras: Name of the set of cameras.
         surface: What the images show.
         shapes: First shape and the one after the last.
-        store: The `spharm/2` shard to write: `views (n, V + 1, c, y, x)` as in `geometry.view_encoding`, the input
-            view first, `coeffs (n, 2, l, l)`, `extrinsics (V + 1, 4, 4)` and `intrinsics (V + 1, 3, 4)`.
+        store: The shard to write, `SHAPES`: images of V + 1 views, the input view first.
         seed: Seed of the run.
     """
-    block, ids = Shapes(**settings), range(*shapes)
     seen_by = CAMERA_SETS[cameras](views).with_input_view()
-    coefficients = np.stack([random_coefficients(block, numpy_generator(seed, "spharm", i)) for i in ids])
-    parts = np.array_split(coefficients, -(-len(ids) // 25))
+    drawn = [random_coefficients(settings, numpy_generator(seed, "spharm", i)) for i in range(*shapes)]
+    coefficients = np.stack(drawn)
+    arrays = {
+        "views": shape_images(coefficients, seen_by, surface, settings.resolution),
+        "coeffs": coefficients.astype(np.float32),
+        "extrinsics": seen_by.extrinsics.numpy(),
+        "intrinsics": seen_by.intrinsics.numpy(),
+    }
+    SHAPES.write(store, arrays, ShapesRecord(dataset=SHARED, seed=seed, digests={}, shapes=shapes))
+
+
+def shape_images(coefficients: np.ndarray, cameras: Cameras, surface: Surface, resolution: int) -> np.ndarray:
+    """Images `(n, V, c, y, x)` of cells from their coefficients `(n, 2, l, l)`, a few at a time; see `view_images`."""
+    parts = np.array_split(coefficients, -(-len(coefficients) // RENDERED_AT_ONCE))
     images = [
-        view_images(radius_grids(part), seen_by, surface, block.resolution)
+        view_images(radius_grids(part), cameras, surface, resolution)
         for part in progress(parts, total=len(parts), what="shape batches")
     ]
-    write_shard(
-        store,
-        schema="spharm/2",
-        arrays={
-            "views": np.concatenate(images),
-            "coeffs": coefficients.astype(np.float32),
-            "extrinsics": seen_by.extrinsics.numpy(),
-            "intrinsics": seen_by.intrinsics.numpy(),
-        },
-        attributes={"shapes": list(shapes), "seed": seed},
-        items_per_chunk=100,
-    )
+    return np.concatenate(images)
 
 
 def view_images(radius: torch.Tensor, cameras: Cameras, surface: Surface, resolution: int) -> np.ndarray:

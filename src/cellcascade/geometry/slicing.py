@@ -1,12 +1,16 @@
-"""Volumes to slices (paper, section 2, slicing the synthetic masks): cut along the input view, over all its extent."""
+"""Volumes to slices (paper, section 2, slicing the synthetic masks), perpendicular to the input view's axis."""
+
+from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from scipy import ndimage
 
 from cellcascade.config.settings import Slicing
-from cellcascade.core.files import digest
 from cellcascade.core.logs import progress
-from cellcascade.data.shards import open_shard, write_shard
+from cellcascade.data.shards import Store, check_invalid, digests_of
+from cellcascade.data.stores import MASKS, SLICES, VOLUMES, SlicesRecord, VolumesRecord
+from cellcascade.geometry.masks import iou
 
 SMALLEST_END = 0.04  # area of an end slice relative to the widest one; less is a cap that nobody would annotate
 
@@ -49,42 +53,82 @@ def cut(sdf: np.ndarray, heights: np.ndarray, size: int) -> np.ndarray:
     return inside[filled[0] : filled[-1] + 1].astype(np.uint8) if len(filled) else inside[:0].astype(np.uint8)
 
 
-def make_slices(volumes: str, masks: str, *, voxel_size_um: tuple[float, ...], settings: dict, store: str) -> None:
-    """Slice a shard of volumes at the data set's z spacing.
+@dataclass(frozen=True)
+class Sliced:
+    """The slices of a shard of cells; S is the largest number of slices of a cell.
+
+    Attributes:
+        mask: Masks `(n, S, y, x)`, uint8, from below up; a cell with fewer slices ends with empty ones.
+        n_slices: Number of slices of each cell `(n,)`, int32; 0 for a cell without any.
+    """
+
+    mask: np.ndarray
+    n_slices: np.ndarray
+
+    @property
+    def widest(self) -> np.ndarray:
+        """Index of each cell's slice with the largest mask `(n,)`, int32."""
+        return self.mask.sum((2, 3)).argmax(1).astype(np.int32)
+
+
+def make_slices(
+    *,
+    volumes: Path,
+    masks: Path,
+    voxel_size_um: tuple[float, float, float],
+    settings: Slicing,
+    store: Path,
+    dataset: str,
+    max_invalid_fraction: float,
+) -> None:
+    """Stage `slices`: slice a shard of volumes at the data set's distance of slices.
 
     Args:
-        volumes: A `volumes/1` shard.
-        masks: The `masks/1` shard the cells came from.
-        voxel_size_um: Size `(z, y, x)` of a voxel of the data set.
+        volumes: The shard of volumes, `VOLUMES`.
+        masks: The shard of masks that the cells came from, `MASKS`.
+        voxel_size_um: Size of a voxel of the data set, (z, y, x).
         settings: The `slicing` block.
-        store: The `slices/1` shard to write.
+        store: The shard to write, `SLICES`.
+        dataset: Name of the data set.
+        max_invalid_fraction: The job fails when a larger share of its cells is invalid.
+
+    Raises:
+        InputError: Too many cells are invalid.
     """
-    spacing = Slicing(**settings).spacing_um or voxel_size_um[0]
-    shard, source = open_shard(volumes, "volumes/1"), open_shard(masks, "masks/1")["mask"][:]
-    ids, valid, size = shard["cell_id"][:], shard["valid"][:].copy(), source.shape[-1]
-    half_width_um = size * voxel_size_um[-1] / 2
-    heights = slice_heights(1.0, spacing / half_width_um)
-    reasons = dict(shard.attrs["reasons"])
-    stacks = []
-    for i in progress(range(len(ids)), total=len(ids), what="sliced cells"):
-        stacks.append(cut(shard["sdf"][i], heights, size) if valid[i] else np.zeros((0, size, size), np.uint8))
-        if valid[i] and not len(stacks[-1]):
-            valid[i], reasons[str(ids[i])] = 0, "no slice meets the cell"
+    shard, outlines = VOLUMES.open(volumes), MASKS.open(masks)["mask"]
+    ids, valid, size = shard["cell_id"], shard["valid"].astype(bool), outlines.shape[-1]
+    spacing, half_width_um = settings.spacing_um or voxel_size_um[0], size * voxel_size_um[-1] / 2
+    made = cut_cells(shard, valid, slice_heights(1.0, spacing / half_width_um), size)
+    widest = made.widest
+    missed = {int(cell): "no slice meets the cell" for cell in ids[valid & (made.n_slices == 0)]}
+    reasons = shard.record.reasons | missed
+    check_invalid(reasons, len(ids), max_invalid_fraction, store)
+    arrays = {
+        "mask": made.mask,
+        "n_slices": made.n_slices,
+        "widest": widest,
+        "section_iou": iou(made.mask[np.arange(len(ids)), widest], outlines).astype(np.float32),
+        "cell_id": ids,
+        "valid": (valid & (made.n_slices > 0)).astype(np.uint8),
+    }
+    about = {"dataset": dataset, "seed": shard.record.seed, "digests": digests_of([volumes, masks])}
+    SLICES.write(store, arrays, SlicesRecord(**about, reasons=reasons, spacing_um=spacing))
+
+
+def cut_cells(volumes: Store[VolumesRecord], wanted: np.ndarray, heights: np.ndarray, size: int) -> Sliced:
+    """Cut the volumes of a shard, which are read one at a time.
+
+    Args:
+        volumes: The opened shard.
+        wanted: Which cells to cut `(n,)`, boolean; the others get no slices.
+        heights: As of `cut`.
+        size: As of `cut`.
+    """
+    none = np.zeros((0, size, size), np.uint8)
+    stacks = [
+        cut(volumes.read("sdf", i), heights, size) if wanted[i] else none
+        for i in progress(range(len(wanted)), total=len(wanted), what="sliced cells")
+    ]
     most = max(1, *(len(stack) for stack in stacks))
     padded = np.stack([np.pad(stack, ((0, most - len(stack)), (0, 0), (0, 0))) for stack in stacks])
-    widest = padded.sum((2, 3)).argmax(1)
-    section = padded[np.arange(len(ids)), widest] > 0
-    union = (section | (source > 0)).sum((1, 2))
-    write_shard(
-        store,
-        schema="slices/1",
-        arrays={
-            "mask": padded,
-            "n_slices": np.array([len(stack) for stack in stacks], np.int32),
-            "widest": widest.astype(np.int32),
-            "section_iou": ((section & (source > 0)).sum((1, 2)) / np.maximum(union, 1)).astype(np.float32),
-            "valid": valid,
-            "cell_id": ids,
-        },
-        attributes={"dz_um": spacing, "reasons": reasons, "volumes": digest(volumes)},
-    )
+    return Sliced(padded, np.array([len(stack) for stack in stacks], np.int32))

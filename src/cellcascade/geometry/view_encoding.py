@@ -61,7 +61,7 @@ def depth_images(inside: np.ndarray, depths: np.ndarray, resolution: int) -> np.
 
 
 def front_and_back(images: Tensor) -> tuple[Tensor, Tensor]:
-    """Depths that view images tell.
+    """Front and back of cells, decoded from view images.
 
     Args:
         images: All three channels `(..., 3, y, x)`.

@@ -6,40 +6,38 @@ quantiles follow the field's level, so that brighter background may be noisier. 
 clipped at zero come out as they went in.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
 
 import edt
 import numpy as np
 from scipy import fft, ndimage
 
-from cellcascade.config.settings import Population
 from cellcascade.core.errors import InputError
-from cellcascade.core.files import digest
 from cellcascade.core.seeds import numpy_generator
-from cellcascade.core.stages import STAGE_VERSIONS
-from cellcascade.data.ctc import ALL, AnnotatedFrame, annotated_frames, read_annotated, read_frame
-from cellcascade.data.shards import open_shard, write_shard
+from cellcascade.data.ctc import AnnotatedFrame
+from cellcascade.data.recording import Recording
+from cellcascade.data.shards import digests_of
+from cellcascade.data.stores import BACKGROUND, CROPS, BackgroundRecord
 from cellcascade.population.noise import correlation_of, gaussian_correlation, quantiles, residuals_at
 
-SCHEMA = "background/1"
+SEED = 0  # the background is the same whatever the seed of the run
 FRAMES = {2: 12, 3: 4}  # frames learned from, by number of axes
 SMOOTHNESS = 16  # the field's Gaussian width is the frame's shorter edge divided by this
 Z_DECAY = 0.4  # of sparsely annotated stacks, in which it cannot be measured
-SAMPLES = 400_000  # pixels a frame that the quantiles are taken from
+SAMPLES = 400_000  # pixels per frame that the quantiles are taken from
 
 
 @dataclass(frozen=True, eq=False)
 class Background:
-    """A fitted background, as `fit_background` stores it.
+    """A fitted background.
 
     Attributes:
         fields: Smooth fields of single frames at low resolution, counts, (field, [z,] y, x).
         levels: Field levels that have quantiles of their own, counts, ascending, (level,).
-        residuals: Counts minus field at each of `background_noise.SCORES`, (level, score).
+        residuals: Counts minus field at each of `noise.SCORES`, (level, score).
         correlation: Correlation of the Gaussian noise, lag 0 in the middle, ([z,] y, x).
         frame_shape: Shape of the real frames, ([z,] y, x).
         largest: Largest count that the camera's type can hold.
@@ -56,80 +54,79 @@ class Background:
 
 
 @dataclass(frozen=True)
+class _Frame:
+    """A frame with all its annotations.
+
+    Attributes:
+        image: Counts, ([z,] y, x).
+        labels: Labels, 0 where there is no cell or nothing is annotated, ([z,] y, x).
+        known: Where it is annotated, ([z,] y, x).
+    """
+
+    image: np.ndarray
+    labels: np.ndarray
+    known: np.ndarray
+
+
+@dataclass(frozen=True)
 class _Learned:
+    """What one frame shows of the background.
+
+    Attributes:
+        field: Its smooth field at low resolution, counts, ([z,] y, x).
+        samples: Level of the field and counts minus level at some background pixels, (2, pixel).
+        correlation: Correlation of its noise, ([z,] y, x).
+        decays: Its cells' signal beyond their end slices, relative to that of the end slices.
+    """
+
     field: np.ndarray
     samples: np.ndarray
     correlation: np.ndarray
+    decays: list[float]
 
 
-def fit_background(
-    folder: str | Path,
-    sequence: str,
-    annotations: str,
-    *,
-    voxel_size_um: Sequence[float],
-    annotated: Mapping[str, int | Sequence[int] | None] = ALL,
-    settings: Mapping[str, Any] | Population,
-    store: str | Path,
-    crops: str | Path,
-) -> Background:
-    """Learn the background of a sequence from the pixels away from its cells.
+def fit_background(*, recording: Recording, crops: Path, rim: int, dataset: str, store: Path) -> None:
+    """Stage `background`: learn the background of a sequence from the pixels away from its cells.
 
     Args:
-        folder: The data set's folder.
-        sequence: Sequence, e.g. `"01"`.
-        annotations: `"ST"` or `"GT"`. Of sparsely annotated stacks, the other slices serve where they are not bright.
-        voxel_size_um: Size of a pixel, ([z,] y, x).
-        annotated: Only these annotations, `frames` and `slices` as `ctc.annotated_frames` takes them.
-        settings: The `population` block; its rim is kept free of background pixels.
-        store: Where the model is written, `background.zarr.zip`.
-        crops: The data set's crops store, which names the data set and the camera's type.
-
-    Returns:
-        The model, as `read_background` gives it.
+        recording: The annotated frames. Of sparsely annotated stacks, the other slices serve where they are not bright.
+        crops: The crops store, `CROPS`. Its data set is the key of the random numbers.
+        rim: Pixels around cells that are not background, at least.
+        dataset: Name of the data set.
+        store: The model to write, `BACKGROUND`.
 
     Raises:
         InputError: No frame has background pixels.
     """
-    settings = Population.model_validate(settings)
-    about = open_shard(crops, "crops/1").attrs
-    frames = _by_image(annotated_frames(folder, sequence, annotations, **annotated))
-    chosen = np.unique(np.linspace(0, len(frames) - 1, FRAMES[len(voxel_size_um)]).round().astype(int))
-    generator = numpy_generator(0, about["dataset"], "background")
-    learned, decays = [], []
-    for index in chosen:
-        image, labels, known = _read(frames[index], len(voxel_size_um))
-        away = _away(labels, voxel_size_um, settings.rim)
-        found = _learn(image, away, known, voxel_size_um=voxel_size_um, generator=generator)
-        if found:
-            learned.append(found)
-            decays += _decays(image, labels, found.field) if known.all() and image.ndim == 3 else []
-    if not learned:
-        raise _no_background(folder, len(chosen))
+    cells = CROPS.open(crops).record
+    learned = _learn_frames(recording, rim, numpy_generator(SEED, cells.dataset, "background"))
     samples = np.concatenate([item.samples for item in learned], axis=1)
-    levels, residuals = quantiles(*samples)
-    # The median over frames: single frames with haze around their cells do not make the noise cloudy.
-    correlation = np.median([item.correlation for item in learned], axis=0)
-    model = Background(
-        fields=np.stack([item.field for item in learned]),
-        levels=levels,
-        residuals=residuals,
-        correlation=gaussian_correlation(correlation, levels, residuals),
-        frame_shape=tuple(image.shape),
-        largest=int(np.iinfo(about["frame_dtype"]).max),
-        z_decay=0.0 if image.ndim == 2 else float(np.clip(np.median(decays or [Z_DECAY]), 0, 0.8)),
+    model = _combined(learned, samples, frame_shape=cells.frame_shape, largest=cells.largest)
+    counts = np.rint(samples.sum(0))
+    mean, std = float(counts.mean()), float(counts.std())
+    record = BackgroundRecord(
+        dataset=dataset,
+        seed=SEED,
+        digests=digests_of([crops]),
+        frame_shape=model.frame_shape,
+        largest=model.largest,
+        z_decay=model.z_decay,
+        mean=mean,
+        std=std,
+        skewness=float((((counts - mean) / max(std, 1e-9)) ** 3).mean()),
     )
-    _write(model, store, about, np.rint(samples.sum(0)), crops)
-    return model
+    BACKGROUND.write(store, {name: getattr(model, name) for name in BACKGROUND.arrays}, record)
 
 
-def read_background(store: str | Path) -> Background:
-    """Read a model that `fit_background` wrote."""
-    group = open_shard(store, SCHEMA)
-    arrays = {name: group[name][...] for name in ("fields", "levels", "residuals", "correlation")}
-    about = group.attrs
-    shape = tuple(about["frame_shape"])
-    return Background(**arrays, frame_shape=shape, largest=about["largest"], z_decay=about["z_decay"])
+def read_background(store: Path) -> Background:
+    """Read a model that `fit_background` wrote.
+
+    Raises:
+        InputError: The store is missing, damaged, or holds something else.
+    """
+    opened = BACKGROUND.open(store)
+    arrays, facts = {name: opened[name] for name in BACKGROUND.arrays}, opened.record
+    return Background(**arrays, frame_shape=facts.frame_shape, largest=facts.largest, z_decay=facts.z_decay)
 
 
 def sample_background(model: Background, shape: Sequence[int], generator: np.random.Generator) -> np.ndarray:
@@ -180,6 +177,18 @@ def _amplitude(model: Background, shape: tuple[int, ...]) -> np.ndarray:
     return np.sqrt(power / variance).astype(np.float32)
 
 
+def _learn_frames(recording: Recording, rim: int, generator: np.random.Generator) -> list[_Learned]:
+    """What frames of a sequence, evenly spread over it, show of its background."""
+    frames = _by_image(recording.frames())
+    chosen = np.unique(np.linspace(0, len(frames) - 1, FRAMES[recording.ndim]).round().astype(int))
+    read = (_read(recording, frames[index]) for index in chosen)
+    learned = [_learn(frame, recording.voxel_size_um, rim=rim, generator=generator) for frame in read]
+    shown = [item for item in learned if item is not None]
+    if not shown:
+        raise _no_background(recording.folder, len(chosen))
+    return shown
+
+
 def _by_image(frames: Sequence[AnnotatedFrame]) -> list[list[AnnotatedFrame]]:
     groups: dict[Path, list[AnnotatedFrame]] = {}
     for frame in frames:
@@ -187,17 +196,49 @@ def _by_image(frames: Sequence[AnnotatedFrame]) -> list[list[AnnotatedFrame]]:
     return list(groups.values())
 
 
-def _read(frames: Sequence[AnnotatedFrame], ndim: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Counts, labels and where the labels are known, of all annotations of one frame."""
-    if frames[0].z is None:
-        image, labels = read_annotated(frames[0], ndim)
-        return image, labels, np.ones(image.shape, bool)
-    image = read_frame(frames[0].image, ndim)
+def _read(recording: Recording, annotations: Sequence[AnnotatedFrame]) -> _Frame:
+    """One frame, from all its annotations: one of the whole frame, or several of single slices."""
+    if annotations[0].z is None:
+        image, labels = recording.read(annotations[0])
+        return _Frame(image, labels, np.ones(image.shape, bool))
+    image = recording.read_image(annotations[0])
     labels, known = np.zeros(image.shape, np.int32), np.zeros(image.shape, bool)
-    for frame in frames:
-        labels[frame.z] = read_annotated(frame, ndim)[1]
-        known[frame.z] = True
-    return image, labels, known
+    for annotated in annotations:
+        labels[annotated.z] = recording.read(annotated)[1]
+        known[annotated.z] = True
+    return _Frame(image, labels, known)
+
+
+def _learn(
+    frame: _Frame, voxel_size_um: Sequence[float], *, rim: int, generator: np.random.Generator
+) -> _Learned | None:
+    """What a frame shows of the background; `None` if all of it is a cell or close to one."""
+    image, widths = frame.image.astype(np.float32), _field_widths(frame.image.shape, voxel_size_um)
+    usable = _usable(image, _away(frame.labels, voxel_size_um, rim), frame.known, widths)
+    if not usable.any():
+        return None
+    field = _field(image, usable, widths)
+    level = _expand(field, image.shape)
+    taken = np.flatnonzero(usable)
+    if len(taken) > SAMPLES:
+        taken = generator.choice(taken, SAMPLES, replace=False)
+    # Whole counts become a smooth distribution by half a count of dither; rounding a sample undoes it.
+    dithered = image.ravel()[taken] + generator.uniform(-0.5, 0.5, len(taken))
+    samples = np.stack([level.ravel()[taken], dithered - level.ravel()[taken]])
+    dense = image.ndim == 3 and frame.known.all()
+    decays = _decays(image, frame.labels, level) if dense else []
+    return _Learned(field, samples, correlation_of(image - level, level, usable), decays)
+
+
+def _usable(image: np.ndarray, away: np.ndarray, known: np.ndarray, widths: Sequence[float]) -> np.ndarray:
+    """Background pixels, ([z,] y, x): those away from cells that, around the field of the others, are not bright."""
+    usable = away & known
+    for _ in range(2):
+        if not usable.any():
+            break
+        residual = image - _expand(_field(image, usable, widths), image.shape)
+        usable = away & ~_bright(residual, usable, known)
+    return usable
 
 
 def _away(labels: np.ndarray, voxel_size_um: Sequence[float], rim: int) -> np.ndarray:
@@ -214,36 +255,26 @@ def _away(labels: np.ndarray, voxel_size_um: Sequence[float], rim: int) -> np.nd
     return distance > radius
 
 
-def _learn(
-    image: np.ndarray,
-    away: np.ndarray,
-    known: np.ndarray,
-    *,
-    voxel_size_um: Sequence[float],
-    generator: np.random.Generator,
-) -> _Learned | None:
-    image = image.astype(np.float32)
-    widths = _field_widths(image.shape, voxel_size_um)
-    usable = away & known
-    if not usable.any():
-        return None
-    for _ in range(2):
-        residual = image - _expand(_field(image, usable, widths), image.shape)
-        usable = away & ~_bright(residual, usable, known)
-        if not usable.any():
-            return None
-    field = _field(image, usable, widths)
-    level = _expand(field, image.shape)
-    taken = np.flatnonzero(usable)
-    if len(taken) > SAMPLES:
-        taken = generator.choice(taken, SAMPLES, replace=False)
-    # Whole counts become a smooth distribution by half a count of dither; rounding a sample undoes it.
-    dithered = image.ravel()[taken] + generator.uniform(-0.5, 0.5, len(taken))
-    samples = np.stack([level.ravel()[taken], dithered - level.ravel()[taken]])
-    return _Learned(field, samples, correlation_of(image - level, level, usable))
+def _combined(
+    learned: Sequence[_Learned], samples: np.ndarray, *, frame_shape: tuple[int, ...], largest: int
+) -> Background:
+    """The model of several frames; `samples` are those of all of them, (2, pixel)."""
+    levels, residuals = quantiles(*samples)
+    # The median over frames: single frames with haze around their cells do not make the noise cloudy.
+    correlation = np.median([item.correlation for item in learned], axis=0)
+    decays = [decay for item in learned for decay in item.decays] or [Z_DECAY]
+    return Background(
+        fields=np.stack([item.field for item in learned]),
+        levels=levels,
+        residuals=residuals,
+        correlation=gaussian_correlation(correlation, levels, residuals),
+        frame_shape=frame_shape,
+        largest=largest,
+        z_decay=0.0 if len(frame_shape) == 2 else float(np.clip(np.median(decays), 0, 0.8)),
+    )
 
 
-def _no_background(folder: str | Path, frames: int) -> InputError:
+def _no_background(folder: Path, frames: int) -> InputError:
     return InputError(
         "No frame shows background",
         where=folder,
@@ -253,9 +284,9 @@ def _no_background(folder: str | Path, frames: int) -> InputError:
     )
 
 
-def _decays(image: np.ndarray, labels: np.ndarray, field: np.ndarray) -> list[float]:
+def _decays(image: np.ndarray, labels: np.ndarray, level: np.ndarray) -> list[float]:
     """Signal in the slice beyond each end of each cell, relative to the cell's end slice: the blur along z."""
-    level, decays = _expand(field, image.shape), []
+    decays = []
     for label, box in enumerate(ndimage.find_objects(labels), 1):
         for end, beyond in ((box[0].stop - 1, box[0].stop), (box[0].start, box[0].start - 1)) if box else ():
             if not 0 <= beyond < len(image):
@@ -288,6 +319,7 @@ def _field(image: np.ndarray, usable: np.ndarray, widths: Sequence[float]) -> np
 
 
 def _expand(field: np.ndarray, shape: Sequence[int]) -> np.ndarray:
+    """A field at full resolution, by linear interpolation along each axis."""
     for axis, n in enumerate(shape):
         position = (np.arange(n) + 0.5) * field.shape[axis] / n - 0.5
         position = np.clip(position, 0, field.shape[axis] - 1)
@@ -309,25 +341,3 @@ def _bright(residual: np.ndarray, usable: np.ndarray, known: np.ndarray) -> np.n
     blobs = smooth > middle + np.where(known, 8, 4) * max(spread, 0.1)
     size = (1,) * (residual.ndim - 2) + (9, 9)
     return ndimage.maximum_filter(blobs, size)
-
-
-def _write(
-    model: Background, store: str | Path, about: Mapping[str, Any], counts: np.ndarray, crops: str | Path
-) -> None:
-    mean, std = float(counts.mean()), float(counts.std())
-    write_shard(
-        store,
-        schema=SCHEMA,
-        arrays={name: getattr(model, name) for name in ("fields", "levels", "residuals", "correlation")},
-        attributes={
-            "stage_version": STAGE_VERSIONS["background"],
-            "dataset": about["dataset"],
-            "frame_shape": list(model.frame_shape),
-            "largest": model.largest,
-            "z_decay": model.z_decay,
-            "mean": mean,
-            "std": std,
-            "skewness": float((((counts - mean) / max(std, 1e-9)) ** 3).mean()),
-            "digests": {"crops": digest(crops)},
-        },
-    )

@@ -10,9 +10,10 @@ import numpy as np
 from scipy import ndimage
 
 from cellcascade.core.errors import InputError
-from cellcascade.data.shards import open_shard
+from cellcascade.data.stores import TEXTURES
 
 COLUMNS = ("cell_id", "valid", "n_slices")
+LOADED = 512  # cells kept in memory
 DARKEST = 1  # percentile of the counts
 SMOOTH = 1.5  # Gaussian width of the local mean around a cell, pixels
 
@@ -39,21 +40,21 @@ class Cell:
 
 
 class CellLibrary:
-    """The valid cells of all texture shards, in the order of their numbers.
+    """The valid cells of all texture shards, in the order of their numbers; each is read when it is asked for.
 
     Args:
-        shards: Texture shards, `textures/1`.
+        shards: Texture shards, `TEXTURES`.
 
     Raises:
         InputError: No shard has a valid cell.
     """
 
-    def __init__(self, shards: Sequence[str | Path]):
-        self._groups = [open_shard(path, "textures/1") for path in shards]
+    def __init__(self, shards: Sequence[Path]):
+        self._stores = [TEXTURES.open(path) for path in shards]
         rows = [
             (int(cell_id), shard, row, int(slices))
-            for shard, group in enumerate(self._groups)
-            for row, (cell_id, valid, slices) in enumerate(zip(*(group[name][...] for name in COLUMNS)))
+            for shard, store in enumerate(self._stores)
+            for row, (cell_id, valid, slices) in enumerate(zip(*(store[name] for name in COLUMNS)))
             if valid
         ]
         if not rows:
@@ -65,7 +66,7 @@ class CellLibrary:
                 fix="look up in the report why cells were dropped, and train the models of those stages longer",
             )
         self._rows = sorted(rows)
-        self.load = lru_cache(maxsize=512)(self._load)
+        self.load = lru_cache(maxsize=LOADED)(self._load)
 
     def __len__(self) -> int:
         return len(self._rows)
@@ -76,14 +77,15 @@ class CellLibrary:
         return float(np.mean([slices for *_, slices in self._rows]))
 
     def _load(self, index: int) -> Cell:
+        """Read a cell by its position in the library."""
         cell_id, shard, row, slices = self._rows[index]
-        group = self._groups[shard]
-        image, mask = group["image"][row][:slices].astype(np.float32), group["mask"][row][:slices] > 0
-        around = _around(image, mask)
+        store = self._stores[shard]
+        image, mask = store.read("image", row)[:slices].astype(np.float32), store.read("mask", row)[:slices] > 0
         distance = edt.edt(np.ascontiguousarray(~mask))
         far = distance > np.median(distance[~mask]) if not mask.all() else ~mask
-        dark = image[far] if far.any() else np.float32([group.attrs["background"]])
-        return Cell(image, around, mask, float(dark.mean()), float(np.percentile(dark, DARKEST)), cell_id)
+        dark = image[far] if far.any() else np.float32([store.record.background])
+        level, darkest = float(dark.mean()), float(np.percentile(dark, DARKEST))
+        return Cell(image, _around(image, mask), mask, level, darkest, cell_id)
 
 
 def turned(cell: Cell, generator: np.random.Generator) -> tuple[Cell, str]:
@@ -104,6 +106,7 @@ def turned(cell: Cell, generator: np.random.Generator) -> tuple[Cell, str]:
 
 
 def _around(image: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    """Local mean of the counts outside a mask, (z, y, x)."""
     sigma = (0, SMOOTH, SMOOTH)
     weight = ndimage.gaussian_filter((~mask).astype(np.float32), sigma)
     return ndimage.gaussian_filter(np.where(mask, 0, image), sigma) / np.maximum(weight, 1e-3)

@@ -16,32 +16,25 @@ from cellcascade.core.files import atomic_path, digest
 from cellcascade.core.logs import package_versions
 
 
-def collect(
-    population_folders: Sequence[str | Path],
-    *,
-    folder: str | Path,
-    record: Mapping[str, Any],
-    inputs: Sequence[str | Path],
-) -> None:
-    """Gather the images of all shards: the folder is complete, or absent.
+def collect_images(*, population: list[Path], sources: list[Path], record: dict[str, Any], folder: Path) -> None:
+    """Stage `synthetic`: gather the images of all shards in one folder, which is complete, or absent.
 
     Images are hard links to the shards' files (copies where the file system has no links), so that nothing is lost when
-    the shards are deleted. Beside them: `manifest.csv` (a row an image), `cells.csv` (a row a cell), `dataset.json`.
+    the shards are deleted. Beside them: `manifest.csv` (a row per image), `cells.csv` (a row per cell), `dataset.json`.
 
     Args:
-        population_folders: Folders that `population.make_images` made.
+        population: Folders that `compose.make_images` made.
+        sources: Files that the images were made from, for their digests.
+        record: What `dataset.json` says beside versions and digests: data set, seed, config.
         folder: The new folder; one that is there is replaced.
-        record: What `dataset.json` says beside versions and digests: data set, config, seed.
-        inputs: Files that the images were made from, for their digests.
 
     Raises:
         InputError: Images are missing or double, or an image's labels and `cells.csv` disagree.
     """
-    folders = [Path(item) for item in population_folders]
-    images = _table(folders, "images.csv").sort_values("image", ignore_index=True)
-    cells = _table(folders, "cells.csv").sort_values(["image", "label"], ignore_index=True)
-    stores = dict(sorted((path.name.removesuffix(".ome.zarr"), path) for path in _stores(folders)))
-    _check(images, cells, stores, folders)
+    images = _table(population, "images.csv").sort_values("image", ignore_index=True)
+    cells = _table(population, "cells.csv").sort_values(["image", "label"], ignore_index=True)
+    stores = dict(sorted((path.name.removesuffix(".ome.zarr"), path) for path in _stores(population)))
+    _check(images, cells, stores, population)
     with atomic_path(folder) as scratch:
         scratch.mkdir()
         for store in stores.values():
@@ -49,11 +42,12 @@ def collect(
         images.insert(1, "path", [f"{name}.ome.zarr" for name in images["image"]])
         images.to_csv(scratch / "manifest.csv", index=False)
         cells.to_csv(scratch / "cells.csv", index=False)
-        whole = {**record, "images": len(images), "cells": len(cells), **_provenance(inputs)}
+        whole = {**record, "images": len(images), "cells": len(cells), **_provenance(sources)}
         (scratch / "dataset.json").write_text(json.dumps(whole, indent=2) + "\n")
 
 
 def _table(folders: Sequence[Path], name: str) -> pd.DataFrame:
+    """A table of all shards."""
     # An image without cells, or a shard with none, must not turn the other shards' integers into floats.
     tables = [pd.read_csv(folder / name, dtype={"image": str}) for folder in folders]
     filled = [table for table in tables if len(table)]
@@ -61,6 +55,7 @@ def _table(folders: Sequence[Path], name: str) -> pd.DataFrame:
 
 
 def _stores(folders: Sequence[Path]) -> Iterator[Path]:
+    """The images of all shards."""
     for folder in folders:
         yield from folder.glob("img-*.ome.zarr")
 
@@ -98,6 +93,6 @@ def _link(source: str, target: str) -> None:
         shutil.copy2(source, target)
 
 
-def _provenance(inputs: Sequence[str | Path]) -> dict[str, Any]:
+def _provenance(sources: Sequence[Path]) -> dict[str, Any]:
     versions = {"cellcascade": __version__, **package_versions()}
-    return {"versions": versions, "digests": {str(path): digest(path) for path in inputs}}
+    return {"versions": versions, "digests": {str(path): digest(path) for path in sources}}

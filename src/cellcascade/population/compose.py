@@ -6,13 +6,11 @@ other and without overlap; then they are painted, when it is known which cell ea
 
 import logging
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-from scipy import ndimage
 
 from cellcascade.config.settings import Export, Population
 from cellcascade.core.errors import InputError
@@ -20,73 +18,62 @@ from cellcascade.core.files import atomic_path
 from cellcascade.core.logs import progress
 from cellcascade.core.seeds import numpy_generator, seed_for
 from cellcascade.data.ngff import write_image
-from cellcascade.data.shards import open_shard
+from cellcascade.data.stores import CROPS, CropsRecord
 from cellcascade.population.background import Background, read_background, sample_background, sample_noise
-from cellcascade.population.cell_library import CellLibrary, turned
+from cellcascade.population.cell_library import CellLibrary
 from cellcascade.population.paint import paint
-from cellcascade.population.placement import Canvas, Placement, free_corner, near_corner
-from cellcascade.population.tables import cell_rows, write_tables
+from cellcascade.population.placement import Canvas, place_cells
+from cellcascade.population.tables import CellRow, ImageRow, cell_rows, write_tables
+
+logger = logging.getLogger(__name__)
 
 
 def make_images(
-    textures: Sequence[str | Path],
-    background: str | Path,
-    crops: str | Path,
     *,
-    settings: Mapping[str, Any] | Population,
-    export: Mapping[str, Any] | Export,
+    textures: list[Path],
+    background: Path,
+    crops: Path,
+    settings: Population,
+    export: Export,
     images: tuple[int, int],
-    folder: str | Path,
-    seed: int,
+    folder: Path,
     dataset: str,
+    seeded_as: str,
+    seed: int,
 ) -> None:
-    """Make a range of images with instance labels, as OME-Zarr, and their tables.
+    """Stage `population`: make a range of images with instance labels, as OME-Zarr, and their tables.
 
     Args:
-        textures: All texture shards of the data set.
-        background: The background model's store.
-        crops: The crops store, for voxel size, frame shape and the numbers of cells of real frames.
+        textures: All texture shards of the data set, `TEXTURES`.
+        background: The background model, `BACKGROUND`.
+        crops: The crops store, `CROPS`: voxel size, frame shape and numbers of cells of the real frames.
         settings: The `population` block.
         export: The `export` block.
         images: First image and the one after the last.
         folder: New folder for `img-00000.ome.zarr` …, `images.csv` and `cells.csv`; complete or absent.
-        seed: The run's seed.
         dataset: Name of the data set.
+        seeded_as: Name that the random numbers depend on: that of the data set whose models are used.
+        seed: Seed of the run.
 
     Raises:
         InputError: There is no valid cell, or nothing says how many cells an image has.
     """
-    settings, export = Population.model_validate(settings), Export.model_validate(export)
-    library, model = CellLibrary(textures), read_background(background)
-    frames = dict(open_shard(crops, "crops/1").attrs)
+    library, model, frames = CellLibrary(textures), read_background(background), CROPS.open(crops).record
     _check_number(settings, frames, crops)
-    size_um = [float(size) for size in frames["voxel_size_um"]]
-    log = logging.getLogger("cellcascade")
-    rows: list[dict] = []
-    cells: list[dict] = []
+    rows: list[ImageRow] = []
     with atomic_path(folder) as scratch:
         scratch.mkdir()
         for index in progress(range(*images), total=images[1] - images[0], what="images"):
-            began, name = time.monotonic(), f"img-{index:05d}"
-            generator = numpy_generator(seed, dataset, "population", index)
-            composed = compose(library, model, frames, settings=settings, generator=generator)
-            row = {"image": name, "seed": seed_for(seed, dataset, "population", index), **composed.facts}
-            write_image(
-                scratch / f"{name}.ome.zarr",
-                composed.image,
-                composed.labels,
-                voxel_size_um=size_um,
-                attributes={**row, "dataset": dataset, "cells": composed.cells},
-                version=export.ngff_version,
-                levels=export.levels,
-            )
+            began, key = time.monotonic(), (seeded_as, "population", index)
+            composed = compose(library, model, frames, settings=settings, generator=numpy_generator(seed, *key))
+            row = ImageRow(f"img-{index:05d}", seed_for(seed, *key), composed.not_placed, composed.cells)
+            _write(scratch, row, composed, frames.voxel_size_um, dataset=dataset, export=export)
             rows.append(row)
-            cells.extend({"image": name, **cell} for cell in composed.cells)
-            log.debug("%s: %d cells in %.2f s", name, len(composed.cells), time.monotonic() - began)
-        missing = sum(row["not_placed"] for row in rows)
-        if missing:
-            log.warning("%d of %d cells found no place", missing, missing + len(cells))
-        write_tables(scratch, rows, cells, len(size_um))
+            logger.debug("%s: %d cells in %.2f s", row.name, len(row.cells), time.monotonic() - began)
+        write_tables(scratch, rows, frames.ndim)
+    missing, placed = sum(row.not_placed for row in rows), sum(len(row.cells) for row in rows)
+    if missing:
+        logger.warning("%d of %d cells found no place", missing, missing + placed)
 
 
 @dataclass(frozen=True)
@@ -96,20 +83,20 @@ class Composed:
     Attributes:
         image: Counts, uint16, ([z,] y, x).
         labels: Labels, uint16 (uint32 above 65535 cells), ([z,] y, x).
-        cells: A row of `cells.csv` for each label.
-        facts: What `images.csv` says of the image.
+        cells: Its cells, in the order of their labels.
+        not_placed: Number of cells that found no place.
     """
 
     image: np.ndarray
     labels: np.ndarray
-    cells: list[dict[str, Any]]
-    facts: dict[str, Any]
+    cells: list[CellRow]
+    not_placed: int
 
 
 def compose(
     library: CellLibrary,
     model: Background,
-    frames: Mapping[str, Any],
+    frames: CropsRecord,
     *,
     settings: Population,
     generator: np.random.Generator,
@@ -119,61 +106,42 @@ def compose(
     Args:
         library: Cells to choose from.
         model: The background.
-        frames: Attributes of the crops store.
+        frames: What is known of the real frames.
         settings: The `population` block.
         generator: Source of randomness of this image.
     """
-    size_um = frames["voxel_size_um"]
-    shape = tuple(settings.frame_shape or frames["frame_shape"])
-    spacing = (size_um[0] / size_um[-1] if len(shape) == 3 else 1.0, 1.0, 1.0)
-    canvas = Canvas(
-        (1, *shape)[-3:],
-        spacing=spacing,
-        gap=settings.gap,
-        reach=max(settings.reach, settings.rim),
-        cut=(True, *frames["cut_by_border"])[-3:],
-    )
+    shape = settings.frame_shape or frames.frame_shape
+    canvas = _canvas(shape, frames, settings)
     wanted = _number(settings, frames, shape, library.height, generator)
     placed = place_cells(library, canvas, wanted, settings=settings, generator=generator)
-    counts = sample_background(model, shape, generator).reshape(canvas.shape)
+    ground = sample_background(model, shape, generator).reshape(canvas.shape)
     scores = sample_noise(model, shape, generator).reshape(canvas.shape)
-    image = paint(canvas, placed, counts, scores=scores, rim=settings.rim, z_decay=model.z_decay)
-    whole = np.floor(image + generator.random(image.shape))  # at random up or down: rounding would shift dim means
-    image = np.clip(whole, 0, model.largest).astype(np.uint16)
-    facts = {"cells": len(placed), "not_placed": wanted - len(placed), "clustered": sum(p.clustered for p in placed)}
+    light = paint(canvas, placed, ground, scores=scores, rim=settings.rim, z_decay=model.z_decay)
+    image = _whole_counts(light, model.largest, generator)
     labels = canvas.labels.astype(np.uint16 if len(placed) <= 65535 else np.uint32)
-    return Composed(image.reshape(shape), labels.reshape(shape), cell_rows(canvas, placed, image, size_um), facts)
+    cells = cell_rows(canvas, placed, image, frames.voxel_size_um)
+    return Composed(image.reshape(shape), labels.reshape(shape), cells, wanted - len(placed))
 
 
-def place_cells(
-    library: CellLibrary, canvas: Canvas, wanted: int, *, settings: Population, generator: np.random.Generator
-) -> list[Placement]:
-    """Place random cells one after the other; those that find no place within `settings.tries` are left out.
-
-    A cell is put near earlier ones (within `settings.reach` pixels) with probability `settings.clustering`, else
-    anywhere that is free. Its centre lies within the canvas; the border may cut it if it cuts annotated cells.
-    """
-    placed: list[Placement] = []
-    for _ in range(wanted):
-        cell, turn = turned(library.load(int(generator.integers(len(library)))), generator)
-        box = ndimage.find_objects(cell.mask.view(np.uint8))[0]
-        mask = cell.mask[box]
-        near = bool(generator.random() < settings.clustering) and bool(placed)
-        if near:
-            boxes = [(item.corner, item.cell.mask.shape) for item in placed]
-            corner = near_corner(canvas, mask, boxes, reach=settings.reach, tries=settings.tries, generator=generator)
-        else:
-            corner = free_corner(canvas, mask, tries=settings.tries, generator=generator)
-        if corner is None:
-            continue
-        canvas.add(mask, corner, len(placed) + 1)
-        whole = tuple(c - part.start for c, part in zip(corner, box))
-        placed.append(Placement(cell, whole, len(placed) + 1, near, turn))
-    return placed
+def _canvas(shape: Sequence[int], frames: CropsRecord, settings: Population) -> Canvas:
+    """An empty canvas for an image of a shape ([z,] y, x)."""
+    size_um = frames.voxel_size_um
+    return Canvas(
+        (1, *shape)[-3:],
+        spacing=(size_um[0] / size_um[-1] if frames.ndim == 3 else 1.0, 1.0, 1.0),
+        gap=settings.gap,
+        reach=max(settings.reach, settings.rim),
+        cut=(True, *frames.cut_by_border)[-3:],
+    )
 
 
-def _check_number(settings: Population, frames: Mapping[str, Any], crops: str | Path) -> None:
-    if settings.cells_per_image is None and not (frames["cells_per_frame"] or frames.get("cells_per_slice")):
+def _whole_counts(light: np.ndarray, largest: int, generator: np.random.Generator) -> np.ndarray:
+    """Whole counts, uint16, rounded at random up or down: rounding to the nearest would shift dim means."""
+    return np.clip(np.floor(light + generator.random(light.shape)), 0, largest).astype(np.uint16)
+
+
+def _check_number(settings: Population, frames: CropsRecord, crops: Path) -> None:
+    if settings.cells_per_image is None and not (frames.cells_per_frame or frames.cells_per_slice):
         raise InputError(
             "Nothing says how many cells an image has",
             where="population.cells_per_image",
@@ -184,16 +152,31 @@ def _check_number(settings: Population, frames: Mapping[str, Any], crops: str | 
 
 
 def _number(
-    settings: Population, frames: Mapping[str, Any], shape: Sequence[int], height: float, generator: np.random.Generator
+    settings: Population, frames: CropsRecord, shape: Sequence[int], height: float, generator: np.random.Generator
 ) -> int:
     """Number of cells of an image: of the range, or of a random real frame, as dense on a canvas of another size.
 
-    Of stacks in which single slices are annotated, it is the number with which a slice shows as many cells as those:
+    Where single slices of stacks are annotated, it is the number with which a slice shows as many cells as those:
     a cell of the mean `height`, in slices, is seen in that many of them.
     """
     if settings.cells_per_image is not None:
         low, high = settings.cells_per_image
         return int(generator.integers(low, high + 1))
-    share = np.prod(shape) / np.prod(frames["frame_shape"])
-    counts = frames["cells_per_frame"] or [n * frames["frame_shape"][0] / height for n in frames["cells_per_slice"]]
+    share = np.prod(shape) / np.prod(frames.frame_shape)
+    counts = frames.cells_per_frame or [n * frames.frame_shape[0] / height for n in frames.cells_per_slice]
     return int(round(float(generator.choice(counts)) * share))
+
+
+def _write(
+    folder: Path, row: ImageRow, composed: Composed, voxel_size_um: Sequence[float], *, dataset: str, export: Export
+) -> None:
+    """Write an image with its labels, which says of itself what the tables say of it."""
+    write_image(
+        folder / f"{row.name}.ome.zarr",
+        composed.image,
+        composed.labels,
+        voxel_size_um=voxel_size_um,
+        attributes=row.attributes(dataset),
+        version=export.ngff_version,
+        levels=export.levels,
+    )

@@ -54,7 +54,7 @@ def residuals_at(level: np.ndarray, scores: np.ndarray, *, levels: np.ndarray, r
 
 
 def correlation_of(residual: np.ndarray, level: np.ndarray, usable: np.ndarray) -> np.ndarray:
-    """Correlation of a frame's noise, which does not count that noise grows with the level.
+    """Correlation of a frame's noise, in units of its standard deviation at each level: noise grows with the level.
 
     Args:
         residual: Counts minus field, ([z,] y, x).

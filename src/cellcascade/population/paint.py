@@ -1,6 +1,7 @@
 """Placed cells painted over a background without a seam (paper, section 2, cell population synthesis)."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from scipy import ndimage
@@ -8,6 +9,25 @@ from scipy.special import ndtr
 
 from cellcascade.population.cell_library import DARKEST, SMOOTH, Cell
 from cellcascade.population.placement import Canvas, Placement, overlap
+
+
+@dataclass(frozen=True)
+class _Ground:
+    """The background of a canvas or of a part of it.
+
+    Attributes:
+        counts: Counts, (z, y, x).
+        smooth: Their local mean.
+        darkest: The darkest counts of the whole canvas.
+    """
+
+    counts: np.ndarray
+    smooth: np.ndarray
+    darkest: float
+
+    def part(self, here: tuple[slice, ...]) -> "_Ground":
+        """The background of a part of the canvas."""
+        return _Ground(self.counts[here], self.smooth[here], self.darkest)
 
 
 def paint(
@@ -37,21 +57,13 @@ def paint(
     """
     image, free = background.copy(), (canvas.labels == 0).astype(np.float32)
     smooth = ndimage.gaussian_filter(background, (0, SMOOTH, SMOOTH))
-    darkest = np.percentile(background, DARKEST)
+    ground = _Ground(background, smooth, np.percentile(background, DARKEST))
     for item in placed:
         here, cut = overlap(item.corner, item.cell.image.shape, canvas.shape)
         inside, distance = canvas.labels[here] == item.label, canvas.distance[here]
         band = (canvas.owner[here] == item.label) & ~inside & (distance <= rim)
         weight = np.clip(2 * (1 - distance / (rim + 1)), 0, 1)  # the inner half of the rim is the crop's own light
-        around = _rim(
-            item.cell,
-            cut,
-            background[here],
-            smooth[here],
-            darkest=darkest,
-            weight=weight,
-            share=ndtr(scores[here]),
-        )
+        around = _rim(item.cell, cut, ground.part(here), weight=weight, share=ndtr(scores[here]))
         image[here][band] = around[band]
         image[here][inside] = item.cell.image[cut][inside]
         free[here][band] = 1 - weight[band]  # what the crop does not show of the light around a cell, its glow does
@@ -60,44 +72,41 @@ def paint(
     return image
 
 
-def _rim(
-    cell: Cell,
-    cut: tuple[slice, ...],
-    background: np.ndarray,
-    smooth: np.ndarray,
-    *,
-    darkest: float,
-    weight: np.ndarray,
-    share: np.ndarray,
-) -> np.ndarray:
+def _rim(cell: Cell, cut: tuple[slice, ...], ground: _Ground, *, weight: np.ndarray, share: np.ndarray) -> np.ndarray:
     """Counts around a cell: what its crop's local mean has above the crop's own background, on the canvas' background.
 
-    Mixing the noise of the two would average it away: each pixel has either the crop's or the background's, the latter
-    the likelier the smaller the weight. It is made smaller where it would reach below the darkest background: cut off
-    there, it would make the rim too bright.
+    Mixing the noise of the two would average it away, so each pixel has the noise of one of them: of the background
+    with a probability of one minus `weight`, else of the crop. Noise that would reach below the canvas' darkest counts
+    is made smaller: clipping it there would make the rim too bright.
 
     Args:
         cell: The cell.
         cut: Its part that lies on the canvas.
-        background: The canvas there, (z, y, x).
-        smooth: Its local mean.
-        darkest: The canvas' darkest counts.
-        weight: Share of the crop's light that is seen, 0 to 1.
-        share: Uniform random numbers.
+        ground: The background of that part of the canvas.
+        weight: Share of the crop's light that is seen, 0 to 1, (z, y, x).
+        share: Uniform random numbers, (z, y, x).
     """
-    crop, around = cell.image[cut], cell.around[cut]
-    own, counts = share < weight, smooth + weight * (around - cell.level)
-    noise = np.where(own, crop - around, background - smooth)
-    down = np.where(own, around - cell.darkest, smooth - darkest)  # how far the noise reaches
+    crop, around, darkest = cell.image[cut], cell.around[cut], ground.darkest
+    own, counts = share < weight, ground.smooth + weight * (around - cell.level)
+    noise = np.where(own, crop - around, ground.counts - ground.smooth)
+    down = np.where(own, around - cell.darkest, ground.smooth - darkest)  # how far the noise reaches
     return np.maximum(counts + noise * np.clip((counts - darkest) / np.maximum(down, 1e-6), 0, 1), darkest)
 
 
 def _glow(
     canvas: Canvas, item: Placement, image: np.ndarray, *, free: np.ndarray, scores: np.ndarray, decay: float
 ) -> None:
-    """Add what is seen of a cell in the slices above and below its voxels; each next slice shows `decay` of it.
+    """Add what is seen of a cell above and below its voxels: each further slice shows `decay` times the light.
 
     Its grain is shot noise, as strong as the cell's own: it adds light and never makes the background darker.
+
+    Args:
+        canvas: Where the cells are.
+        item: The cell.
+        image: The canvas' counts, which the light is added to, (z, y, x).
+        free: Share of the light that a voxel shows, (z, y, x).
+        scores: Standard normal noise, (z, y, x).
+        decay: Share of a slice's signal that the next slice shows.
     """
     cell, sigma = item.cell, (0, SMOOTH, SMOOTH)
     signal = np.maximum(ndimage.gaussian_filter(np.where(cell.mask, cell.image - cell.level, 0), sigma), 0)

@@ -1,4 +1,4 @@
-"""Where a cell may lie: the canvas with the cells placed so far, and the search for a position that is free.
+"""Where cells lie: the canvas with the cells placed so far, and the search for a position that is free.
 
 Masks are tested as they are, not by their bounding boxes: two cells may interlock, but never overlap. Everything is in
 z, y, x; a 2D canvas is a stack of one slice.
@@ -11,12 +11,32 @@ import edt
 import numpy as np
 from scipy import ndimage
 
-from cellcascade.population.cell_library import Cell
+from cellcascade.config.settings import Population
+from cellcascade.population.cell_library import Cell, CellLibrary, turned
 
 Corner = tuple[int, int, int]
 PROBES = 24  # mask voxels that are looked up before a position is tested exactly
 BATCH = 250  # random positions looked up at once
 NEAR_STEP = 2.0  # pixels between the positions tried when a cell is moved away from an earlier one
+
+
+@dataclass(frozen=True)
+class Placement:
+    """A cell on a canvas.
+
+    Attributes:
+        cell: The cell as placed, turned and flipped.
+        corner: Position of its first voxel (z, y, x); may lie outside the canvas.
+        label: Its label.
+        clustered: Whether it was put near earlier cells.
+        turn: Quarter turns, flips: what was done to the source cell.
+    """
+
+    cell: Cell
+    corner: Corner
+    label: int
+    clustered: bool
+    turn: str
 
 
 class Canvas:
@@ -74,6 +94,40 @@ class Canvas:
         self.blocked[tuple(around)] |= ndimage.maximum_filter(filled, [2 * g + 1 for g in self.gap])
 
 
+def place_cells(
+    library: CellLibrary, canvas: Canvas, wanted: int, *, settings: Population, generator: np.random.Generator
+) -> list[Placement]:
+    """Place random cells one after the other; those that find no place within `settings.tries` are left out.
+
+    A cell is put near earlier ones (within `settings.reach` pixels) with probability `settings.clustering`, else
+    anywhere that is free. Its centre lies within the canvas; the border may cut it if it cuts annotated cells.
+
+    Args:
+        library: Cells to choose from.
+        canvas: The empty canvas; the cells are put on it.
+        wanted: Number of cells to place.
+        settings: The `population` block.
+        generator: Source of randomness.
+    """
+    placed: list[Placement] = []
+    for _ in range(wanted):
+        cell, turn = turned(library.load(int(generator.integers(len(library)))), generator)
+        box = ndimage.find_objects(cell.mask.view(np.uint8))[0]
+        mask = cell.mask[box]
+        near = bool(generator.random() < settings.clustering) and bool(placed)
+        if near:
+            reach, tries = settings.reach, settings.tries
+            corner = near_corner(canvas, mask, placed, reach=reach, tries=tries, generator=generator)
+        else:
+            corner = free_corner(canvas, mask, tries=settings.tries, generator=generator)
+        if corner is None:
+            continue
+        canvas.add(mask, corner, len(placed) + 1)
+        whole = tuple(c - part.start for c, part in zip(corner, box))
+        placed.append(Placement(cell, whole, len(placed) + 1, near, turn))
+    return placed
+
+
 def overlap(corner: Sequence[int], shape: Sequence[int], canvas: Sequence[int]) -> tuple[tuple[slice, ...], ...]:
     """Slices of a canvas and of an array put at `corner` where the two overlap."""
     low = [min(max(c, 0), size) for c, size in zip(corner, canvas)]
@@ -105,7 +159,7 @@ def free_corner(canvas: Canvas, mask: np.ndarray, *, tries: int, generator: np.r
 def near_corner(
     canvas: Canvas,
     mask: np.ndarray,
-    boxes: Sequence[tuple[Corner, Corner]],
+    placed: Sequence[Placement],
     *,
     reach: float,
     tries: int,
@@ -116,7 +170,7 @@ def near_corner(
     Args:
         canvas: The canvas.
         mask: The cell, (z, y, x).
-        boxes: Corner and shape of each earlier cell; at least one.
+        placed: The earlier cells; at least one.
         reach: Farthest distance from the nearest cell, pixels; at most that of the canvas.
         tries: Positions to try.
         generator: Source of randomness.
@@ -127,10 +181,11 @@ def near_corner(
     spacing, shape = np.array(canvas.spacing), np.array(mask.shape)
     tried = 0
     while tried < tries:
-        corner, size = boxes[int(generator.integers(len(boxes)))]
+        other = placed[int(generator.integers(len(placed)))]
         direction = generator.standard_normal(3) * (canvas.shape[0] > 1, 1, 1)
         direction /= np.linalg.norm(direction) * spacing
-        start = np.array(corner) + (np.array(size) - shape) / 2
+        size = np.array(other.cell.mask.shape)
+        start = np.array(other.corner) + (size - shape) / 2
         farthest = (np.linalg.norm(size * spacing) + np.linalg.norm(shape * spacing)) / 2
         steps = np.arange(0, farthest + reach, NEAR_STEP)
         tried += len(steps)
@@ -171,22 +226,3 @@ def _plausible(canvas: Canvas, mask: np.ndarray, corners: np.ndarray) -> np.ndar
     inside = ((position >= 0) & (position < canvas.shape)).all(2)
     position = np.clip(position, 0, np.array(canvas.shape) - 1)
     return corners[~(canvas.blocked[tuple(np.moveaxis(position, 2, 0))] & inside).any(1)]
-
-
-@dataclass(frozen=True)
-class Placement:
-    """A cell on a canvas.
-
-    Attributes:
-        cell: The cell as placed, turned and flipped.
-        corner: Position of its first voxel (z, y, x); may lie outside the canvas.
-        label: Its label.
-        clustered: Whether it was put near earlier cells.
-        turn: Quarter turns, flips: what was done to the source cell.
-    """
-
-    cell: Cell
-    corner: Corner
-    label: int
-    clustered: bool
-    turn: str

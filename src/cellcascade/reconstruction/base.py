@@ -1,6 +1,7 @@
 """What every reconstruction method is given and gives: silhouettes of many cells in, signed distance volumes out."""
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import numpy as np
@@ -34,6 +35,16 @@ class Problem:
     cell_ids: np.ndarray
     shapes: Shapes
     seed: int
+
+    def part(self, cells: slice | Sequence[int]) -> "Problem":
+        """Some of the cells, by their positions."""
+        depths = None if self.depths is None else self.depths[cells]
+        return replace(self, images=self.images[cells], depths=depths, cell_ids=self.cell_ids[cells])
+
+    def to(self, device: torch.device) -> "Problem":
+        """The same problem on another device."""
+        depths = None if self.depths is None else self.depths.to(device)
+        return replace(self, images=self.images.to(device), depths=depths, cameras=self.cameras.to(device))
 
 
 class Method(Protocol):

@@ -34,7 +34,7 @@ class GridField(nn.Module):
     Args:
         start: Initial volumes `(n, z, y, x)`.
         smoothness: Weight of bending.
-        pressure: Weight `(n,)` of the volume, which makes it smaller where no view tells how large it is.
+        pressure: Weight `(n,)` of the volume, which makes it smaller where no view shows how large it is.
     """
 
     def __init__(self, start: Tensor, smoothness: float, pressure: Tensor):

@@ -27,7 +27,7 @@ EIKONAL_POINTS = 2048
 COARSEST = 32  # voxels along the edge of the coarse grid
 COARSE_SHARE = 0.6  # of the steps are done on a grid of half the resolution
 CHECK_EVERY = 20  # steps between looks at which cells have converged
-PRESSURE, CONVEX = 6.0, 0.03  # a cell's pressure, for each share of its silhouettes' hulls that is hollow beyond this
+PRESSURE, CONVEX = 6.0, 0.03  # pressure per hollow share of the silhouettes' hulls, beyond that of a convex cell
 BAND = 0.1  # half widths of the crop around the surface in which movement is measured
 
 
@@ -169,9 +169,10 @@ def ray_opacity(distances: Tensor, sharpness: Tensor) -> Tensor:
 
 
 def hollowness(problem: Problem) -> Tensor:
-    """Pressure `(n,)` for cells whose views are silhouettes: hollows that no outline shows are as deep as those shown.
+    """Pressure `(n,)` on cells whose views are silhouettes alone: the more, the more hollow their silhouettes are.
 
-    The visual hull is the largest body with these silhouettes, right for convex cells and too large for others.
+    The visual hull is the largest body with these silhouettes, right for convex cells and too large for others, whose
+    hollows no outline shows. They are taken to be as deep as the hollows that outlines show.
     """
     hollow = [
         np.mean([1 - inside.sum() / convex_hull_image(inside).sum() if inside.any() else 0 for inside in cell])
@@ -181,7 +182,7 @@ def hollowness(problem: Problem) -> Tensor:
 
 
 def movement(before: Tensor, after: Tensor) -> Tensor:
-    """How far surfaces moved, in voxels `(n,)`: the mean change near them; not a number if it is none."""
+    """How far surfaces moved, in voxels `(n,)`: the mean change near them; not a number where a volume is not."""
     near = (after.abs() < BAND) | (before.abs() < BAND)
     change = ((after - before).abs() * near).flatten(1).sum(1) / near.flatten(1).sum(1).clamp(min=1)
     return change * after.shape[-1] / 2

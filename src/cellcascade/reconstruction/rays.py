@@ -1,7 +1,7 @@
-"""Rays through the pixels of all views, drawn where they tell most, and points on them.
+"""Rays through the pixels of all views, most of them close to outlines, and points on them.
 
-Most rays pass well inside or outside the silhouette and are right from the start. What the outline tells is told by
-rays within a few pixels of it, so that most rays are drawn there.
+Most rays pass well inside or outside the silhouette, where the field is right from the start. The shape is decided by
+the rays within a few pixels of the outline, so most rays are drawn there.
 """
 
 import torch
@@ -18,11 +18,11 @@ FINE_SHARE = 4  # one sample in so many is placed near the surface
 REACH = 1.1  # half length of the rays
 
 
-class Choice:
-    """Pixels of every cell that something is drawn from, so that equal random numbers mean the like for all cells.
+class PixelSets:
+    """A set of pixels for each cell, from which pixels are drawn with random numbers that all cells share.
 
     Args:
-        chosen: Which pixels `(n, pixels)`, boolean.
+        chosen: Which pixels belong to the sets `(n, pixels)`, boolean.
     """
 
     def __init__(self, chosen: Tensor):
@@ -31,13 +31,13 @@ class Choice:
         self.table = pad_sequence(lists, batch_first=True)
 
     def __call__(self, uniform: Tensor) -> Tensor:
-        """Pixels `(n, k)` for numbers `(k,)` in [0, 1); pixel 0 for a cell that has none."""
+        """Pixels `(n, k)` for numbers `(k,)` in [0, 1); pixel 0 for a cell whose set is empty."""
         if not self.table.shape[1]:
             return torch.zeros(len(self.counts), len(uniform), dtype=torch.long, device=self.counts.device)
         return self.table.gather(1, (uniform * self.counts).long())
 
     def keep(self, cells: Tensor) -> None:
-        """Go on with some of the cells."""
+        """Go on with some of the cells, by their positions."""
         self.counts, self.table = self.counts[cells], self.table[cells]
 
 
@@ -60,19 +60,19 @@ class Rays:
         distance = images.flatten(1)
         self.coverage = (0.5 + distance * edge / 2).clamp(0, 1)
         self.edge, self.device = edge, images.device
-        self._rim = Choice(distance.abs() < RIM * 2 / edge)
-        self._rim_of_input = Choice(distance[:, : edge**2].abs() < RIM * 2 / edge)
+        self._rim = PixelSets(distance.abs() < RIM * 2 / edge)
+        self._rim_of_input = PixelSets(distance[:, : edge**2].abs() < RIM * 2 / edge)
         self.ends, self._with_ends = None, None
         if problem.depths is not None:
             self.ends = problem.depths.movedim(2, -1).flatten(1, 3)
-            self._with_ends = Choice(self.ends.isfinite().all(-1))
+            self._with_ends = PixelSets(self.ends.isfinite().all(-1))
 
     def keep(self, cells: Tensor) -> None:
         """Go on with some of the cells, by their positions."""
         self.coverage = self.coverage[cells]
-        for choice in (self._rim, self._rim_of_input, self._with_ends):
-            if choice is not None:
-                choice.keep(cells)
+        for pixels in (self._rim, self._rim_of_input, self._with_ends):
+            if pixels is not None:
+                pixels.keep(cells)
         if self.ends is not None:
             self.ends = self.ends[cells]
 
@@ -102,8 +102,9 @@ class Rays:
     def draw_surface(self, count: int, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
         """Draw points before and behind the surfaces that views with depth show.
 
-        Views disagree a little. Points that are told to lie on the surface would make it a thick one, of no certain
-        place; points that are told on which side they lie make it the place where as many views say in as out.
+        Views disagree a little. If the points were to lie on the surface, it would be blurred over all places that
+        views give it. Each point has a side instead, inside or outside, so that the surface comes to lie where as many
+        views say one as the other.
 
         Returns:
             Points `(n, 2 count, 3)`; how far inside they are, 0 to 1; and whether that is known, which it is not for
@@ -130,7 +131,7 @@ def coarse_depths(samples: int, rays: int, generator: torch.Generator, device: t
 def fine_depths(coarse: Tensor, distances: Tensor, samples: int, generator: torch.Generator) -> Tensor:
     """Depths around the point of each ray that lies deepest inside, or closest to the surface.
 
-    There a ray at the rim is decided; a ray through the middle is opaque whatever happens at one point.
+    There it is decided whether a ray at the rim meets the cell; one through the middle is opaque in any case.
 
     Args:
         coarse: Depths `(n, k, S)`.

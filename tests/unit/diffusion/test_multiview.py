@@ -36,9 +36,8 @@ def trained(folder, settings):
     """Folder with a model trained for a few steps."""
     chosen = {"views": settings.views, "cameras": settings.cameras, "surface": settings.surface}
     if not (folder / "s.zarr.zip").exists():
-        make_shapes(
-            settings=Shapes(degree=6, resolution=16), **chosen, shapes=(0, 8), store=folder / "s.zarr.zip", seed=0
-        )
+        how = {"settings": Shapes(degree=6, resolution=16), "shapes": (0, 8), "seed": 0}
+        make_shapes(**how, **chosen, store=folder / "s.zarr.zip")
     files = {"weights": "model.safetensors", "config": "config.json", "table": "training.csv"}
     multiview.train_multiview(
         shapes=[folder / "s.zarr.zip"],
@@ -127,6 +126,12 @@ def test_cells_without_a_usable_mask_are_not_sampled_and_their_reasons_go_on(wei
     assert shard.record.dataset == "variant" and set(shard.record.digests) == {f"{tmp_path.name}/m.zarr.zip", MODEL}
     views = shard["views"]
     assert np.abs(views[1]).max() > 0 and (views[[0, 2, 3, 4]] == 0).all()
+
+
+def test_a_shard_without_any_usable_mask_has_views_of_nothing(weights, tmp_path):
+    cells = masks_shard(tmp_path / "m.zarr.zip", [disc(0), disc(4, (8, 8)) | disc(4, (24, 24))])
+    shard = sampled(weights, cells, tmp_path / "v.zarr.zip", max_invalid_fraction=1.0)
+    assert not shard["valid"].any() and shard["views"].shape[0] == 2 and not shard["views"].any()
 
 
 def test_too_many_bad_masks_stop_the_job_before_the_model_is_loaded(tmp_path):

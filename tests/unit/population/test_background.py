@@ -4,8 +4,10 @@ import tifffile
 from scipy import ndimage
 
 from cellcascade.core.errors import InputError
-from cellcascade.data.shards import write_shard
+from cellcascade.data.recording import Recording
+from cellcascade.data.stores import BACKGROUND, CROPS
 from cellcascade.population.background import fit_background, read_background, sample_background, sample_noise
+from tests.stores import write_store
 
 
 def skewness(values):
@@ -45,16 +47,14 @@ def write_sequence(folder, image, labels, sparse=None):
         tifffile.imwrite(segmentation / "man_seg000.tif", labels)
     else:
         tifffile.imwrite(segmentation / f"man_seg_000_{sparse:03d}.tif", labels[sparse])
-    crops = folder / "crops.zarr.zip"
-    about = {"dataset": "test", "frame_dtype": str(image.dtype)}
-    write_shard(crops, schema="crops/1", arrays={"mask": np.zeros((1, 4, 4), np.uint8)}, attributes=about)
-    return crops
+    facts = {"dataset": "test", "frame_dtype": str(image.dtype), "frame_shape": image.shape}
+    return write_store(CROPS, folder / "crops.zarr.zip", {}, **facts)
 
 
-def fit(folder, image, labels, voxel_size_um, sparse=None):
+def fit(folder, image, labels, voxel_size_um, sparse=None, rim=6):
     crops = write_sequence(folder, image, labels, sparse)
-    store = folder / "background.zarr.zip"
-    fit_background(folder, "01", "GT", voxel_size_um=voxel_size_um, settings={}, store=store, crops=crops)
+    store, recording = folder / "background.zarr.zip", Recording(folder, "01", "GT", voxel_size_um)
+    fit_background(recording=recording, crops=crops, rim=rim, dataset="test", store=store)
     return read_background(store)
 
 
@@ -136,7 +136,7 @@ def test_a_bright_speck_that_nobody_annotated_is_left_out(tmp_path):
     assert sample_background(model, (256, 256), np.random.default_rng(1)).max() < 120
 
 
-def test_noise_is_standard_normal_and_hangs_on_the_generator_alone(tmp_path):
+def test_noise_is_standard_normal_and_depends_on_the_generator_alone(tmp_path):
     truth = 100 + 20 * skewed_noise(np.random.default_rng(0), (128, 128), 1.0)
     model = fit(tmp_path, np.rint(truth).astype(np.uint16), np.zeros((128, 128), np.uint16), (0.5, 0.5))
     noise = sample_noise(model, (300, 200), np.random.default_rng(5))
@@ -148,3 +148,30 @@ def test_frames_full_of_cells_are_refused(tmp_path):
     labels = np.ones((64, 64), np.uint16)
     with pytest.raises(InputError, match="No frame shows background"):
         fit(tmp_path, labels * 100, labels, (0.5, 0.5))
+
+
+def test_a_variant_has_its_own_name_and_the_background_of_the_data_set_whose_crops_it_uses(tmp_path):
+    truth = 100 + 20 * skewed_noise(np.random.default_rng(0), (128, 128), 1.0)
+    labels = labels_of(truth.shape, cells=4)
+    crops = write_sequence(tmp_path, counts_with_cells(truth, labels), labels)
+    common = {"recording": Recording(tmp_path, "01", "GT", (0.5, 0.5)), "rim": 6}
+    made = []
+    for dataset in ("test", "variant"):
+        fit_background(**common, crops=crops, dataset=dataset, store=tmp_path / f"{dataset}.zarr.zip")
+        made.append(BACKGROUND.open(tmp_path / f"{dataset}.zarr.zip"))
+    assert [store.record.dataset for store in made] == ["test", "variant"]
+    assert all(np.array_equal(made[0][name], made[1][name]) for name in BACKGROUND.arrays)
+    record = made[0].record
+    assert record.frame_shape == (128, 128) and record.largest == 65535 and "crops.zarr.zip" in str(record.digests)
+    assert record.mean == pytest.approx(truth.mean(), rel=0.02) and record.std == pytest.approx(truth.std(), rel=0.1)
+
+
+def test_the_rim_keeps_the_blur_of_cells_out_of_the_background(tmp_path):
+    labels = labels_of((256, 256), radius=5, cells=20)
+    truth = 100 + np.random.default_rng(0).normal(0, 3, labels.shape)
+    blurred = truth + 40 * ndimage.gaussian_filter((labels > 0).astype(float), 2)
+    means = []
+    for rim in (1, 12):
+        model = fit(tmp_path / str(rim), counts_with_cells(blurred, labels), labels, (0.5, 0.5), rim=rim)
+        means.append(sample_background(model, (256, 256), np.random.default_rng(1)).mean())
+    assert means[1] < means[0] and means[1] == pytest.approx(100, abs=0.2)

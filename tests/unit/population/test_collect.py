@@ -8,8 +8,9 @@ import pytest
 from cellcascade.core.errors import InputError
 from cellcascade.core.files import digest
 from cellcascade.data.ngff import read_image
-from cellcascade.population import collect as export
-from tests.unit.population.test_compose import make, write_inputs
+from cellcascade.population import collect as module
+from cellcascade.population.collect import collect_images
+from tests.unit.population.scenes import make, write_inputs
 
 
 @pytest.fixture
@@ -21,11 +22,10 @@ def shards(tmp_path):
     return folders, inputs
 
 
-def collect(tmp_path, folders, inputs=()):
+def collect(tmp_path, folders, sources=()):
     folder = tmp_path / "synthetic"
-    export.collect(
-        folders, folder=folder, record={"dataset": "test", "seed": 3, "config": {"images": 3}}, inputs=inputs
-    )
+    record = {"dataset": "test", "seed": 3, "config": {"images": 3}}
+    collect_images(population=folders, sources=list(sources), record=record, folder=folder)
     return folder
 
 
@@ -77,7 +77,7 @@ def test_interrupted_collection_leaves_nothing(tmp_path, shards, monkeypatch):
         if len(linked) > 20:
             raise KeyboardInterrupt
 
-    monkeypatch.setattr(export, "_link", interrupt)
+    monkeypatch.setattr(module, "_link", interrupt)
     with pytest.raises(KeyboardInterrupt):
         collect(tmp_path, shards[0])
     assert_nothing_left(tmp_path)

@@ -1,0 +1,60 @@
+import itertools
+
+import numpy as np
+import pytest
+from scipy import ndimage
+
+from cellcascade.population.paint import _shot_noise
+from tests.unit.population.scenes import LEVEL, SIGNAL, SPREAD, make, opened, write_inputs
+
+
+def test_asymmetric_cells_are_pasted_with_their_own_pixels(tmp_path):
+    folder = make(tmp_path / "out", write_inputs(tmp_path), cells_per_image=(15, 15))
+    image, labels = opened(folder)
+    assert image[labels > 0].mean() == pytest.approx(LEVEL + SIGNAL, rel=0.01)
+    assert image[labels > 0].min() > LEVEL + SIGNAL / 2
+    assert (image[labels == 0] < LEVEL + SIGNAL / 2).mean() > 0.999
+
+
+@pytest.mark.parametrize("level", (LEVEL, LEVEL - 40, LEVEL + 40))
+def test_no_halo_around_pasted_cells(tmp_path, level):
+    inputs = write_inputs(tmp_path, shape=(500, 500), level=level)
+    folder = make(tmp_path / "out", inputs, images=(0, 1), cells_per_image=(40, 40), rim=6)
+    image, labels = opened(folder)
+    distance = ndimage.distance_transform_edt(labels == 0)
+    far = image[distance > 10].astype(float)
+    for low, high in ((0, 1.5), (1.5, 3), (3, 5), (5, 7), (7, 9)):
+        ring = image[(distance > low) & (distance <= high)].astype(float)
+        assert ring.mean() == pytest.approx(far.mean(), abs=0.25 * SPREAD)
+        assert ring.std() == pytest.approx(far.std(), rel=0.1)
+
+
+def test_nothing_near_a_cell_in_a_stack_is_darker_than_the_background(tmp_path):
+    inputs = write_inputs(tmp_path, ndim=3, cells=6, shape=(16, 120, 120), level=LEVEL + 20)
+    image, labels = opened(make(tmp_path / "out", inputs, images=(0, 1), cells_per_image=(10, 10)))
+    distance = ndimage.distance_transform_edt(labels == 0, sampling=(2, 1, 1))
+    floor = np.percentile(image[distance > 10], 1)
+    near = image[(distance > 0) & (distance <= 6)]
+    assert (near < floor - 0.5).mean() < 0.01
+
+
+@pytest.mark.parametrize("light", (2.0, 50.0))
+def test_shot_noise_adds_light_with_the_variance_of_photons(light):
+    made = _shot_noise(np.full(200_000, light), 4.0, np.random.default_rng(0).standard_normal(200_000))
+    assert made.min() >= 0 and made.mean() == pytest.approx(light, rel=0.1)
+    assert made.var() == pytest.approx(4 * light, rel=0.15)
+
+
+def test_cells_fade_out_above_and_below(tmp_path):
+    inputs = write_inputs(tmp_path, ndim=3, cells=1, shape=(21, 60, 60), shards=1, size=40)
+    folder = make(tmp_path / "out", inputs, images=(0, 12), cells_per_image=(1, 1))
+    profiles = []
+    for index in range(12):
+        image, labels = opened(folder, index)
+        slices = np.flatnonzero(labels.any((1, 2)))
+        if slices[-1] + 3 < len(labels):
+            end = labels[slices[-1]] > 0
+            profiles.append([image[slices[-1] + k][end].mean() - LEVEL for k in range(4)])
+    profile = np.mean(profiles, axis=0)
+    assert profile[0] > 2 * SIGNAL / 3
+    assert all(0.15 < after / before < 0.75 for before, after in itertools.pairwise(profile))
