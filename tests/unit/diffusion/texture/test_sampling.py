@@ -72,9 +72,8 @@ def test_guidance_needs_a_model_trained_for_it_and_moves_samples(crops, base, tm
     trained.profile = None  # it corrects edges, which blind hints do not have
     hints = CellHints.of_crops(read_crops(crops))[:3]
     noise = torch.randn(3, *trained.space.noise_shape, generator=torch.Generator().manual_seed(0))
-    drawn = [
-        np.stack(list(draw(trained, hints, noise, block.model_copy(update={"guidance": scale})))) for scale in scales
-    ]
+    guided = [block.model_copy(update={"guidance": scale}) for scale in (1.0, 0.0, 3.0)]
+    drawn = [np.stack(list(draw(trained, hints, noise, each))) for each in guided]
     blind = Blind(hints.outline, hints.levels)
     unseen = np.stack(list(draw(trained, blind, noise, block)))
     np.testing.assert_array_equal(drawn[1], unseen)  # scale 0: outlines do not matter
