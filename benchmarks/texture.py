@@ -21,7 +21,7 @@ import torch
 from diffusers import AutoencoderKL, DDIMScheduler, StableDiffusionControlNetPipeline, UNet2DConditionModel
 
 from cellcascade.config.settings import Texture
-from cellcascade.diffusion.texture.hints import hints
+from cellcascade.diffusion.texture.hints import CellHints
 from cellcascade.diffusion.texture.model import TextureModel, build
 from cellcascade.diffusion.texture.sampling import draw
 from cellcascade.learning.device import autocast
@@ -64,15 +64,15 @@ def make_model(sizes: dict, folder: Path, device: torch.device) -> TextureModel:
     return build(Texture(base=str(folder), space="latent"), sizes["size"]).to(device).eval()
 
 
-def outlines(size: int, slices: int) -> torch.Tensor:
-    """Hints `(n, c, y, x)` of discs."""
+def outlines(size: int, slices: int) -> CellHints:
+    """Hints of discs."""
     y, x = np.mgrid[:size, :size] - (size - 1) / 2
     radii = np.random.default_rng(0).uniform(0.2, 0.4, slices) * size
     masks = (np.hypot(y, x) < radii[:, None, None]).astype(np.uint8)
-    return hints(masks, *(np.full(slices, level) for level in (0.6, 0.2, 1.0)))
+    return CellHints.of(masks, *(np.full(slices, level) for level in (0.6, 0.2, 1.0)))
 
 
-def slice_by_slice(model: TextureModel, seen: torch.Tensor, noise: torch.Tensor, steps: int, output: str) -> list:
+def slice_by_slice(model: TextureModel, seen: CellHints, noise: torch.Tensor, steps: int, output: str) -> list:
     """What diffusers' own pipeline makes of each slice; `output` is `pt` for images or `latent`."""
     pipeline = StableDiffusionControlNetPipeline(
         vae=model.space.vae,
@@ -90,7 +90,7 @@ def slice_by_slice(model: TextureModel, seen: torch.Tensor, noise: torch.Tensor,
     no_text = torch.zeros(1, 1, model.unet.config.cross_attention_dim, device=device)
     common = {"prompt_embeds": no_text, "guidance_scale": 1.0, "num_inference_steps": steps, "output_type": output}
     made = []
-    for hint, start in zip(seen, noise):
+    for hint, start in zip(seen.planes(), noise):
         with autocast(device):
             image = model.space.hint(hint[None].to(device))
             made.append(pipeline(image=image, latents=start[None], **common).images[0])

@@ -1,21 +1,7 @@
-"""Train the multiview model on spherical-harmonic cells."""
-
-from pathlib import Path
+"""Train the multiview model on spherical-harmonic shapes."""
 
 from cellcascade.core.jobs import run_job
-from cellcascade.diffusion.multiview import train
-
-
-def main(inputs, outputs, *, settings, checkpoints, seed, device):
-    train(
-        list(inputs.shapes),
-        settings=settings,
-        folder=str(Path(outputs.weights).parent),
-        checkpoints=checkpoints,
-        seed=seed,
-        device=device,
-    )
-
+from cellcascade.diffusion.multiview import train_multiview
 
 if "snakemake" in globals():
-    run_job(main, snakemake, device=snakemake.config["device"])  # noqa: F821
+    run_job(train_multiview, snakemake)  # noqa: F821

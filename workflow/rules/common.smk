@@ -23,7 +23,11 @@ except InputError as error:
     raise WorkflowError(str(error)) from None
 
 # Jobs read these from here, not from their params: another value is no reason to make anything again.
-config["shared"] = {"device": CONFIG.device, "max_invalid_fraction": CONFIG.max_invalid_fraction}
+config["shared"] = {
+    "device": CONFIG.device,
+    "max_invalid_fraction": CONFIG.max_invalid_fraction,
+    "sampling_batches": {name: data.texture.sampling_batch for name, data in CONFIG.datasets.items()},
+}
 config["on_cluster"] = workflow.remote_exec
 
 THREE_D = [name for name, entry in CONFIG.datasets.items() if entry.ndim == 3]
@@ -202,10 +206,14 @@ def source(path):
     return lambda wildcards: f"results/{CONFIG.models_of(wildcards.dataset)}/{path}"
 
 
-def cell_masks(wildcards):
-    """The masks that get a texture: slices of volumes in 3D, the sampled masks themselves in 2D."""
-    stage = "slices" if wildcards.dataset in THREE_D else "masks"
-    return f"results/{wildcards.dataset}/{stage}/shard-{wildcards.shard}.zarr.zip"
+def flat_masks(wildcards):
+    """The masks that get a texture in 2D; none in 3D."""
+    return [] if wildcards.dataset in THREE_D else f"results/{wildcards.dataset}/masks/shard-{wildcards.shard}.zarr.zip"
+
+
+def slices_of_shard(wildcards):
+    """The sliced cells that get a texture in 3D; none in 2D."""
+    return f"results/{wildcards.dataset}/slices/shard-{wildcards.shard}.zarr.zip" if wildcards.dataset in THREE_D else []
 
 
 def views_of_shard(wildcards):

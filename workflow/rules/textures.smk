@@ -33,7 +33,8 @@ rule train_texture:
 
 rule textures:
     input:
-        cells=cell_masks,
+        masks=flat_masks,
+        slices=slices_of_shard,
         unet=source("models/texture/unet.safetensors"),
         controlnet=source("models/texture/controlnet.safetensors"),
         config=source("models/texture/config.json"),
@@ -53,7 +54,8 @@ rule textures:
         mem_mb=scaled(10000, each=5, items=slices),
         runtime=scaled(15, each=0.2, items=slices),
     params:
-        dataset=seeded_as,
+        dataset="{dataset}",
+        seeded_as=seeded_as,
         settings=settings_of("texture", without={"train", "base"}),
         seed=CONFIG.seed,
         version=STAGE_VERSIONS["textures"],

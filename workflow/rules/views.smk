@@ -27,7 +27,7 @@ rule train_multiview:
 
 rule views:
     input:
-        weights=multiview_weights,
+        model=multiview_weights,
         masks="results/{dataset}/masks/shard-{shard}.zarr.zip",
     output:
         store="results/{dataset}/views/shard-{shard}.zarr.zip",
@@ -46,7 +46,8 @@ rule views:
         runtime=scaled(10, each=1, items=cells),
     params:
         weights=MULTIVIEW_FOLDER,
-        dataset=seeded_as,
+        dataset="{dataset}",
+        seeded_as=seeded_as,
         settings=block(CONFIG.multiview, without={"train", "weights"}),
         seed=CONFIG.seed,
         version=STAGE_VERSIONS["views"],

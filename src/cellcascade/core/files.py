@@ -33,8 +33,8 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
         finally:
             shutil.rmtree(scratch, ignore_errors=True)
     except Exception as error:
-        if not isinstance(error, InputError) and _disk_is_full(error):
-            raise _no_space(path, error) from error
+        if not isinstance(error, InputError) and disk_is_full(error):
+            raise disk_full(path, error) from error
         raise
 
 
@@ -54,7 +54,7 @@ def _move(new: Path, path: Path) -> None:
                 os.replace(path, tempfile.mkdtemp(dir=new.parent))
 
 
-def _disk_is_full(error: BaseException | None) -> bool:
+def disk_is_full(error: BaseException | None) -> bool:
     """Whether an error comes from a full disk or a used up quota; some libraries keep no more than its text."""
     full = (errno.ENOSPC, errno.EDQUOT)
     while error is not None:
@@ -64,7 +64,8 @@ def _disk_is_full(error: BaseException | None) -> bool:
     return False
 
 
-def _no_space(path: Path, error: Exception) -> InputError:
+def disk_full(path: Path, error: Exception) -> InputError:
+    """The error that says which file found no room."""
     free = shutil.disk_usage(path.parent).free / 1e6 if path.parent.exists() else 0
     return InputError(
         "The disk is full",

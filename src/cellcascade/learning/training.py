@@ -166,39 +166,83 @@ def train(
         those of `look`.
 
     Raises:
-        InputError: The loss is not finite, or the optimiser is not installed.
+        InputError: The loss is not finite, the GPU is too small, or the optimiser is not installed.
     """
     settings = FineTuning(**dict(settings))
     state = _State(model, settings, device, weight_decay)
-    start, rows = state.resume(checkpoint), state.rows
-    began, recent = time.monotonic() - (rows[-1]["seconds"] if rows else 0), []
+    start = state.resume(checkpoint)
     model.train()
     with SummaryWriter(checkpoint.parent / "tensorboard", purge_step=start + 1) as board:
+        run = _Run(state, loss, settings, seed=seed, device=device, what=what)
         for step in progress(range(start, settings.steps), total=settings.steps, what=f"{what} steps", start=start):
-            for group in state.optimizer.param_groups:
-                group["lr"] = learning_rate(step, settings)
-            recent.append(state.step(_losses(loss, settings, seed, step, device), settings.accumulation))
-            done, last = step + 1, step + 1 == settings.steps
-            looks = look is not None and (last or done % settings.sample_every == 0)
-            if not (looks or last or done % settings.checkpoint_every == 0):
-                continue
-            row = {
-                "step": done,
-                "loss": _finite_mean(recent, what, done),
-                "learning_rate": learning_rate(step, settings),
-            }
-            logger.info("%s step %d: loss %.4f", what, done, row["loss"])
-            row["seconds"], recent = time.monotonic() - began, []
-            if looks:
-                with state.averaged():
-                    row |= look(board, done)
-            rows.append(row)
-            for name in row.keys() - {"step", "seconds"}:
-                board.add_scalar(name, row[name], done)
-            state.save(checkpoint)
+            run.step(step)
+            run.note(step, board, look, checkpoint)
     state.average.copy_to(state.parameters)
     model.eval()
-    return pd.DataFrame(rows)
+    return pd.DataFrame(state.rows)
+
+
+class _Run:
+    """The steps of a training from where it began or goes on, and the rows of its log."""
+
+    def __init__(
+        self,
+        state: _State,
+        loss: Callable[[torch.Generator], Tensor],
+        settings: FineTuning,
+        *,
+        seed: int,
+        device: torch.device,
+        what: str,
+    ):
+        self.state, self.loss, self.settings = state, loss, settings
+        self.seed, self.device, self.what = seed, device, what
+        self.began = time.monotonic() - (state.rows[-1]["seconds"] if state.rows else 0)
+        self.recent: list[Tensor] = []
+
+    def step(self, step: int) -> None:
+        """Do one step of the optimiser."""
+        for group in self.state.optimizer.param_groups:
+            group["lr"] = learning_rate(step, self.settings)
+        try:
+            losses = _losses(self.loss, self.settings, self.seed, step, self.device)
+            self.recent.append(self.state.step(losses, self.settings.accumulation))
+        except torch.OutOfMemoryError as error:
+            raise InputError(
+                f"The GPU is too small for {self.what}",
+                where=f"step {step + 1}, train.batch_size {self.settings.batch_size}",
+                found=str(error).splitlines()[0],
+                expected="enough memory for one batch, its activations and the optimiser",
+                fix="lower train.batch_size (for textures, raise train.accumulation as much, set train."
+                "gradient_checkpointing: true, train less of the model by trainable: controlnet, or keep less of the "
+                "optimiser by train.optimizer: adamw8bit), take a GPU with more memory, or set device: cpu; the last "
+                "checkpoint is kept",
+            ) from error
+
+    def note(
+        self,
+        step: int,
+        board: SummaryWriter,
+        look: Callable[[SummaryWriter, int], dict[str, float]] | None,
+        checkpoint: Path,
+    ) -> None:
+        """Add a row to the log and write a checkpoint, after the steps for which that is due."""
+        settings, done = self.settings, step + 1
+        last = done == settings.steps
+        looks = look is not None and (last or done % settings.sample_every == 0)
+        if not (looks or last or done % settings.checkpoint_every == 0):
+            return
+        mean = _finite_mean(self.recent, self.what, done)
+        row = {"step": done, "loss": mean, "learning_rate": learning_rate(step, settings)}
+        logger.info("%s step %d: loss %.4f", self.what, done, mean)
+        row["seconds"], self.recent = time.monotonic() - self.began, []
+        if looks:
+            with self.state.averaged():
+                row |= look(board, done)
+        self.state.rows.append(row)
+        for name in row.keys() - {"step", "seconds"}:
+            board.add_scalar(name, row[name], done)
+        self.state.save(checkpoint)
 
 
 def _losses(

@@ -5,7 +5,7 @@ import torch
 from cellcascade.config.settings import MaskDDPM, Training
 from cellcascade.core.errors import InputError
 from cellcascade.data.crops import read_crops
-from cellcascade.data.shards import write_shard
+from cellcascade.data.stores import MASKS
 from cellcascade.diffusion import mask_ddpm
 from cellcascade.diffusion.process import ddim, noise_schedule
 from cellcascade.diffusion.texture.spaces import PixelSpace
@@ -72,16 +72,9 @@ def test_too_many_invalid_cells_stop_the_job(crops, tmp_path):
 
 
 def test_weights_of_another_architecture_are_refused(crops, tmp_path):
-    mask_ddpm.train(
-        crops,
-        settings=MASKS.model_dump(mode="json"),
-        folder=tmp_path / "m",
-        checkpoints=str(tmp_path / "ck"),
-        seed=0,
-        device="cpu",
-    )
+    weights = trained(crops, tmp_path, SETTINGS)
     with pytest.raises(InputError, match="cannot be loaded"):
-        mask_ddpm.load(tmp_path / "m", MASKS.model_copy(update={"channels": (16, 32)}), 32, torch.device("cpu"))
+        mask_ddpm.load(weights, SETTINGS.model_copy(update={"channels": (16, 32)}), 32, torch.device("cpu"))
 
 
 def test_ddim_recovers_data_from_a_perfect_prediction():
@@ -109,12 +102,6 @@ def test_pixel_space_is_lossless_and_unit_variance():
     data = space.encode(images)
     assert data.shape[1:] == space.noise_shape and (data.std((0, 2, 3)) - 1).abs().max() < 1e-3
     assert (space.decode(data) - images).abs().max() < 1e-4
-
-
-def masks_shard(path, masks):
-    arrays = {"mask": masks, "cell_id": np.arange(len(masks), dtype=np.int32), "valid": np.ones(len(masks), np.uint8)}
-    write_shard(path, schema="masks/1", arrays=arrays, attributes={"reasons": {}})
-    return str(path)
 
 
 @pytest.mark.parametrize("steps", [5, 20, 40])

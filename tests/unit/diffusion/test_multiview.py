@@ -5,15 +5,17 @@ import torch
 from cellcascade.config.settings import Multiview, Shapes, Training
 from cellcascade.core.errors import InputError
 from cellcascade.core.seeds import numpy_generator
-from cellcascade.data.shards import open_shard, write_shard
+from cellcascade.data.stores import MASKS, VIEWS
 from cellcascade.diffusion import multiview
 from cellcascade.geometry.cameras import CAMERA_SETS, hemisphere
 from cellcascade.geometry.raycast import voxel_points
 from cellcascade.geometry.shapes import make_shapes, radius_grids, random_coefficients, view_images
 from cellcascade.geometry.view_encoding import CHANNELS
+from tests.stores import write_store
 
 QUICK = Training(steps=5, batch_size=4, learning_rate=1e-3, ema_decay=0.5, checkpoint_every=2)
 TINY = Multiview(views=3, channels=8, volume_channels=8, sampling_steps=2, sampling_batch=2, train=QUICK)
+MODEL = "m/model.safetensors"
 ONE_SET = {"cameras": "hemisphere", "surface": "depth"}
 
 
@@ -23,24 +25,24 @@ def disc(radius, centre=(15.5, 15.5)):
 
 
 def masks_shard(path, masks, *, first=0, reasons=None):
-    """A `masks/1` shard; cells with a reason are invalid."""
-    ids, reasons = np.arange(first, first + len(masks), dtype=np.int32), reasons or {}
-    valid = np.array([str(cell) not in reasons for cell in ids], np.uint8)
-    arrays = {"mask": np.stack(masks).astype(np.uint8), "cell_id": ids, "valid": valid}
-    write_shard(path, schema="masks/1", arrays=arrays, attributes={"reasons": reasons})
-    return str(path)
+    """A shard of masks; cells with a reason are invalid."""
+    ids, reasons = range(first, first + len(masks)), reasons or {}
+    valid = [cell not in reasons for cell in ids]
+    arrays = {"mask": np.stack(masks), "cell_id": np.array(ids), "valid": np.array(valid)}
+    return write_store(MASKS, path, arrays, reasons=reasons)
 
 
 def trained(folder, settings):
     """Folder with a model trained for a few steps."""
-    shapes = {"settings": Shapes(degree=6, resolution=16), "views": 3, "shapes": (0, 8), "seed": 0}
-    chosen = {"cameras": settings.cameras, "surface": settings.surface}
+    chosen = {"views": settings.views, "cameras": settings.cameras, "surface": settings.surface}
     if not (folder / "s.zarr.zip").exists():
-        make_shapes(**shapes, **chosen, store=folder / "s.zarr.zip")
-    multiview.train(
-        [str(folder / "s.zarr.zip")],
-        settings=settings.model_dump(mode="json"),
-        folder=folder / "m",
+        how = {"settings": Shapes(degree=6, resolution=16), "shapes": (0, 8), "seed": 0}
+        make_shapes(**how, **chosen, store=folder / "s.zarr.zip")
+    files = {"weights": "model.safetensors", "config": "config.json", "table": "training.csv"}
+    multiview.train_multiview(
+        shapes=[folder / "s.zarr.zip"],
+        settings=settings,
+        **{name: folder / "m" / file for name, file in files.items()},
         checkpoints=str(folder / "ck"),
         seed=0,
         device="cpu",
@@ -53,11 +55,13 @@ def weights(tmp_path_factory):
     return str(trained(tmp_path_factory.mktemp("model"), TINY))
 
 
-def sampled(weights, masks, path, **more):
-    """The `views/2` shard of a masks shard."""
-    settings = TINY.model_dump(mode="json") | more.pop("settings", {})
-    multiview.sample(weights, masks, settings=settings, store=path, seed=0, device="cpu", dataset="d", **more)
-    return open_shard(path, "views/2")
+def sampled(weights, masks, path, *, max_invalid_fraction=0.0, **changes):
+    """The views of a shard of masks."""
+    names = {"dataset": "variant", "seeded_as": "d", "seed": 0, "device": "cpu"}
+    settings = TINY.model_copy(update=changes)
+    limits = {"max_invalid_fraction": max_invalid_fraction}
+    multiview.make_views(weights=str(weights), masks=masks, settings=settings, store=path, **names, **limits)
+    return VIEWS.open(path)
 
 
 @pytest.mark.parametrize("surface", ["silhouette", "depth"])
@@ -66,11 +70,11 @@ def test_model_trains_saves_loads_and_samples(tmp_path, cameras, surface):
     settings = TINY.model_copy(update={"cameras": cameras, "surface": surface})
     folder = trained(tmp_path, settings)
     cells = masks_shard(tmp_path / "masks.zarr.zip", [disc(r) for r in (7, 9, 11)])
-    shard = sampled(str(folder), cells, tmp_path / "v.zarr.zip")
-    assert shard["views"].shape == (3, 3, CHANNELS[surface], 16, 16) and np.isfinite(shard["views"][:]).all()
+    shard = sampled(folder, cells, tmp_path / "v.zarr.zip")
+    assert shard["views"].shape == (3, 3, CHANNELS[surface], 16, 16) and np.isfinite(shard["views"]).all()
     expected = CAMERA_SETS[cameras](3)
-    np.testing.assert_array_equal(shard["extrinsics"][:], expected.extrinsics)
-    np.testing.assert_array_equal(shard["intrinsics"][:], expected.intrinsics)
+    np.testing.assert_array_equal(shard["extrinsics"], expected.extrinsics)
+    np.testing.assert_array_equal(shard["intrinsics"], expected.intrinsics)
     model, read, _ = multiview.load(str(folder), torch.device("cpu"))
     assert read == settings and {name for name, _ in model.named_buffers()} == {"camera", "voxel_uv", "ray_xyz"}
 
@@ -100,7 +104,7 @@ def test_views_do_not_depend_on_batches_shards_or_neighbours(weights, tmp_path):
     last = masks_shard(tmp_path / "last.zarr.zip", masks[3:], first=3)
     assert five["views"].shape[0] % TINY.sampling_batch == 1
     np.testing.assert_array_equal(five["views"][3:], sampled(weights, last, tmp_path / "b.zarr.zip")["views"][:])
-    beside = masks_shard(tmp_path / "beside.zarr.zip", masks, reasons={"1": "fragmented"})
+    beside = masks_shard(tmp_path / "beside.zarr.zip", masks, reasons={1: "fragmented"})
     kept = sampled(weights, beside, tmp_path / "c.zarr.zip", max_invalid_fraction=0.2)
     np.testing.assert_array_equal(kept["views"][[0, 2, 3, 4]], five["views"][[0, 2, 3, 4]])
     assert not np.array_equal(five["views"][0], five["views"][1])
@@ -108,25 +112,26 @@ def test_views_do_not_depend_on_batches_shards_or_neighbours(weights, tmp_path):
 
 def test_cells_without_a_usable_mask_are_not_sampled_and_their_reasons_go_on(weights, tmp_path, monkeypatch):
     masks = [disc(0), disc(7), disc(4, (8, 8)) | disc(4, (24, 24)), disc(7, (6, 15)), disc(8)]
-    cells = masks_shard(tmp_path / "m.zarr.zip", masks, first=10, reasons={"14": "told by its stage"})
+    cells = masks_shard(tmp_path / "m.zarr.zip", masks, first=10, reasons={14: "found by its stage"})
     batches, guided = [], multiview._guided
     monkeypatch.setattr(multiview, "_guided", lambda *given: batches.append(given) or guided(*given))
     shard = sampled(weights, cells, tmp_path / "v.zarr.zip", max_invalid_fraction=0.8)
-    assert len(batches) == 1 and shard["valid"][:].tolist() == [0, 1, 0, 0, 0]
-    assert shard.attrs["reasons"] == {
-        "10": "empty or too small",
-        "12": "fragmented",
-        "13": "touches the border",
-        "14": "told by its stage",
+    assert len(batches) == 1 and shard["valid"].tolist() == [0, 1, 0, 0, 0]
+    assert shard.record.reasons == {
+        10: "empty or too small",
+        12: "fragmented",
+        13: "touches the border",
+        14: "found by its stage",
     }
-    views = shard["views"][:]
+    assert shard.record.dataset == "variant" and set(shard.record.digests) == {f"{tmp_path.name}/m.zarr.zip", MODEL}
+    views = shard["views"]
     assert np.abs(views[1]).max() > 0 and (views[[0, 2, 3, 4]] == 0).all()
 
 
 def test_a_shard_without_any_usable_mask_has_views_of_nothing(weights, tmp_path):
     cells = masks_shard(tmp_path / "m.zarr.zip", [disc(0), disc(4, (8, 8)) | disc(4, (24, 24))])
     shard = sampled(weights, cells, tmp_path / "v.zarr.zip", max_invalid_fraction=1.0)
-    assert not shard["valid"][:].any() and shard["views"].shape[0] == 2 and not shard["views"][:].any()
+    assert not shard["valid"].any() and shard["views"].shape[0] == 2 and not shard["views"].any()
 
 
 def test_too_many_bad_masks_stop_the_job_before_the_model_is_loaded(tmp_path):
@@ -149,7 +154,7 @@ def test_model_space_is_inverted_and_of_unit_size():
     torch.testing.assert_close(multiview.to_model(images[:, :, :1]), inside[:, :, :1])
 
 
-def test_errors_of_training_masks_are_small_wavy_and_hang_on_their_generator():
+def test_errors_of_training_masks_are_small_wavy_and_depend_on_their_generator():
     clean = torch.zeros(64, 32, 32)
     changed, again, other = (multiview.with_errors(clean, torch.Generator().manual_seed(seed)) for seed in (0, 0, 1))
     assert torch.equal(changed, again) and not torch.equal(changed, other)
@@ -210,8 +215,7 @@ def test_guidance_moves_away_from_the_prediction_without_a_mask():
 def test_guidance_changes_samples(weights, tmp_path):
     cells = masks_shard(tmp_path / "m.zarr.zip", [disc(7), disc(10)])
     plain, strong = (
-        sampled(weights, cells, tmp_path / f"{scale}.zarr.zip", settings={"guidance": scale})["views"][:]
-        for scale in (1.0, 2.0)
+        sampled(weights, cells, tmp_path / f"{scale}.zarr.zip", guidance=scale)["views"][:] for scale in (1.0, 2.0)
     )
     assert np.isfinite(strong).all() and not np.allclose(plain, strong, atol=1e-4)
 
@@ -219,7 +223,7 @@ def test_guidance_changes_samples(weights, tmp_path):
 def test_bundled_weights_predict_round_views_of_a_disc(tmp_path):
     y, x = np.mgrid[:64, :64] - 31.5
     cells = masks_shard(tmp_path / "m.zarr.zip", [np.hypot(x, y) < 18] * 2)
-    shard = sampled("bundled", cells, tmp_path / "v.zarr.zip", settings={"sampling_steps": 8})
+    shard = sampled("bundled", cells, tmp_path / "v.zarr.zip", sampling_steps=8)
     share = (shard["views"][:, :, 0] > 0).mean((2, 3))
     assert (share > 0.1).all() and (share < 0.5).all()
 
@@ -230,5 +234,5 @@ def test_settings_that_the_weights_do_not_have_are_named(tmp_path, caplog):
     own = {"sampling_steps": 1, "views": 8, "channels": 32, "volume_channels": 32}
     for asked, named in (({}, False), ({"cameras": "syncdreamer"}, True)):
         with caplog.at_level("WARNING"):
-            sampled("bundled", cells, tmp_path / "v.zarr.zip", settings=own | asked)
+            sampled("bundled", cells, tmp_path / "v.zarr.zip", **own | asked)
         assert ("trained with cameras: hemisphere: that is used" in caplog.text) == named

@@ -9,9 +9,8 @@ is measured on real outlines, for which the right answer is known.
 from dataclasses import dataclass
 
 import numpy as np
-from torch import Tensor
 
-from cellcascade.diffusion.texture.hints import brightnesses, contrasts, distances, relative_areas
+from cellcascade.diffusion.texture.hints import CellHints
 
 EDGES = np.arange(-6.0, 7.0)  # bounds of the distances, pixels; what lies beyond the last ones counts to their side
 LARGEST_GAIN = 2.0  # of counts, and its inverse the smallest
@@ -29,40 +28,40 @@ class Profile:
     real: np.ndarray
     drawn: np.ndarray
 
-    def gain(self, hints: Tensor) -> np.ndarray:
-        """Factor `(n, y, x)` by which the counts of cells with these hints `(n, c, y, x)` are to be multiplied."""
-        features, place = _features(hints), np.digitize(distances(hints), EDGES)
+    def gain(self, hints: CellHints) -> np.ndarray:
+        """Factor `(n, y, x)` by which the counts of cells with these hints are to be multiplied."""
+        features, place = _features(hints), np.digitize(hints.distance, EDGES)
         real, drawn = (np.einsum("nf,df->nd", features, each) for each in (self.real, self.drawn))
         gains = np.clip(real / np.maximum(drawn, 1e-6), 1 / LARGEST_GAIN, LARGEST_GAIN)
         return np.stack([of_cell[where] for of_cell, where in zip(gains, place)])
 
 
-def fit_profile(real: np.ndarray, drawn: np.ndarray, hints: Tensor) -> Profile:
+def fit_profile(real: np.ndarray, drawn: np.ndarray, hints: CellHints) -> Profile:
     """Compare drawn cells with the real ones whose hints they were drawn by.
 
     Args:
         real: Real cells `(n, y, x)`, counts as shares of the window.
         drawn: Drawn cells `(n, y, x)`, likewise.
-        hints: Their hints `(n, c, y, x)`.
+        hints: Their hints.
     """
-    place = np.digitize(distances(hints), EDGES)
+    place = np.digitize(hints.distance, EDGES)
     return Profile(*(_coefficients(light, place, hints) for light in (real, drawn)))
 
 
-def _features(hints: Tensor) -> np.ndarray:
+def _features(hints: CellHints) -> np.ndarray:
     """What the light at a distance is made of `(n, 4)`.
 
     The background, and a share of the contrast, as at a blurred edge; the contrast times the relative area, since light
     of wider slices reaches into narrow ones; and the contrast's root, since a model errs on root counts.
     """
-    contrast = contrasts(hints)
+    contrast = hints.contrast
     root = np.sqrt(np.maximum(contrast, 0))
-    return np.stack([np.ones_like(contrast), contrast, contrast * relative_areas(hints), root], 1)
+    return np.stack([np.ones_like(contrast), contrast, contrast * hints.relative_area, root], 1)
 
 
-def _coefficients(light: np.ndarray, place: np.ndarray, hints: Tensor) -> np.ndarray:
+def _coefficients(light: np.ndarray, place: np.ndarray, hints: CellHints) -> np.ndarray:
     """Least squares `(distance, feature)` of the mean light at each distance; cells weigh as shot noise makes them."""
-    features, shot = _features(hints), np.maximum(brightnesses(hints), 1e-3)
+    features, shot = _features(hints), np.maximum(hints.brightness, 1e-3)
     found = np.zeros((len(EDGES) + 1, features.shape[1]))
     for distance in np.unique(place):
         here = place == distance

@@ -9,21 +9,24 @@ from pathlib import Path
 import numpy as np
 import torch
 from diffusers import AutoencoderKL, ControlNetModel, DDIMScheduler, UNet2DConditionModel
-from safetensors.torch import load_file, save_file
+from safetensors import SafetensorError
+from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from cellcascade.config.settings import Texture
 from cellcascade.core.errors import InputError
-from cellcascade.core.files import atomic_path, write_json
+from cellcascade.core.files import write_json
 from cellcascade.diffusion.process import noise_schedule
+from cellcascade.diffusion.texture import hints
 from cellcascade.diffusion.texture.edges import Profile
 from cellcascade.diffusion.texture.pretrained import check_base, variant_of
 from cellcascade.diffusion.texture.spaces import LatentSpace, PixelSpace, Space
 from cellcascade.learning.device import autocast
+from cellcascade.learning.training import save_weights
 
 logger = logging.getLogger(__name__)
 
-HINT_CHANNELS = 5
+NETWORKS = {"unet": UNet2DConditionModel, "controlnet": ControlNetModel}
 EMBEDDING_CHANNELS = (16, 32, 96, 256)  # of the hint at full, half, ... resolution, as in ControlNet
 
 
@@ -100,23 +103,22 @@ class TextureModel(nn.Module):
 
         return predict
 
-    def save(self, folder: Path, settings: dict) -> None:
-        """Write unet.safetensors, controlnet.safetensors and config.json, from which `load` builds the model again."""
-        for name, network in (("unet", self.unet), ("controlnet", self.controlnet)):
-            with atomic_path(folder / f"{name}.safetensors") as scratch:
-                save_file(network.state_dict(), scratch)
+    def save(self, settings: Texture, *, unet: Path, controlnet: Path, config: Path) -> None:
+        """Write weights as safetensors and a JSON record, from which `load` builds the model again.
+
+        Args:
+            settings: The `texture` block.
+            unet: File of the UNet's weights.
+            controlnet: File of the ControlNet's weights.
+            config: File of the record.
+        """
+        save_weights(unet, self.unet)
+        save_weights(controlnet, self.controlnet)
         scales = {name: value.tolist() for name, value in self.space.state_dict().items() if name in ("mean", "spread")}
         configs = {name: dict(getattr(self, name).config) for name in ("unet", "controlnet", "schedule")}
-        write_json(
-            folder / "config.json",
-            {
-                "settings": settings,
-                "size": self.space.size,
-                "scales": scales,
-                "profile": self.profile and {side: table.tolist() for side, table in vars(self.profile).items()},
-                **configs,
-            },
-        )
+        profile = self.profile and {side: table.tolist() for side, table in vars(self.profile).items()}
+        about = {"settings": settings.model_dump(mode="json"), "size": self.space.size}
+        write_json(config, {**about, "scales": scales, "profile": profile, **configs})
 
 
 def build(settings: Texture, size: int) -> TextureModel:
@@ -147,7 +149,7 @@ def build(settings: Texture, size: int) -> TextureModel:
     controlnet = ControlNetModel.from_unet(
         unet,
         conditioning_embedding_out_channels=(64,) if pixel else EMBEDDING_CHANNELS[: space.shrink],
-        conditioning_channels=HINT_CHANNELS * (settings.block**2 if pixel else 1),
+        conditioning_channels=hints.CHANNELS * (settings.block**2 if pixel else 1),
     )
     if settings.base == "scratch":
         _open_zero_convolutions(controlnet)
@@ -231,31 +233,35 @@ def _open_zero_convolutions(controlnet: ControlNetModel) -> None:
         nn.init.zeros_(convolution.bias)
 
 
-def load(folder: str | Path, device: torch.device) -> TextureModel:
+def load(device: torch.device, *, unet: Path, controlnet: Path, config: Path) -> TextureModel:
     """Load a trained texture model.
+
+    Args:
+        device: Where it goes.
+        unet: File of the UNet's weights.
+        controlnet: File of the ControlNet's weights.
+        config: The record beside them.
 
     Raises:
         InputError: Weights are missing or do not belong to the recorded architecture.
     """
-    folder = Path(folder)
     try:
-        record = json.loads((folder / "config.json").read_text())
+        record = json.loads(config.read_text())
         settings = Texture(**record["settings"])
-        unet = UNet2DConditionModel.from_config(record["unet"])
-        controlnet = ControlNetModel.from_config(record["controlnet"])
-        unet.load_state_dict(load_file(folder / "unet.safetensors"))
-        controlnet.load_state_dict(load_file(folder / "controlnet.safetensors"))
-    except (OSError, KeyError, ValueError, RuntimeError) as error:
+        networks = [kind.from_config(record[name]) for name, kind in NETWORKS.items()]
+        for network, path in zip(networks, (unet, controlnet)):
+            network.load_state_dict(load_file(path))
+    except (OSError, KeyError, ValueError, RuntimeError, SafetensorError) as error:
         raise InputError(
             "The texture model cannot be loaded",
-            where=folder,
+            where=config.parent,
             found=str(error).splitlines()[0],
             expected="config.json, unet.safetensors and controlnet.safetensors of one training",
-            fix="remove the folder and rerun snakemake to train it again",
+            fix=f"delete {config.parent} and rerun snakemake to train it again",
         ) from error
-    space = _space(settings, record["size"], unet.config.sample_size)
+    space = _space(settings, record["size"], networks[0].config.sample_size)
     space.load_state_dict({name: torch.tensor(value) for name, value in record["scales"].items()}, strict=False)
-    model = TextureModel(unet, controlnet, DDIMScheduler.from_config(record["schedule"]), space, settings)
+    model = TextureModel(*networks, DDIMScheduler.from_config(record["schedule"]), space, settings)
     if record["profile"]:
         model.profile = Profile(**{side: np.array(table) for side, table in record["profile"].items()})
     return model.to(device).eval()

@@ -14,6 +14,7 @@ from cellcascade.core.choice import evenly_spaced
 from cellcascade.core.seeds import torch_generator
 from cellcascade.data.crops import Crops, to_counts, to_unit
 from cellcascade.diffusion.texture.edges import Profile, fit_profile
+from cellcascade.diffusion.texture.hints import CellHints
 from cellcascade.diffusion.texture.model import TextureModel
 from cellcascade.diffusion.texture.sampling import correlated_noise, draw
 from cellcascade.metrics.texture import Stack, measure, slice_correlations
@@ -36,11 +37,11 @@ class Watch:
         model: The model in training.
         settings: The `texture` block.
         crops: The crops it is trained on.
-        hints: Hints `(m, c, y, x)` of these crops.
+        hints: Hints of these crops.
         seed: Seed of the noise.
     """
 
-    def __init__(self, model: TextureModel, settings: Texture, crops: Crops, hints: Tensor, seed: int):
+    def __init__(self, model: TextureModel, settings: Texture, crops: Crops, hints: CellHints, seed: int):
         chosen = np.array(evenly_spaced(list(np.flatnonzero(crops.widest)), CELLS))
         self.model, self.settings, self.crops = model, settings, crops
         self.hints, self.masks, self.real = hints[chosen], crops.mask[chosen], crops.image[chosen]
@@ -75,30 +76,30 @@ class Watch:
         rows = []
         for first in range(0, len(drawn), COLUMNS):
             for images in (self.real, drawn):
-                row = np.concatenate(list(to_unit(images[first : first + COLUMNS], self.crops.attrs["window"])), 1)
+                row = np.concatenate(list(to_unit(images[first : first + COLUMNS], self.crops.record.window)), 1)
                 rows.append(np.pad(row, ((0, 0), (0, COLUMNS * drawn.shape[-1] - row.shape[1]))))
         return np.concatenate(rows)
 
 
-def measure_profile(model: TextureModel, settings: Texture, crops: Crops, hints: Tensor, seed: int) -> Profile:
+def measure_profile(model: TextureModel, settings: Texture, crops: Crops, hints: CellHints, seed: int) -> Profile:
     """Texture real outlines and compare the light across their edges with that of the real cells.
 
     Args:
         model: The trained model, without a profile.
         settings: The `texture` block; how many slices are sampled at once.
         crops: The crops it was trained on.
-        hints: Hints `(m, c, y, x)` of these crops.
+        hints: Hints of these crops.
         seed: Seed of the noise.
     """
     chosen = np.resize(np.array(evenly_spaced(list(range(len(crops.image))), MEASURED)), MEASURED)
     shape = model.space.noise_shape
     noise = [torch.randn(shape, generator=torch_generator(seed, "profile", place)) for place in range(MEASURED)]
-    drawn = _textured(model, settings, crops, list(hints[chosen]), noise)
-    real, drawn = (to_unit(counts, crops.attrs["window"]) ** 2 for counts in (crops.image[chosen], drawn))
+    drawn = _textured(model, settings, crops, hints[chosen], noise)
+    real, drawn = (to_unit(counts, crops.record.window) ** 2 for counts in (crops.image[chosen], drawn))
     return fit_profile(real, drawn, hints[chosen])
 
 
-def likeness_by_rho(model: TextureModel, settings: Texture, crops: Crops, hints: Tensor, seed: int) -> pd.DataFrame:
+def likeness_by_rho(model: TextureModel, settings: Texture, crops: Crops, hints: CellHints, seed: int) -> pd.DataFrame:
     """How alike neighbouring slices come out at several strengths of consistency, beside the real ones.
 
     Pairs of neighbouring slices of real cells are textured anew with their own outlines and brightness, so that real
@@ -108,7 +109,7 @@ def likeness_by_rho(model: TextureModel, settings: Texture, crops: Crops, hints:
         model: The trained model.
         settings: The `texture` block; how many slices are sampled at once.
         crops: The crops it was trained on.
-        hints: Hints `(m, c, y, x)` of these crops.
+        hints: Hints of these crops.
         seed: Seed of the noise.
 
     Returns:
@@ -120,7 +121,7 @@ def likeness_by_rho(model: TextureModel, settings: Texture, crops: Crops, hints:
     for rho in RHOS if pairs else ():
         seeds = [torch_generator(seed, "likeness", *map(int, pair)) for pair in pairs]
         noise = [one for each in seeds for one in correlated_noise(model.space.noise_shape, 2, rho, each)]
-        seen = [hints[i] for pair in pairs for i in pair]
+        seen = hints[np.ravel(pairs)]
         counts = _textured(model, settings, crops, seen, noise)
         made = counts.reshape(len(pairs), 2, *counts.shape[1:])
         rows.append(
@@ -136,12 +137,12 @@ def likeness_by_rho(model: TextureModel, settings: Texture, crops: Crops, hints:
 
 
 def _textured(
-    model: TextureModel, settings: Texture, crops: Crops, hints: Sequence[Tensor], noise: Sequence[Tensor]
+    model: TextureModel, settings: Texture, crops: Crops, hints: CellHints, noise: Sequence[Tensor]
 ) -> np.ndarray:
     """Counts `(n, y, x)` of slices textured for a look: by plain DDIM in few steps."""
     plain = settings.model_copy(update={"sampler": "ddim", "sampling_steps": STEPS, "guidance": 1.0})
     unit = np.stack(list(draw(model, hints, noise, plain)))
-    return to_counts(unit, crops.attrs["window"], np.iinfo(crops.attrs["frame_dtype"]).max)
+    return to_counts(unit, crops.record.window, crops.record.largest)
 
 
 def _iou(images: np.ndarray, masks: np.ndarray) -> float:

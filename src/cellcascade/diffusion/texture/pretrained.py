@@ -8,12 +8,13 @@ import hashlib
 import json
 import logging
 import re
-import struct
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from safetensors import SafetensorError, safe_open
+
 from cellcascade.core.errors import InputError
-from cellcascade.core.files import atomic_path
+from cellcascade.core.files import atomic_path, disk_full, disk_is_full
 
 logger = logging.getLogger(__name__)
 
@@ -70,20 +71,35 @@ def check_base(folder: str | Path, *, latent: bool = True) -> list[str]:
     return [str(folder / name) for name in [*(f"{part}/{CONFIGS[part]}" for part in parts), *weights]]
 
 
-def fetch_base(hub_id: str, folder: str | Path) -> None:
-    """Fetch a model from the Hugging Face hub; files that are there and intact are not fetched again.
+def fetch_base(*, hub_id: str, checksums: Path) -> None:
+    """Stage `texture_base`: fetch a model from the Hugging Face hub; intact files are not fetched again.
 
     Args:
         hub_id: `owner/name` on the hub.
-        folder: Gets the parts that are needed, and SHA256SUMS once all is there, for `sha256sum --check`.
+        checksums: File to write once all is there, for `sha256sum --check`; its folder gets the parts that are needed.
 
     Raises:
-        InputError: The hub cannot be reached and the folder holds no such model, a file arrived damaged, or the model
-            cannot be used.
+        InputError: The hub cannot be reached and the folder holds no such model, the disk is full, a file arrived
+            damaged, or the model cannot be used.
     """
+    folder = checksums.parent
+    if damaged := _fetch(hub_id, folder):
+        raise InputError(
+            f"Files of {hub_id} arrived damaged",
+            where=folder,
+            found=", ".join(damaged),
+            expected="the checksums that the hub states",
+            fix="run the same command again: it fetches these files anew",
+        )
+    lines = [f"{_sha256(path)}  {Path(path).relative_to(folder)}\n" for path in check_base(folder)]
+    with atomic_path(checksums) as scratch:
+        scratch.write_text("".join(lines))
+
+
+def _fetch(hub_id: str, folder: Path) -> list[str]:
+    """Fetch what is missing or not intact; gives what arrived damaged."""
     from huggingface_hub import HfApi, snapshot_download
 
-    folder, damaged = Path(folder), []
     try:
         model = HfApi().model_info(hub_id, files_metadata=True)
         files = {item.rfilename: item for item in model.siblings}
@@ -92,21 +108,12 @@ def fetch_base(hub_id: str, folder: str | Path) -> None:
             if not _intact(folder / name, item):
                 (folder / name).unlink(missing_ok=True)
         snapshot_download(hub_id, revision=model.sha, local_dir=folder, allow_patterns=list(wanted))
-        damaged = [name for name, item in wanted.items() if not _intact(folder / name, item)]
+        return [name for name, item in wanted.items() if not _intact(folder / name, item)]
     except Exception as error:  # the errors of the client's HTTP library are of no common kind
+        if disk_is_full(error):
+            raise disk_full(folder, error) from error
         _accept_copy(folder, hub_id, f"{type(error).__name__}: {error}".splitlines()[0])
-    if damaged:
-        raise InputError(
-            f"Files of {hub_id} arrived damaged",
-            where=folder,
-            found=", ".join(damaged),
-            expected="the checksums that the hub states",
-            fix="run the same command again: it fetches these files anew",
-        )
-    used = check_base(folder)
-    lines = [f"{_sha256(path)}  {Path(path).relative_to(folder)}\n" for path in used]
-    with atomic_path(folder / CHECKSUMS) as scratch:
-        scratch.write_text("".join(lines))
+        return []
 
 
 def _needed(names: Iterable[str]) -> list[str]:
@@ -182,29 +189,21 @@ def _unfit_weights(folder: Path, part: str, config: dict) -> Iterator[str]:
             if shapes.get(key) != wanted:
                 yield f"{part}/{name}: {key} is {shapes.get(key, 'missing')}, {CONFIGS[part]} says {wanted}"
                 return
-    except (OSError, ValueError, struct.error, KeyError, TypeError) as error:
+    except SafetensorError as error:
+        size = (folder / part / name).stat().st_size
+        yield f"{part}/{name}: truncated or damaged, {size:,} bytes ({error})"
+    except (OSError, KeyError, TypeError) as error:
         yield f"{part}/{name}: {error}"
 
 
 def _shapes(path: Path) -> dict[str, list[int]]:
-    """Names and shapes of the tensors in a safetensors file.
+    """Names and shapes of the tensors in a safetensors file, whose length its header tells.
 
     Raises:
-        ValueError: The file is shorter or longer than its header says, or has no such header.
+        SafetensorError: The file is truncated, longer than its header says, or no such file.
     """
-    size = path.stat().st_size
-    with open(path, "rb") as file:
-        (length,) = struct.unpack("<Q", file.read(8).ljust(8, b"\0"))
-        if not 0 < length <= size - 8:
-            raise ValueError(f"no safetensors file, or truncated to {size:,} bytes")
-        header = json.loads(file.read(length))
-    header.pop("__metadata__", None)
-    whole = 8 + length + max((item["data_offsets"][1] for item in header.values()), default=0)
-    if size != whole:
-        raise ValueError(
-            f"truncated: {size:,} of {whole:,} bytes" if size < whole else f"{size - whole:,} bytes too long"
-        )
-    return {name: item["shape"] for name, item in header.items()}
+    with safe_open(path, framework="numpy") as file:
+        return {name: file.get_slice(name).get_shape() for name in file.keys()}  # noqa: SIM118
 
 
 def _expected(part: str, config: dict) -> dict[str, list[int]]:

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from cellcascade.config.settings import Texture
 from cellcascade.diffusion.process import SAMPLERS
-from cellcascade.diffusion.texture.hints import without_outline
+from cellcascade.diffusion.texture.hints import CellHints, without_outline
 from cellcascade.diffusion.texture.model import TextureModel
 from cellcascade.learning.batches import in_batches
 
@@ -39,16 +39,14 @@ def correlated_noise(
     return noise
 
 
-def draw(
-    model: TextureModel, hints: Sequence[Tensor], noise: Sequence[Tensor], settings: Texture
-) -> Iterator[np.ndarray]:
+def draw(model: TextureModel, hints: CellHints, noise: Sequence[Tensor], settings: Texture) -> Iterator[np.ndarray]:
     """Denoise slices, of one cell or many, in batches of one size; a slice does not depend on its batch.
 
     If the model has a profile, the light across each cell's edge is corrected by it.
 
     Args:
         model: The model.
-        hints: Hint `(c, y, x)` of each slice.
+        hints: Hints of the slices.
         noise: Initial noise of each slice, of the space's `noise_shape`.
         settings: The `texture` block: sampler, steps, guidance and size of a batch.
 
@@ -58,14 +56,14 @@ def draw(
     device, sampler = next(model.parameters()).device, SAMPLERS[settings.sampler]
 
     def paint(batch: list[int]) -> np.ndarray:
-        seen = torch.stack([hints[i] for i in batch]).to(device)
+        seen = hints[batch].planes(device)
         blind = None if settings.guidance == 1 else model.space.hint(without_outline(seen))
         predict = model.guided(model.space.hint(seen), blind, settings.guidance)
         start = torch.stack([noise[i] for i in batch]).to(device)
         with torch.no_grad():
             unit = model.space.decode(sampler(predict, start, model.schedule, steps=settings.sampling_steps))
         light = (unit.float().cpu().numpy()[:, 0] + 1) / 2
-        return light * np.sqrt(model.profile.gain(seen.cpu())) if model.profile else light
+        return light * np.sqrt(model.profile.gain(hints[batch])) if model.profile else light
 
     size, setting = settings.sampling_batch, "texture.sampling_batch"
     for _, image in in_batches(paint, range(len(hints)), size, what="textured slices", setting=setting):

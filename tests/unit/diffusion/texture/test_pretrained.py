@@ -1,5 +1,6 @@
 """The pretrained model: fetched from a hub that speaks the real protocol, and refused before a GPU is needed."""
 
+import errno
 import hashlib
 import json
 import os
@@ -8,7 +9,9 @@ import sys
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from types import SimpleNamespace
 
+import huggingface_hub
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
@@ -16,7 +19,7 @@ from safetensors.torch import load_file, save_file
 from cellcascade.config.settings import Texture
 from cellcascade.core.errors import InputError
 from cellcascade.diffusion.texture import model as texture_model
-from cellcascade.diffusion.texture.pretrained import check_base
+from cellcascade.diffusion.texture.pretrained import check_base, fetch_base
 from tests.sd_base import make_base
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
@@ -46,9 +49,12 @@ def test_a_sound_folder_gives_the_files_that_are_used(tmp_path):
     ("damage", "found"),
     [
         (lambda folder: (folder / UNET).unlink(), "unet/: no weights as diffusion_pytorch_model.safetensors"),
-        (lambda folder: truncate(folder / UNET), f"{UNET}: truncated: "),
-        (lambda folder: (folder / UNET).write_bytes(b""), "truncated to 0 bytes"),
-        (lambda folder: (folder / UNET).write_bytes(b"version https://git-lfs.github.com/spec/v1"), "no safetensors"),
+        (lambda folder: truncate(folder / UNET), f"{UNET}: truncated or damaged, "),
+        (lambda folder: (folder / UNET).write_bytes(b""), "truncated or damaged, 0 bytes"),
+        (
+            lambda folder: (folder / UNET).write_bytes(b"version https://git-lfs.github.com/spec/v1"),
+            "damaged, 42 bytes",
+        ),
         (lambda folder: (folder / "scheduler/scheduler_config.json").unlink(), "scheduler_config.json: missing"),
         (lambda folder: (folder / "vae/config.json").write_text("{"), "vae/config.json: "),
         (lambda folder: change_config(folder, "unet", in_channels=9), "conv_in.weight is [16, 4, 3, 3], config.json"),
@@ -76,7 +82,7 @@ def test_all_problems_come_at_once(tmp_path):
     folder = Path(make_base(tmp_path))
     truncate(folder / UNET)
     (folder / "vae/config.json").unlink()
-    with pytest.raises(InputError, match=r"truncated: .*; vae/config.json: missing"):
+    with pytest.raises(InputError, match=r"truncated or damaged.*; vae/config.json: missing"):
         check_base(folder)
 
 
@@ -193,7 +199,8 @@ def fetch(endpoint, folder):
     code = (
         "import sys; from cellcascade.diffusion.texture.pretrained import fetch_base\n"
         "from cellcascade.core.errors import InputError\n"
-        f"try: fetch_base('someone/tiny', {str(folder)!r})\n"
+        "from pathlib import Path\n"
+        f"try: fetch_base(hub_id='someone/tiny', checksums=Path({str(folder)!r}) / 'SHA256SUMS')\n"
         "except InputError as error: sys.exit(str(error))"
     )
     settings = {"HF_ENDPOINT": endpoint, "HF_HUB_CACHE": str(folder.parent / "cache"), "HF_HUB_DISABLE_XET": "1"}
@@ -233,3 +240,21 @@ def test_without_a_hub_a_copied_folder_is_taken_and_else_the_way_to_copy_is_told
     truncate(tmp_path / "copied/tiny" / UNET)
     code, said = fetch(nowhere, tmp_path / "copied/tiny")
     assert code == 1 and "truncated" in said
+
+
+@pytest.mark.parametrize("reason", [OSError(errno.ENOSPC, "No space left on device"), RuntimeError("os error 28")])
+def test_a_full_disk_is_not_taken_for_a_hub_that_is_away(tmp_path, monkeypatch, reason):
+    folder = Path(make_base(tmp_path / "someone/tiny"))
+
+    def full(*arguments, **more):
+        raise RuntimeError("the download failed") from reason
+
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", full)
+    monkeypatch.setattr(huggingface_hub.HfApi, "model_info", lambda *_, **__: SimpleNamespace(siblings=[], sha=COMMIT))
+    if isinstance(reason, OSError):
+        with pytest.raises(InputError, match="The disk is full"):
+            fetch_base(hub_id="someone/tiny", checksums=folder / "SHA256SUMS")
+        assert not (folder / "SHA256SUMS").exists()
+    else:
+        fetch_base(hub_id="someone/tiny", checksums=folder / "SHA256SUMS")
+        assert (folder / "SHA256SUMS").exists()

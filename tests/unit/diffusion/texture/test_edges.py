@@ -5,7 +5,7 @@ import pytest
 from scipy import ndimage
 
 from cellcascade.diffusion.texture.edges import LARGEST_GAIN, fit_profile
-from cellcascade.diffusion.texture.hints import contrasts, distances, hints, relative_areas
+from cellcascade.diffusion.texture.hints import CellHints
 
 EDGE = 48
 CONTRASTS = np.linspace(0.1, 0.8, 24)
@@ -23,16 +23,16 @@ def discs(radii, contrasts, *, wider=0.0, background=BACKGROUND):
 def seen(masks, contrasts, areas=None):
     """Hints of cells with these contrasts."""
     levels = np.sqrt(np.stack([BACKGROUND + np.asarray(contrasts), np.full(len(masks), BACKGROUND)]))
-    return hints(masks, *levels, np.ones(len(masks)) if areas is None else areas)
+    return CellHints.of(masks, *levels, np.ones(len(masks)) if areas is None else areas)
 
 
 def test_hints_tell_distance_contrast_and_area():
     masks, _ = discs([9, 14], [0.2, 0.6])
     found = seen(masks, [0.2, 0.6], np.array([0.4, 1.0]))
-    assert contrasts(found) == pytest.approx([0.2, 0.6], abs=1e-6)
-    assert relative_areas(found) == pytest.approx([0.4, 1.0])
-    assert ((distances(found) > 0) == masks).all()
-    assert distances(found)[0, EDGE // 2, EDGE // 2 - 12] == pytest.approx(-2.5, abs=0.6)
+    assert found.contrast == pytest.approx([0.2, 0.6], abs=1e-6)
+    assert found.relative_area == pytest.approx([0.4, 1.0])
+    assert ((found.distance > 0) == masks).all()
+    assert found.distance[0, EDGE // 2, EDGE // 2 - 12] == pytest.approx(-2.5, abs=0.6)
 
 
 @pytest.mark.parametrize("wider", [-1.0, 0.7])
@@ -45,7 +45,7 @@ def test_cells_drawn_too_small_or_too_large_get_the_real_light_whatever_their_co
     radii = generator.uniform(10, 16, len(others))
     masks, real = discs(radii, others)
     drawn, found = discs(radii, others, wider=wider)[1], seen(masks, others)
-    away = distances(found)
+    away = found.distance
     for nearest, farthest in ((-3, 0), (0, 3)):
         band = (away >= nearest) & (away < farthest)
         before, after = (
@@ -76,7 +76,7 @@ def test_narrow_slices_have_a_light_of_their_own():
     found = seen(masks, CONTRASTS, areas)
     drawn, real = real, real + glow[:, None, None]
     corrected = drawn * fit_profile(real, drawn, found).gain(found)
-    ring = distances(found)[:, None] < 0
+    ring = found.distance[:, None] < 0
     for kind in (areas < 1, areas == 1):
         off = ((corrected - real)[kind] * ring[kind, 0]).sum() / ring[kind].sum()
         assert abs(off) < 0.1 * glow[areas < 1].mean()

@@ -1,0 +1,57 @@
+"""A small texture model: its settings, trained and sampled as the rules do it."""
+
+from pathlib import Path
+
+import torch
+
+from cellcascade.config.settings import FineTuning, Texture
+from cellcascade.data.stores import SLICES, TEXTURES
+from cellcascade.diffusion.texture import model, stage
+from tests.stores import write_store
+
+DEVICE = "cpu"
+QUICK = FineTuning(steps=3, batch_size=4, learning_rate=1e-3, ema_decay=0.5, checkpoint_every=2)
+TEXTURE = Texture(block=2, channels=(16, 16), layers=1, sampling_steps=3, sampling_batch=4, train=QUICK)
+
+
+def settings(*, train=None, **changes):
+    """The small `texture` block with changes."""
+    return TEXTURE.model_copy(update=changes | {"train": QUICK.model_copy(update=train or {})})
+
+
+def settings_of(base):
+    """The small `texture` block on a pretrained model."""
+    return settings(base=base, space="latent")
+
+
+def files(folder: Path) -> dict[str, Path]:
+    """The files of a model that are read again."""
+    names = {"unet": "unet.safetensors", "controlnet": "controlnet.safetensors", "config": "config.json"}
+    return {name: folder / file for name, file in names.items()}
+
+
+def fine_tune(crops, folder, block):
+    """Train as the rule does; gives the folder of the model."""
+    tables = {"table": folder / "m/training.csv", "rho": folder / "m/rho.csv", "checkpoints": str(folder / "ck")}
+    how = {"sampling_batches": {"discs": block.sampling_batch}, "seed": 0, "device": DEVICE}
+    stage.train_texture(crops=Path(crops), settings=block, **files(folder / "m"), **tables, **how)
+    return folder / "m"
+
+
+def loaded(folder):
+    """A trained model."""
+    return model.load(torch.device("cpu"), **files(folder))
+
+
+def cells_shard(path, masks, *, first=0, slices=1):
+    """Cells with the same outline in all of their slices."""
+    arrays = {"mask": masks[:, None].repeat(slices, 1), "n_slices": [slices] * len(masks)}
+    return write_store(SLICES, path, arrays | {"cell_id": range(first, first + len(masks))})
+
+
+def textures(model_folder, crops, block, store, **cells):
+    """The textures that a model makes of `slices=` or `masks=`."""
+    names = {"dataset": "variant", "seeded_as": "d", "seed": 0, "device": DEVICE}
+    given = {"masks": None, "slices": None} | cells
+    stage.make_textures(crops=Path(crops), settings=block, store=store, **files(model_folder), **given, **names)
+    return TEXTURES.open(store)

@@ -1,0 +1,54 @@
+"""The networks: what of them is trained, how they start, and settings that do not fit."""
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from cellcascade.core.errors import InputError
+from cellcascade.diffusion.texture import model
+from tests.unit.diffusion.texture.quick import TEXTURE, fine_tune, settings, settings_of
+
+
+@pytest.mark.parametrize(
+    ("trainable", "moves"),
+    [("controlnet", ()), ("controlnet+decoder", ("up_blocks", "conv_norm_out", "conv_out")), ("all", None)],
+)
+def test_only_the_chosen_parts_are_trained(crops, base, tmp_path, trainable, moves):
+    start = model.build(settings_of(base), 32)
+    block = settings(base=base, space="latent", trainable=trainable, train={"steps": 4})
+    folder = fine_tune(crops, tmp_path, block)
+    for name, before in (("unet", start.unet.state_dict()), ("controlnet", start.controlnet.state_dict())):
+        after = load_file(folder / f"{name}.safetensors")
+        changed = {key for key in after if not torch.equal(after[key], before[key])}
+        if name == "controlnet":
+            assert {"conv_in.weight", "controlnet_mid_block.weight"} <= changed
+        elif moves is None:
+            assert {key.split(".")[0] for key in changed} > {"conv_in", "down_blocks", "mid_block", "up_blocks"}
+        else:
+            assert {key.split(".")[0] for key in changed} == set(moves)
+    checkpoint = torch.load(next(tmp_path.glob("ck-*/state.pt")), weights_only=True)["model"]
+    assert any(name.startswith("unet.") for name in checkpoint) == (trainable != "controlnet")
+    assert not any(name.startswith("space.vae") for name in checkpoint)
+
+
+def test_the_controlnet_starts_as_the_unets_encoder_and_adds_nothing(base):
+    network = model.build(settings_of(base), 32)
+    unet, controlnet = network.unet.state_dict(), network.controlnet.state_dict()
+    shared = [
+        key for key in controlnet if key.split(".")[0] in ("conv_in", "time_embedding", "down_blocks", "mid_block")
+    ]
+    assert len(shared) > 20 and all(torch.equal(controlnet[key], unet[key]) for key in shared)
+    noisy, steps = torch.randn(1, *network.space.noise_shape), torch.tensor([500])
+    hints = (network.space.hint(torch.randn(1, 5, 32, 32)) for _ in range(2))
+    first, second = (network(noisy, steps, hint) for hint in hints)
+    assert torch.equal(first, second)
+
+
+def test_pixel_space_refuses_a_unet_of_other_channels(base):
+    with pytest.raises(InputError, match="block: 2"):
+        model.build(TEXTURE.model_copy(update={"base": base, "block": 4}), 32)
+
+
+def test_scratch_has_no_latent_space():
+    with pytest.raises(InputError, match="do not fit together"):
+        model.build(TEXTURE.model_copy(update={"space": "latent"}), 32)

@@ -1,0 +1,67 @@
+"""What is looked at while a texture model trains."""
+
+import logging
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from torch.utils.tensorboard import SummaryWriter
+
+from cellcascade.data.crops import read_crops
+from cellcascade.data.stores import CROPS
+from cellcascade.diffusion.process import noise_schedule
+from cellcascade.diffusion.texture import monitor
+from cellcascade.diffusion.texture.hints import CellHints
+from cellcascade.diffusion.texture.spaces import PixelSpace
+from tests.stores import write_store
+from tests.unit.diffusion.texture.quick import TEXTURE, fine_tune, settings
+
+
+class Drawing(torch.nn.Module):
+    """Stands in for a trained network: draws the hint's disc, or the same one whatever the hint, with some noise."""
+
+    schedule, profile = noise_schedule(1000), None
+
+    def __init__(self, follows):
+        super().__init__()
+        self.space, self.weight, self.follows = PixelSpace(32, 2), torch.nn.Parameter(torch.zeros(1)), follows
+        self.space.fit(torch.rand(8, 1, 32, 32))
+        self.space.hint = lambda hint: hint
+
+    def guided(self, hint, blind=None, scale=1.0):
+        seen = hint[:, :1] if self.follows else hint[:1, :1].roll(9, -1).expand(len(hint), -1, -1, -1)
+        clean = self.space.encode(torch.where(seen > 0, 0.6, -0.6))
+
+        def predict(noisy, steps):
+            alpha = self.schedule.alphas_cumprod[steps.flatten()[0]]
+            return (alpha.sqrt() * noisy - clean) / (1 - alpha).sqrt()
+
+        return predict
+
+
+@pytest.mark.parametrize("follows", [True, False])
+def test_a_model_that_ignores_its_condition_is_warned_of(crops, tmp_path, caplog, follows):
+    data = read_crops(crops)
+    watch = monitor.Watch(Drawing(follows), TEXTURE, data, CellHints.of_crops(data), seed=0)
+    with SummaryWriter(tmp_path) as board, caplog.at_level(logging.WARNING, "cellcascade"):
+        iou = watch(board, 100)["mask_iou"]
+    assert (iou > 0.9) == follows == (not caplog.records)
+    assert follows or "do not follow their outlines" in caplog.text
+
+
+def test_likeness_of_neighbouring_slices_grows_with_rho(crops, tmp_path):
+    data, generator = read_crops(crops), np.random.default_rng(0)
+    mask = np.repeat(data.mask[:6], 3, 0)
+    common = np.repeat(generator.normal(100, 20, (6, 32, 32)), 3, 0)
+    image = np.where(mask, common + generator.normal(0, 20, mask.shape), 10).clip(0, 255).astype(np.uint16)
+    places, ones = np.arange(18), np.ones(18)
+    arrays = {"image": image, "mask": mask, "frame": ones, "label": places // 3, "z": places % 3}
+    arrays |= {"widest": places % 3 == 1, "area_ratio": ones, "brightness": 100 * ones, "background": 10 * ones}
+    store = write_store(CROPS, tmp_path / "c.zarr.zip", arrays, dataset="discs", window=data.record.window)
+    model = fine_tune(store, tmp_path, settings())
+    table = pd.read_csv(model / "rho.csv")
+    assert table["rho"].tolist() == list(monitor.RHOS) and set(table["pairs"]) == {12}
+    made, real = table["synthetic"], table["real"].iloc[0]
+    assert made.is_monotonic_increasing and made.iloc[0] < real - 0.1 < real + 0.3 < made.iloc[-1]
+    assert real == pytest.approx(0.5, abs=0.1)

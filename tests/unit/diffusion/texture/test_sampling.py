@@ -1,0 +1,100 @@
+"""Noise that slices share, samplers, and drawing: whatever the batch and shard, with guidance and corrected edges."""
+
+import numpy as np
+import pytest
+import torch
+
+from cellcascade.config.settings import Texture
+from cellcascade.core.seeds import seed_for
+from cellcascade.data.crops import read_crops, to_unit
+from cellcascade.diffusion.process import ddim, dpm_solver, noise_schedule
+from cellcascade.diffusion.texture import model, monitor
+from cellcascade.diffusion.texture.hints import CellHints, without_outline
+from cellcascade.diffusion.texture.sampling import correlated_noise, draw
+from tests.unit.diffusion.texture.quick import TEXTURE, fine_tune, loaded, settings, settings_of
+
+
+@pytest.mark.parametrize("rho", [0.0, 0.7, 1.0, 3.0])
+@pytest.mark.parametrize("kind", ["eq2", "ar1"])
+def test_noise_of_slices_correlates_as_it_says(rho, kind):
+    noise = correlated_noise((4, 128, 128), 5, rho, torch.Generator().manual_seed(1), kind).flatten(1).numpy()
+    assert noise.mean(1) == pytest.approx(np.zeros(5), abs=0.02)
+    assert noise.var(1) == pytest.approx(np.ones(5), abs=0.02)
+    apart = np.abs(np.subtract.outer(range(5), range(5)))
+    neighbours = rho**2 / (1 + rho**2)
+    expected = neighbours**apart if kind == "ar1" else np.where(apart, neighbours, 1)
+    assert np.abs(np.corrcoef(noise) - expected).max() < 0.02
+
+
+def predictor(schedule, truth="gaussian"):
+    """The perfect prediction for data of mean 0.5 and standard deviation 0.3: two narrow peaks, or a Gaussian."""
+    centres, width = ([0.2, 0.8], 0.1) if truth == "peaks" else ([0.5], 0.3)
+    centres = torch.tensor(centres, dtype=torch.float64)
+
+    def predict(noisy, steps):
+        kept = schedule.alphas_cumprod[steps.long().flatten()[0]].double()
+        variance = kept * width**2 + 1 - kept
+        away = noisy[..., None] - kept.sqrt() * centres
+        share = torch.softmax(-(away**2) / (2 * variance), -1)
+        clean = (share * (centres + kept.sqrt() * width**2 / variance * away)).sum(-1)
+        noise = (noisy - kept.sqrt() * clean) / (1 - kept).sqrt()
+        is_v = schedule.config.prediction_type == "v_prediction"
+        return kept.sqrt() * noise - (1 - kept).sqrt() * clean if is_v else noise
+
+    return predict
+
+
+@pytest.mark.parametrize("steps", [8, 15, 30])
+@pytest.mark.parametrize("truth", ["gaussian", "peaks"])
+@pytest.mark.parametrize("kind", ["ours", "stable diffusion"])
+def test_dpm_solver_comes_nearer_to_the_exact_solution_than_ddim_in_as_many_steps(kind, truth, steps, base):
+    schedule = noise_schedule(1000) if kind == "ours" else model.build(settings_of(base), 32).schedule
+    start = torch.randn(1, 500, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    predict = predictor(schedule, truth)
+    exact = ddim(predict, start, schedule, steps=500)
+    ours, plain = (sampler(predict, start, schedule, steps=steps) for sampler in (dpm_solver, ddim))
+    assert (ours - exact).abs().mean() < 0.75 * (plain - exact).abs().mean()
+    assert torch.equal(ours, dpm_solver(predict, start, schedule, steps=steps))
+
+
+class Blind(CellHints):
+    """Hints that hide where the cells are."""
+
+    def planes(self, device="cpu"):
+        return without_outline(super().planes(device))
+
+
+def test_guidance_needs_a_model_trained_for_it_and_moves_samples(crops, base, tmp_path):
+    with pytest.raises(ValueError, match="set condition_dropout"):
+        Texture(guidance=3.0)
+    block = settings(base=base, condition_dropout=0.5)
+    trained = loaded(fine_tune(crops, tmp_path, block))
+    trained.profile = None  # it corrects edges, which blind hints do not have
+    hints = CellHints.of_crops(read_crops(crops))[:3]
+    noise = torch.randn(3, *trained.space.noise_shape, generator=torch.Generator().manual_seed(0))
+    guided = [block.model_copy(update={"guidance": scale}) for scale in (1.0, 0.0, 3.0)]
+    drawn = [np.stack(list(draw(trained, hints, noise, each))) for each in guided]
+    blind = Blind(hints.outline, hints.levels)
+    unseen = np.stack(list(draw(trained, blind, noise, block)))
+    np.testing.assert_array_equal(drawn[1], unseen)  # scale 0: outlines do not matter
+    assert np.abs(drawn[0] - unseen).max() > 1e-5 and np.abs(drawn[2] - drawn[0]).max() > 1e-5
+
+
+def test_what_is_drawn_is_corrected_by_the_profile_that_training_measured(crops, tmp_path):
+    block = settings()
+    trained = loaded(fine_tune(crops, tmp_path, block))
+    data = read_crops(crops)
+    hints = CellHints.of_crops(data)
+    noise = torch.randn(len(hints), *trained.space.noise_shape, generator=torch.Generator().manual_seed(0))
+    profile, trained.profile = trained.profile, None
+    plain = np.stack(list(draw(trained, hints, noise, TEXTURE)))
+    again = monitor.measure_profile(trained, TEXTURE, data, hints, seed_for(0, data.record.dataset, "texture"))
+    np.testing.assert_array_equal(again.drawn, profile.drawn)  # saved and loaded as measured
+    trained.profile = profile
+    corrected = np.stack(list(draw(trained, hints, noise, TEXTURE)))
+    np.testing.assert_allclose(corrected, plain * np.sqrt(profile.gain(hints)), rtol=1e-6)
+    off = [
+        np.abs(to_unit(data.image, data.record.window) ** 2 - unit.clip(0, 1) ** 2).mean()
+        for unit in (plain, corrected)
+    ]
+    assert off[1] < off[0]  # after three steps of training, most of what is wrong is the mean light
