@@ -15,6 +15,7 @@ from skimage.transform import resize
 from cellcascade.config.settings import Cellpose
 from cellcascade.core.choice import evenly_spaced
 from cellcascade.core.errors import InputError
+from cellcascade.data.ctc import AnnotatedFrame
 from cellcascade.data.ngff import read_image
 from cellcascade.data.recording import Recording
 from cellcascade.evaluation.cellpose.record import Regime
@@ -52,12 +53,20 @@ class TrainingSet:
     """What a network learns from.
 
     Attributes:
+        regime: none, real, synthetic or both.
         planes: Its planes by their kind, `real` or `synthetic`.
         shares: Share of each kind in a batch, in the same order.
+        frames: The annotated real frames, in every regime.
+        files: Files that the planes are from: real frames, their annotations, and the synthetic images' record.
+        stacks: Whether the images are 3D.
     """
 
+    regime: Regime
     planes: dict[str, Planes]
     shares: tuple[float, ...]
+    frames: list[AnnotatedFrame]
+    files: list[Path]
+    stacks: bool
 
     @property
     def diameter(self) -> float:
@@ -94,7 +103,11 @@ def training_set(
     for kind, made in planes.items():
         logger.info("%d %s planes, median diameter %.1f", len(made.images), kind, made.diameter)
     real = round(settings.real_share * batch_size) / batch_size
-    return TrainingSet(planes, (real, 1 - real) if len(planes) == 2 else (1.0,))
+    frames = recording.frames()
+    files = [path for item in frames for path in (item.image, item.labels)]
+    files += [synthetic / "dataset.json"] if synthetic else []
+    shares = (real, 1 - real) if len(planes) == 2 else (1.0,)
+    return TrainingSet(regime, planes, shares, frames, files, stacks=recording.ndim == 3)
 
 
 def real_planes(recording: Recording, *, orientations: bool, most: int) -> Planes:

@@ -7,7 +7,6 @@ the same whatever their seed, and it cannot go on after a kill.
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from types import ModuleType
 
 import numpy as np
 import pandas as pd
@@ -26,6 +25,8 @@ from cellcascade.evaluation.cellpose.record import NetworkRecord, Regime
 from cellcascade.evaluation.cellpose.weights import library
 from cellcascade.learning import training
 from cellcascade.learning.device import pick_device
+
+LOG = ["step", "loss", "learning_rate", "seconds"]
 
 
 def train_cellpose(
@@ -69,61 +70,31 @@ def train_cellpose(
     learned = training_set(regime, recording, synthetic, settings, train.batch_size)
     net = version.network(start, settings, seed).to(target)
     net.diam_labels.data.fill_(learned.diameter)
-    log = pd.DataFrame(columns=["step", "loss", "learning_rate", "seconds"])
+    log = pd.DataFrame(columns=LOG)
     if regime != "none":
-        inputs = [path for item in recording.frames() for path in (item.image, item.labels)]
-        inputs += [synthetic / "dataset.json"] if synthetic else []
-        inputs += [start] if start else []
-        about = {**settings.model_dump(mode="json"), "train": train.model_dump(mode="json")}
-        about |= {"regime": regime, "seed": seed}
-        name = training.fingerprint(about, inputs, STAGE_VERSIONS["train_cellpose"])
-        checkpoint = Path(f"{checkpoints}-{name}") / "state.pt"
-        log = _fit(net, version, learned, settings, train, checkpoint=checkpoint, seed=seed, what=f"Cellpose {regime}")
+        checkpoint = _checkpoint(checkpoints, learned, start, settings, train, seed)
+        log = _fit(net, learned, settings, train, checkpoint=checkpoint, seed=seed)
     with atomic_path(weights) as scratch:
         net.cpu().save_model(scratch)
-    steps = train.steps if len(log) else 0
-    _record(regime, recording, start, learned, settings.version, net.diam_mean.item(), steps).write(record)
+    _record(learned, start, settings, net, steps=train.steps if len(log) else 0).write(record)
     write_table(table, log)
 
 
-def _record(
-    regime: Regime,
-    recording: Recording,
-    start: Path | None,
-    learned: TrainingSet,
-    version: int,
-    network_diameter: float,
-    steps: int,
-) -> NetworkRecord:
-    frames = recording.frames()
-    return NetworkRecord(
-        regime=regime,
-        version=version,
-        start=start.name if start else "scratch",
-        diameter=learned.diameter,
-        network_diameter=network_diameter,
-        steps=steps,
-        real_share={"none": None, "real": 1.0, "synthetic": 0.0, "both": learned.shares[0]}[regime],
-        planes={kind: len(planes.images) for kind, planes in learned.planes.items()},
-        images={kind: planes.frames for kind, planes in learned.planes.items()},
-        train_frames=len({item.frame for item in frames}),
-        train_slices=count_slices(frames) if recording.ndim == 3 else None,
-    )
+def _checkpoint(
+    prefix: str, learned: TrainingSet, start: Path | None, settings: Cellpose, train: Training, seed: int
+) -> Path:
+    """The file of a training's running state, in a folder named by what is trained."""
+    about = {**settings.model_dump(mode="json"), "train": train.model_dump(mode="json")}
+    about |= {"regime": learned.regime, "seed": seed}
+    inputs = [*learned.files, *([start] if start else [])]
+    return Path(f"{prefix}-{training.fingerprint(about, inputs, STAGE_VERSIONS['train_cellpose'])}") / "state.pt"
 
 
 def _fit(
-    net: nn.Module,
-    version: ModuleType,
-    learned: TrainingSet,
-    settings: Cellpose,
-    train: Training,
-    *,
-    checkpoint: Path,
-    seed: int,
-    what: str,
+    net: nn.Module, learned: TrainingSet, settings: Cellpose, train: Training, *, checkpoint: Path, seed: int
 ) -> pd.DataFrame:
     """Train a network in place; gives the training log."""
-    device = next(net.parameters()).device
+    version, device = library(settings.version), next(net.parameters()).device
     samples = [_samples(planes, device) for planes in learned.planes.values()]
     patches = {"zoom": learned.diameter / net.diam_mean.item(), "patch": settings.patch_pixels, "device": device}
     loss = _loss(net, samples, learned.counts(train.batch_size), lambda chosen: version.augment(chosen, **patches))
@@ -134,8 +105,27 @@ def _fit(
         checkpoint=checkpoint,
         seed=seed,
         device=device,
-        what=f"{what} training",
+        what=f"Cellpose {learned.regime} training",
         weight_decay=version.WEIGHT_DECAY,
+    )
+
+
+def _record(
+    learned: TrainingSet, start: Path | None, settings: Cellpose, net: nn.Module, *, steps: int
+) -> NetworkRecord:
+    shares = {"none": None, "real": 1.0, "synthetic": 0.0, "both": learned.shares[0]}
+    return NetworkRecord(
+        regime=learned.regime,
+        version=settings.version,
+        start=start.name if start else "scratch",
+        diameter=learned.diameter,
+        network_diameter=net.diam_mean.item(),
+        steps=steps,
+        real_share=shares[learned.regime],
+        planes={kind: len(planes.images) for kind, planes in learned.planes.items()},
+        images={kind: planes.frames for kind, planes in learned.planes.items()},
+        train_frames=len({item.frame for item in learned.frames}),
+        train_slices=count_slices(learned.frames) if learned.stacks else None,
     )
 
 

@@ -17,7 +17,7 @@ from cellcascade.config.settings import Evaluation
 from cellcascade.core.errors import InputError
 
 TENSORS = {3: b"downsample.down.res_down_0", 4: b"encoder.patch_embed.proj.weight"}  # each is in one network alone
-HEAD = 1 << 20  # bytes in which old files of torch, which are no zip archives, name their tensors
+HEAD = 1 << 20  # bytes in which files of old versions of torch, which are no zip archives, name their tensors
 MADE_HERE = ("resources", "results")  # folders whose files the workflow makes: they may be still to come
 
 
@@ -145,10 +145,11 @@ def fetch_generalist(*, name: str, weights: Path) -> None:
 
 def _tensor_names(path: Path) -> bytes:
     """The part of a file of torch that names its tensors."""
-    if not zipfile.is_zipfile(path):
-        with open(path, "rb") as file:
-            return file.read(HEAD)
-    with zipfile.ZipFile(path) as archive:
+    with open(path, "rb") as file:
+        head = file.read(HEAD)
+    if not head.startswith(b"PK"):
+        return head
+    with zipfile.ZipFile(path) as archive:  # fails if the end of the file is missing
         pickles = [name for name in archive.namelist() if name.endswith("/data.pkl")]
         return b"".join(archive.read(name) for name in pickles)
 
