@@ -307,7 +307,7 @@ def products(wildcards):
 
 
 def check_frames(names):
-    """Look at the frames and pretrained models of data sets, and end with all their problems at once."""
+    """Look at the frames and weights of data sets, and end with all their problems at once."""
     problems = {}
     for name in names:
         try:

@@ -1,7 +1,7 @@
 """What the rules of the evaluation share: tables, networks, and the data sets that a page compares. No rules."""
 
 from cellcascade.config.cellpose_versions import ENVIRONMENTS, version_named
-from cellcascade.evaluation.cellpose.weights import is_file
+from cellcascade.evaluation.cellpose.weights import check_start, is_file
 
 
 def tables_of(name):
@@ -46,8 +46,16 @@ def network_folder(name, regime, seed):
 
 
 def cellpose_start(wildcards):
-    """The weights that Cellpose starts from: none, a file, or the library's own, which rule cellpose_weights fetches."""
-    start = entry(wildcards).evaluation.cellpose.start
+    """The weights that Cellpose starts from: none, a file, or the library's own, which rule cellpose_weights fetches.
+
+    Ends with a message where a file cannot be used.
+    """
+    evaluation = entry(wildcards).evaluation
+    start = evaluation.cellpose.start
+    try:
+        check_start(evaluation)
+    except InputError as error:
+        stop({wildcards.dataset: error})
     if start == "scratch":
         return []
     return str(Path(start)) if is_file(start) else f"resources/cellpose/{start}"
