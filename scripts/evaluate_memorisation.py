@@ -1,12 +1,7 @@
 """Look for synthetic cells that copy a training cell."""
 
 from cellcascade.core.jobs import run_job
-from cellcascade.metrics.memorisation import compare
-
-
-def main(inputs, outputs):
-    compare(inputs.crops, inputs.test_crops, list(inputs.masks), list(inputs.textures), table=outputs.table)
-
+from cellcascade.metrics.memorisation import compare_memorisation
 
 if "snakemake" in globals():
-    run_job(main, snakemake)  # noqa: F821
+    run_job(compare_memorisation, snakemake)  # noqa: F821

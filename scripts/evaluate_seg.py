@@ -1,12 +1,7 @@
 """Join the SEG scores of a data set's networks, and compare the regimes."""
 
 from cellcascade.core.jobs import run_job
-from cellcascade.evaluation.scoring import collect
-
-
-def main(inputs, outputs, *, dataset):
-    collect(list(inputs.scores), dataset=dataset, seg=outputs.seg, gain=outputs.gain)
-
+from cellcascade.evaluation.scoring import join_scores
 
 if "snakemake" in globals():
-    run_job(main, snakemake)  # noqa: F821
+    run_job(join_scores, snakemake)  # noqa: F821

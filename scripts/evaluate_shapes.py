@@ -1,12 +1,7 @@
 """Compare the shapes of synthetic masks with those of real ones."""
 
 from cellcascade.core.jobs import run_job
-from cellcascade.metrics.shape import compare
-
-
-def main(inputs, outputs):
-    compare(inputs.crops, list(inputs.masks), table=outputs.table)
-
+from cellcascade.metrics.shape import compare_shapes
 
 if "snakemake" in globals():
-    run_job(main, snakemake)  # noqa: F821
+    run_job(compare_shapes, snakemake)  # noqa: F821

@@ -1,12 +1,7 @@
 """Fetch the published Inception weights of the FID."""
 
 from cellcascade.core.jobs import run_job
-from cellcascade.metrics.inception import download_weights
-
-
-def main(inputs, outputs):
-    download_weights(outputs.weights)
-
+from cellcascade.metrics.inception import fetch_inception
 
 if "snakemake" in globals():
-    run_job(main, snakemake)  # noqa: F821
+    run_job(fetch_inception, snakemake)  # noqa: F821

@@ -1,15 +1,18 @@
-"""Small images to train Cellpose on, and such trainings."""
+"""Small images to train Cellpose on, such trainings, and predictions."""
 
-import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import tifffile
 import torch
 
-from cellcascade.data.ctc import ALL
+from cellcascade.config.settings import Evaluation
 from cellcascade.data.ngff import write_image
-from cellcascade.evaluation.cellpose import train as cellpose
+from cellcascade.data.recording import Recording
+from cellcascade.evaluation.cellpose.record import NetworkRecord, read_record
+from cellcascade.evaluation.cellpose.train import train_cellpose
+from cellcascade.evaluation.scoring import predict_cellpose
 
 SETTINGS = {
     "network_diameter": 17,
@@ -53,19 +56,61 @@ def make_data(folder: Path) -> Path:
     return folder
 
 
-def real(data, **other) -> dict:
-    frames = {"folder": data / "D", "sequence": "01", "annotations": "ST", "voxel_size_um": (1.0, 1.0)}
-    return {**frames, "annotated": ALL, **other}
+def real(data: Path, **other) -> Recording:
+    """The annotated frames of `make_data` to learn from."""
+    return replace(Recording(data / "D", "01", "ST", (1.0, 1.0)), **other)
 
 
-def train(data, regime, name="net", **other):
+def held_out(data: Path, **other) -> Recording:
+    """The annotated frames of `make_data` to test on."""
+    return replace(Recording(data / "D", "02", "ST", (1.0, 1.0)), **other)
+
+
+def train(data: Path, regime: str, name: str = "net", settings: dict = SETTINGS, **other) -> tuple[dict, NetworkRecord]:
+    """Train a network; give its weights and its record."""
+    folder, evaluation = data / name, Evaluation(cellpose=settings)
+    train_cellpose(
+        **{
+            "regime": regime,
+            "recording": real(data),
+            "synthetic": data / "synthetic",
+            "start": None,
+            "settings": evaluation.cellpose,
+            "train": evaluation.cellpose.train,
+            "weights": folder / "model",
+            "record": folder / "config.json",
+            "table": folder / "training.csv",
+            "checkpoints": str(data / "checkpoints" / name),
+            "seed": 0,
+            "device": "cpu",
+            **other,
+        }
+    )
+    return torch.load(folder / "model", weights_only=True), read_record(folder / "config.json")
+
+
+def predict(data: Path, name: str, regime: str, **other) -> Path:
+    """Segment the test frames by a network and score the result; give the table."""
     folder = data / name
-    options = {"real": real(data), "synthetic": data / "synthetic", "start": None, "settings": SETTINGS, "seed": 0}
-    paths = {"weights": folder / "model", "record": folder / "config.json", "table": folder / "training.csv"}
-    options |= {**paths, "checkpoints": str(data / "checkpoints" / name), "device": "cpu", **other}
-    cellpose.train(regime=regime, **options)
-    return torch.load(folder / "model", weights_only=True), json.loads((folder / "config.json").read_text())
+    predict_cellpose(
+        **{
+            "weights": folder / "model",
+            "record": folder / "config.json",
+            "recording": held_out(data),
+            "most": None,
+            "volumes": "do_3D",
+            "dataset": "D",
+            "regime": regime,
+            "seed": 0,
+            "store": folder / "predictions.zarr.zip",
+            "table": folder / "scores.csv",
+            "device": "cpu",
+            **other,
+        }
+    )
+    return folder / "scores.csv"
 
 
 def equal(first: dict, second: dict) -> bool:
+    """Whether two networks have the same weights."""
     return all(torch.equal(first[name], second[name]) for name in first)

@@ -16,9 +16,10 @@ from cellcascade.config.datasets import Config
 from cellcascade.config.document import config_schema, reference
 from cellcascade.config.load import read_config
 from cellcascade.core.errors import InputError
-from cellcascade.data.ctc import check_sequence
+from cellcascade.data.recording import held_out_recording, training_recording
 from cellcascade.diffusion.multiview_weights import check_weights
 from cellcascade.diffusion.texture.pretrained import check_base
+from cellcascade.evaluation.cellpose.weights import check_start
 from cellcascade.evaluation.scoring import reference_annotations
 from cellcascade.metrics.seg import annotation_pairs, score
 
@@ -35,16 +36,18 @@ def check(config: Config) -> list[str]:
     problems = []
     for name in config.selected:
         data = config.datasets[name]
-        folder = Path(config.data_root) / data.folder
+        recording, held_out = training_recording(config, name), held_out_recording(config, name)
         try:
-            frames = check_sequence(folder, data.train_sequence, data.annotations, data.ndim, **data.annotated)
-            tests = reference_annotations(folder, data.test_sequence, data.ndim) if data.test_sequence else {}
+            frames = recording.checked_frames()
+            tests = reference_annotations(held_out) if held_out else {}
+            if held_out:
+                check_start(data.evaluation)
             if data.has_views and config.multiview.folder:
                 check_weights(config.multiview.folder)
             if Path(data.texture.base).is_dir():
                 check_base(data.texture.base, latent=data.texture.space == "latent")
             counts = "".join(f", {len(items)} to test on ({kind})" for kind, items in tests.items())
-            print(f"{name}: {len(frames)} annotations in {folder}{counts}")
+            print(f"{name}: {len(frames)} annotations in {recording.folder}{counts}")
         except InputError as error:
             problems.append(f"{name}: {error}")
     return problems

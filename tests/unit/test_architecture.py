@@ -20,7 +20,7 @@ FLOORS = (
 )
 # The workflow is read again by every job of a cluster, so what it imports must not load torch. Geometry is among these
 # rooms because rays are cast on the GPU; its masks and slices do without.
-TORCH = ("learning", "geometry", "diffusion", "reconstruction", "evaluation/cellpose")
+TORCH = ("learning", "geometry", "diffusion", "reconstruction", "evaluation/cellpose", "metrics/inception.py")
 WITHOUT_TORCH = ("geometry/masks.py", "geometry/slicing.py", "diffusion/multiview_weights.py")
 
 

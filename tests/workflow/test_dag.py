@@ -136,8 +136,9 @@ def test_a_generalist_is_fetched_by_a_local_job_and_scored_as_it_is(project):
 def test_cellpose_4_has_its_own_environment_weights_and_training_and_no_style_vectors(project):
     (project.folder / "more.yaml").write_text(
         "datasets:\n"
-        "  nuclei_sam: {inherits: nuclei2d, models_from: nuclei2d, evaluation: {cellpose: {start: cpsam}}}\n"
-        "  nuclei_own: {inherits: nuclei2d, evaluation: {cellpose: {start: ./mine}}}\n"
+        "  nuclei_sam:\n"
+        "    {inherits: nuclei2d, models_from: nuclei2d, evaluation: {cellpose: {version: 4, start: cpsam}}}\n"
+        "  nuclei_own: {inherits: nuclei2d, evaluation: {cellpose: {version: 4, start: ./mine}}}\n"
         "defaults: {evaluation: {seeds: 1}}\n"
     )
     torch.save({"encoder.patch_embed.proj.weight": torch.zeros(3)}, project.folder / "mine")

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import tifffile
+import torch
 
 from cellcascade.core.stages import STAGE_VERSIONS
 from tests.sd_base import make_base
@@ -99,3 +100,21 @@ def test_configuration_errors_are_told_once_with_their_paths(project):
     ):
         assert output.count(line) == 1, output
     assert "Traceback" not in output
+
+
+def test_weights_of_another_cellpose_than_the_configured_one_stop_the_plan_before_any_job(project):
+    files = ("--configfile", "demo/config.yaml", "presets/evaluation-cpu.yaml", "more.yaml")
+    (project.folder / "more.yaml").write_text(
+        "run: [nuclei2d]\ndefaults: {evaluation: {seeds: 1, cellpose: {start: ./mine}}}\n"
+    )
+    for target in ("all", "results/nuclei2d/evaluation/seg.csv"):
+        output = project.dry_run(target, *files, fails=True)
+        assert "nuclei2d: Cellpose weights cannot be used" in output and "Traceback" not in output
+    torch.save({"encoder.patch_embed.proj.weight": torch.zeros(3)}, project.folder / "mine")
+    for target in ("all", "results/nuclei2d/evaluation/seg.csv"):
+        output = project.dry_run(target, *files, fails=True)
+        assert "found:    a network of Cellpose 4" in output and "evaluation.cellpose.version: 4" in output
+    output = project.python("-m", "cellcascade", "check", *files[1:], fails=True)
+    assert "nuclei2d: The weights to start from are of another version of Cellpose" in output
+    torch.save({"downsample.down.res_down_0.conv.conv_0.0.weight": torch.zeros(3)}, project.folder / "mine")
+    assert job_counts(project.dry_run("all", *files))["train_cellpose"] == 4

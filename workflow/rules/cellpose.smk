@@ -12,16 +12,17 @@ rule train_cellpose:
     benchmark:
         "benchmarks/{dataset}/evaluation/cellpose/train/{regime}-{seed}.tsv"
     conda:
-        lambda wildcards: cellpose_environment(entry(wildcards).evaluation.cellpose.start)
+        lambda wildcards: cellpose_environment(entry(wildcards).evaluation.cellpose.version)
     threads: 4
     resources:
         gpu=1,
         mem_mb=scaled(8000, each=40, items=lambda wildcards: entry(wildcards).evaluation.cellpose.max_images),
-        runtime=scaled(30, each=0.03, items=lambda wildcards: entry(wildcards).evaluation.network.train.steps),
+        runtime=scaled(30, each=0.03, items=lambda wildcards: entry(wildcards).evaluation.training.steps),
     params:
         regime="{regime}",
-        real=real_frames,
-        settings=lambda wildcards: block(entry(wildcards).evaluation.network),
+        recording=real_frames,
+        settings=lambda wildcards: block(entry(wildcards).evaluation.cellpose, without={"train"}),
+        train=lambda wildcards: block(entry(wildcards).evaluation.training),
         checkpoints="checkpoints/{dataset}/cellpose-{regime}-{seed}",
         seed=lambda wildcards: seed_for(CONFIG.seed, "cellpose", int(wildcards.seed)),
         version=STAGE_VERSIONS["train_cellpose"],
@@ -42,19 +43,19 @@ rule predict_cellpose:
     benchmark:
         "benchmarks/{dataset}/evaluation/cellpose/predict/{regime}-{seed}.tsv"
     conda:
-        lambda wildcards: cellpose_environment(entry(wildcards).evaluation.cellpose.start)
+        lambda wildcards: cellpose_environment(entry(wildcards).evaluation.cellpose.version)
     threads: 4
     resources:
         gpu=1,
         mem_mb=scaled(16000),
         runtime=scaled(60),
     params:
-        folder=data_folder,
-        sequence=lambda wildcards: entry(wildcards).test_sequence,
-        voxel_size_um=lambda wildcards: entry(wildcards).voxel_size_um,
+        dataset="{dataset}",
+        regime="{regime}",
+        recording=test_frames,
         most=lambda wildcards: entry(wildcards).evaluation.max_test_frames,
-        settings=lambda wildcards: {"volumes": entry(wildcards).evaluation.cellpose.volumes},
-        names=lambda wildcards: {"dataset": wildcards.dataset, "regime": wildcards.regime, "seed": int(wildcards.seed)},
+        volumes=lambda wildcards: entry(wildcards).evaluation.cellpose.volumes,
+        seed=lambda wildcards: int(wildcards.seed),
         version=STAGE_VERSIONS["predict_cellpose"],
     script:
         "../../scripts/predict_cellpose.py"

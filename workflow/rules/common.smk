@@ -12,6 +12,7 @@ from cellcascade.config.load import load_config
 from cellcascade.data.recording import held_out_recording, training_recording
 from cellcascade.core.errors import InputError
 from cellcascade.diffusion.multiview_weights import check_weights
+from cellcascade.evaluation.cellpose.weights import check_start
 from cellcascade.evaluation.scoring import reference_annotations
 from cellcascade.core.seeds import seed_for
 from cellcascade.data.shards import shard_name, shard_ranges
@@ -314,7 +315,7 @@ def products(wildcards):
 
 
 def check_frames(names):
-    """Look at the frames and pretrained models of data sets, and end with all their problems at once."""
+    """Look at the frames and weights of data sets, and end with all their problems at once."""
     problems = {}
     for name in names:
         try:
@@ -323,6 +324,8 @@ def check_frames(names):
             if name in WITH_VIEWS:
                 check_multiview()
             texture_base_of(CONFIG.models_of(name))
+            if networks_of(name):
+                check_start(CONFIG.datasets[name].evaluation)
         except InputError as error:
             problems[name] = error
     if problems:

@@ -1,8 +1,7 @@
 """What the rules of the evaluation share: tables, networks, and the data sets that a page compares. No rules."""
 
-import os
-
-from cellcascade.config.cellpose_versions import ENVIRONMENTS, version_of
+from cellcascade.config.cellpose_versions import ENVIRONMENTS, version_named
+from cellcascade.evaluation.cellpose.weights import check_start, is_file
 
 
 def tables_of(name):
@@ -47,11 +46,19 @@ def network_folder(name, regime, seed):
 
 
 def cellpose_start(wildcards):
-    """The weights that Cellpose starts from: none, a file, or the library's own, which rule cellpose_weights fetches."""
-    start = entry(wildcards).evaluation.cellpose.start
+    """The weights that Cellpose starts from: none, a file, or the library's own, which rule cellpose_weights fetches.
+
+    Ends with a message where a file cannot be used.
+    """
+    evaluation = entry(wildcards).evaluation
+    start = evaluation.cellpose.start
+    try:
+        check_start(evaluation)
+    except InputError as error:
+        stop({wildcards.dataset: error})
     if start == "scratch":
         return []
-    return str(Path(start)) if os.path.dirname(start) else f"resources/cellpose/{start}"
+    return str(Path(start)) if is_file(start) else f"resources/cellpose/{start}"
 
 
 def synthetic_images(wildcards):
@@ -61,7 +68,7 @@ def synthetic_images(wildcards):
 
 def has_style(name):
     """Whether a Cellpose 3 is trained on the real frames: Cellpose 4 has no style vectors."""
-    return ("real", 0) in networks_of(name) and version_of(CONFIG.datasets[name].evaluation.cellpose.start) == 3
+    return ("real", 0) in networks_of(name) and CONFIG.datasets[name].evaluation.cellpose.version == 3
 
 
 def style_network(wildcards):
@@ -70,9 +77,14 @@ def style_network(wildcards):
     return f"{network_folder(name, 'real', 0)}/model" if has_style(name) else []
 
 
-def cellpose_environment(start):
-    """The conda environment of the Cellpose that starts from `start`."""
-    return f"../../envs/{ENVIRONMENTS[version_of(start)]}.yaml"
+def cellpose_environment(version):
+    """The conda environment of a version of Cellpose."""
+    return f"../../envs/{ENVIRONMENTS[version]}.yaml"
+
+
+def test_frames(wildcards):
+    """Parameter function: the recording that nothing of the job's data set learns from."""
+    return plain(held_out_recording(CONFIG, wildcards.dataset))
 
 
 def inception_weights(wildcards):

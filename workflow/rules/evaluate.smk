@@ -90,10 +90,7 @@ rule evaluate_population:
         mem_mb=scaled(4000),
         runtime=scaled(60),
     params:
-        folder=data_folder,
-        sequence=lambda wildcards: entry(wildcards).train_sequence,
-        annotations=lambda wildcards: entry(wildcards).annotations,
-        annotated=lambda wildcards: entry(wildcards).annotated,
+        recording=real_frames,
         version=STAGE_VERSIONS["evaluate_population"],
     script:
         "../../scripts/evaluate_population.py"

@@ -32,7 +32,7 @@ rule cellpose_weights:
     wildcard_constraints:
         name=r"[\w.-]+",
     conda:
-        lambda wildcards: cellpose_environment(wildcards.name)
+        lambda wildcards: cellpose_environment(version_named(wildcards.name))
     resources:
         mem_mb=scaled(2000),
         runtime=scaled(60),

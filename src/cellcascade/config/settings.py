@@ -4,8 +4,6 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from cellcascade.config.cellpose_versions import version_of
-
 Positive = Annotated[float, Field(gt=0)]
 Count = Annotated[int, Field(ge=1)]
 Fraction = Annotated[float, Field(ge=0, le=1)]
@@ -253,6 +251,7 @@ class Cellpose(Settings):
         "scratch",
         description="scratch, a generalist of Cellpose 3 (cyto3, nuclei, ...) or 4 (cpsam), fetched once, or a path",
     )
+    version: Literal[3, 4] = Field(3, description="version of Cellpose that start is of; 4 for cpsam")
     network_diameter: Positive = Field(
         30.0,
         description="diameter to which cells are scaled, pixels: 30 as in cyto3, 17 as in nuclei (faster); cpsam: 30",
@@ -266,6 +265,16 @@ class Cellpose(Settings):
         "do_3D", description="3D: do_3D: flows of the three orientations; stitch: planes, joined by overlap"
     )
     train: Training = Training(steps=3000, batch_size=8, learning_rate=0.002, warmup=0.1, ema_decay=0.98)
+
+    @property
+    def diameter_pixels(self) -> float:
+        """Diameter to which the network scales cells; Cellpose 4 has its own."""
+        return self.network_diameter if self.version == 3 else 30.0
+
+    @property
+    def patch_pixels(self) -> int:
+        """Edge of the training patches; Cellpose 4 has its own."""
+        return self.patch if self.version == 3 else 256
 
 
 class Evaluation(Settings):
@@ -284,17 +293,15 @@ class Evaluation(Settings):
     cellpose4: Training = Training(steps=2000, batch_size=2, learning_rate=1e-5, warmup=0.1, ema_decay=0.98)
 
     @property
-    def network(self) -> Cellpose:
-        """The block `cellpose`; for Cellpose 4 with its own `train`, and with what its network cannot choose."""
-        if version_of(self.cellpose.start) == 3:
-            return self.cellpose
-        return self.cellpose.model_copy(update={"train": self.cellpose4, "patch": 256, "network_diameter": 30.0})
+    def training(self) -> Training:
+        """How the network is trained: `cellpose.train`, or `cellpose4` for Cellpose 4."""
+        return self.cellpose.train if self.cellpose.version == 3 else self.cellpose4
 
     @model_validator(mode="after")
     def _comparable(self) -> "Evaluation":
-        share, batch = self.network.real_share, self.network.train.batch_size
+        share, batch = self.cellpose.real_share, self.training.batch_size
         if not 0 < round(share * batch) < batch:
-            where = "train" if self.network is self.cellpose else "evaluation.cellpose4"
+            where = "train" if self.cellpose.version == 3 else "evaluation.cellpose4"
             raise ValueError(f"real_share {share} of {where}.batch_size {batch} is not a mixture")
         if len(set(self.regimes)) < len(self.regimes) or (self.regimes and "real" not in self.regimes):
             raise ValueError(

@@ -1,36 +1,32 @@
 """Test frames, predictions on them, and their scores. Free of torch until a network is used."""
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pandas as pd
 
-from cellcascade.config.cellpose_versions import library
 from cellcascade.core.choice import evenly_spaced
 from cellcascade.core.errors import InputError
-from cellcascade.core.files import atomic_path, digest
-from cellcascade.core.logs import progress
-from cellcascade.core.stages import STAGE_VERSIONS
-from cellcascade.data.ctc import AnnotatedFrame, check_sequence, missing_folder, read_annotated, read_frame
-from cellcascade.data.shards import write_shard
+from cellcascade.core.files import write_table
+from cellcascade.data.ctc import AnnotatedFrame, missing_folder
+from cellcascade.data.recording import Recording
+from cellcascade.data.shards import digests_of
+from cellcascade.data.stores import PREDICTIONS, PredictionsRecord
+from cellcascade.evaluation.cellpose.record import NetworkRecord, Regime, read_record
 from cellcascade.evaluation.gain import paired_gain
 from cellcascade.metrics.seg import THRESHOLDS, score
 
-SCHEMA = "predictions/1"
 REFERENCES = {"gold": "GT", "silver": "ST"}
+FACTS = ("train_frames", "train_slices", "start", "steps", "diameter", "real_share")  # of a network, in its scores
 
 
-def reference_annotations(
-    folder: str | Path, sequence: str, ndim: int, most: int | None = None
-) -> dict[str, list[AnnotatedFrame]]:
-    """Annotated frames of the test sequence, by reference; checked by the headers of their files.
+def reference_annotations(recording: Recording, most: int | None = None) -> dict[str, list[AnnotatedFrame]]:
+    """Annotated frames of a test sequence, by reference; checked by the headers of their files.
 
     Args:
-        folder: The data set's folder.
-        sequence: The test sequence, e.g. `"02"`.
-        ndim: Axes of a frame: 2 or 3.
+        recording: The test sequence; all its annotations of both kinds count.
         most: Largest number of frames, evenly spread over those that either reference annotates; `None` for all.
 
     Returns:
@@ -39,115 +35,110 @@ def reference_annotations(
     Raises:
         InputError: The sequence has no annotation at all, or a file cannot be used.
     """
-    if not Path(folder).is_dir():
-        raise missing_folder(folder)
-    there = {name: kind for name, kind in REFERENCES.items() if (Path(folder) / f"{sequence}_{kind}" / "SEG").is_dir()}
-    if not there:
-        raise InputError(
-            f"The test sequence {sequence} has no annotations",
-            where=Path(folder).absolute(),
-            found=", ".join(sorted(path.name for path in Path(folder).iterdir() if path.is_dir())) or "an empty folder",
-            expected=f"{sequence}_GT/SEG or {sequence}_ST/SEG beside {sequence}",
-            fix="correct test_sequence, or set it to null: then nothing is evaluated on test frames",
-        )
-    found = {name: check_sequence(folder, sequence, kind, ndim) for name, kind in there.items()}
+    if not recording.folder.is_dir():
+        raise missing_folder(recording.folder)
+    kinds = {name: recording.all_of(kind) for name, kind in REFERENCES.items()}
+    found = {name: kind.checked_frames() for name, kind in kinds.items() if kind.annotation_folder.is_dir()}
+    if not found:
+        raise _no_annotations(recording)
     if most is not None:
         chosen = set(evenly_spaced(sorted({item.frame for items in found.values() for item in items}), most))
         found = {name: [item for item in items if item.frame in chosen] for name, items in found.items()}
     return {name: items for name, items in found.items() if items}
 
 
-def predict(
-    weights: str | Path,
-    record: str | Path,
+def predict_cellpose(
     *,
-    folder: str | Path,
-    sequence: str,
-    voxel_size_um: Sequence[float],
+    weights: Path,
+    record: Path,
+    recording: Recording,
     most: int | None,
-    settings: Mapping,
-    names: Mapping,
-    store: str | Path,
-    table: str | Path,
+    volumes: Literal["do_3D", "stitch"],
+    dataset: str,
+    regime: Regime,
+    seed: int,
+    store: Path,
+    table: Path,
     device: str,
 ) -> None:
-    """Segment the test frames with one network and score the result.
+    """Stage `predict_cellpose`: segment the test frames with one network and score the result.
 
     Args:
         weights: Weights of the network.
-        record: What it was trained on, as `cellpose.train` wrote it.
-        folder: The data set's folder.
-        sequence: The test sequence.
-        voxel_size_um: Size of a pixel, ([z,] y, x).
+        record: What it was trained on, a `NetworkRecord`.
+        recording: The test sequence.
         most: Largest number of test frames; `None` for all.
-        settings: The `evaluation.cellpose` block.
-        names: Columns that name the row: dataset, regime, seed.
-        store: Predictions to write, `predictions/1`: mask (frame, [z,] y, x) and frame (frame).
-        table: CSV to write: one row a reference.
+        volumes: 3D: `do_3D`, flows of the three orientations, or `stitch`, planes joined by overlap.
+        dataset: Name of the data set.
+        regime: What the network learned from.
+        seed: Number of the training.
+        store: Predictions to write, `PREDICTIONS`.
+        table: CSV to write: one row per reference.
         device: auto, cpu or cuda.
+
+    Raises:
+        InputError: A frame, an annotation or the network cannot be used.
     """
-    from cellcascade.evaluation.cellpose.train import segment
-    from cellcascade.learning.device import pick_device
+    from cellcascade.evaluation.cellpose.predict import segment_frames
 
-    ndim, about = len(voxel_size_um), json.loads(Path(record).read_text())
-    annotations = reference_annotations(folder, sequence, ndim, most)
-    images = {item.frame: item.image for items in annotations.values() for item in items}
-    version = library(weights)
-    model = version.load(weights, pick_device(device))
-    made = {}
-    for frame in progress(sorted(images), total=len(images), what="test frames"):
-        made[frame] = segment(
-            model,
-            read_frame(images[frame], ndim),
-            diameter=about["diameter"],
-            anisotropy=voxel_size_um[0] / voxel_size_um[-1],
-            volumes=settings["volumes"],
-            options=version.EVAL_OPTIONS,
-        )
-    rows = [
-        {**names, **_row(reference, items, made, ndim), **_facts(about)} for reference, items in annotations.items()
-    ]
-    if len(rows) > 1:  # gold truth beside silver truth annotates some of the cells: the others are no false ones
-        rows[0] |= {name: None for name in rows[0] if name == "precision" or name.startswith("f1")}
+    network, annotations = read_record(record), reference_annotations(recording, most)
+    frames = {item.frame: item for items in annotations.values() for item in items}
+    made = segment_frames(weights, network, recording, frames, volumes=volumes, device=device)
+    rows = score_rows(recording, annotations, made)
+    names, facts = {"dataset": dataset, "regime": regime, "seed": seed}, _facts(network)
     largest = max(int(mask.max()) for mask in made.values())
-    write_shard(
-        store,
-        schema=SCHEMA,
-        arrays={
-            "mask": np.stack(list(made.values())).astype(np.uint16 if largest < 2**16 else np.uint32),
-            "frame": np.array(list(made), np.int32),
-        },
-        attributes={
-            **names,
-            "sequence": sequence,
-            "stage_version": STAGE_VERSIONS["predict_cellpose"],
-            "digests": {"weights": digest(weights)},
-        },
-    )
-    with atomic_path(table) as scratch:
-        pd.DataFrame(rows).to_csv(scratch, index=False)
+    arrays = {
+        "mask": np.stack(list(made.values())).astype(np.uint16 if largest < 2**16 else np.uint32),
+        "frame": np.array(list(made), np.int32),
+    }
+    digests = digests_of([weights, record])
+    PREDICTIONS.write(store, arrays, PredictionsRecord(**names, sequence=recording.sequence, digests=digests))
+    write_table(table, pd.DataFrame([{**names, **row, **facts} for row in rows]))
 
 
-def collect(scores: Sequence[str | Path], *, dataset: str, seg: str | Path, gain: str | Path) -> None:
-    """Join the scores of all networks of a data set, and compare the regimes seed by seed.
+def score_rows(
+    recording: Recording, annotations: Mapping[str, Sequence[AnnotatedFrame]], made: Mapping[int, np.ndarray]
+) -> list[dict[str, str | float | None]]:
+    """Score a segmentation of test frames.
 
     Args:
-        scores: Tables of `predict`; without synthetic images, of the data set that this one may be a variant of.
+        recording: The test sequence.
+        annotations: Its annotations by reference.
+        made: Labels ([z,] y, x) by the number of their frame.
+
+    Returns:
+        One row per reference: `reference`, `seg`, `n_objects`, `precision`, `recall`, `f1` (at IoU 0.5), `f1_60` to
+        `f1_90`, `frames`. Gold truth beside silver truth annotates some of the cells: as the others are no false ones,
+        it has no `precision` and no `f1`.
+    """
+    rows = [_row(recording, reference, items, made) for reference, items in annotations.items()]
+    if len(rows) > 1:
+        rows[0] |= {name: None for name in rows[0] if name == "precision" or name.startswith("f1")}
+    return rows
+
+
+def join_scores(*, scores: list[Path], dataset: str, seg: Path, gain: Path) -> None:
+    """Stage `evaluate_seg`: join the scores of all networks of a data set, and compare the regimes seed by seed.
+
+    Args:
+        scores: Tables of `predict_cellpose`; those of regimes without synthetic images may be the ones of the data set
+            that this one is a variant of.
         dataset: Name of the data set.
         seg: CSV to write: all rows.
         gain: CSV to write: gain over regime real with its interval.
     """
     table = pd.concat([pd.read_csv(path) for path in scores], ignore_index=True).assign(dataset=dataset)
-    for path, content in ((seg, table), (gain, paired_gain(table))):
-        with atomic_path(path) as scratch:
-            content.to_csv(scratch, index=False)
+    write_table(seg, table)
+    write_table(gain, paired_gain(table))
 
 
-def _row(reference: str, items: Sequence[AnnotatedFrame], made: Mapping[int, np.ndarray], ndim: int) -> dict:
+def _row(
+    recording: Recording, reference: str, items: Sequence[AnnotatedFrame], made: Mapping[int, np.ndarray]
+) -> dict[str, str | float | None]:
     def pairs():
         for item in items:
             result = made[item.frame]
-            yield read_annotated(item, ndim)[1], result if item.z is None else result[item.z]
+            yield recording.read(item)[1], result if item.z is None else result[item.z]
 
     got = score(pairs())
     row = {"reference": reference, "seg": got.seg, "n_objects": got.n_objects}
@@ -156,5 +147,16 @@ def _row(reference: str, items: Sequence[AnnotatedFrame], made: Mapping[int, np.
     return {**row, "frames": len({item.frame for item in items})}
 
 
-def _facts(about: Mapping) -> dict:
-    return {name: about[name] for name in ("train_frames", "train_slices", "start", "steps", "diameter", "real_share")}
+def _facts(network: NetworkRecord) -> dict[str, str | float | None]:
+    return {name: getattr(network, name) for name in FACTS}
+
+
+def _no_annotations(recording: Recording) -> InputError:
+    folder, sequence = recording.folder, recording.sequence
+    return InputError(
+        f"The test sequence {sequence} has no annotations",
+        where=folder.absolute(),
+        found=", ".join(sorted(path.name for path in folder.iterdir() if path.is_dir())) or "an empty folder",
+        expected=f"{sequence}_GT/SEG or {sequence}_ST/SEG beside {sequence}",
+        fix="correct test_sequence, or set it to null: then nothing is evaluated on test frames",
+    )

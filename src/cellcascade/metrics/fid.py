@@ -6,6 +6,7 @@ the same cells again and again: halves of their crops share them, so that real-r
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -13,10 +14,9 @@ import pandas as pd
 from scipy.linalg import svdvals
 
 from cellcascade.core.errors import InputError
-from cellcascade.core.files import write_table
 from cellcascade.core.seeds import numpy_generator
+from cellcascade.data.cells import CellStack, synthetic_stacks
 from cellcascade.data.crops import Crops, read_crops, to_unit
-from cellcascade.data.shards import open_shard
 
 SPLITS = 5  # random halves of the real images that a figure is the mean of
 FEWEST = 4  # images on a side: half of them must still have a covariance
@@ -60,64 +60,69 @@ def kernel_distance(a: np.ndarray, b: np.ndarray) -> float:
 METRICS = {"FID": frechet_distance, "KID": kernel_distance}
 
 
-def compare_features(
-    real: np.ndarray,
-    synthetic: np.ndarray,
-    *,
-    generator: np.random.Generator,
-    real_cells: np.ndarray | None = None,
-    synthetic_cells: np.ndarray | None = None,
-    resamples: int = 200,
+@dataclass(frozen=True)
+class CellRows:
+    """Rows of data and the cells that they show.
+
+    Attributes:
+        values: Images (n, y, x), or their features (n, d).
+        cells: Number (n) of the cell that a row shows, the same for all slices of a cell.
+    """
+
+    values: np.ndarray
+    cells: np.ndarray
+
+    def order(self, generator: np.random.Generator) -> np.ndarray:
+        """Indices (n) of all rows in random order, those of one cell next to each other."""
+        _, cell = np.unique(self.cells, return_inverse=True)
+        rank = generator.permutation(cell.max(initial=-1) + 1)[cell]
+        return np.lexsort((generator.random(len(cell)), rank))
+
+    def take(self, rows: np.ndarray) -> "CellRows":
+        """Some of the rows, by their indices."""
+        return CellRows(self.values[rows], self.cells[rows])
+
+    def half(self, generator: np.random.Generator) -> np.ndarray:
+        """Values of a random half of the rows, of whole cells as far as that is possible."""
+        return self.values[self.order(generator)[: len(self.cells) // 2]]
+
+
+def feature_distances(
+    real: CellRows, synthetic: CellRows, *, generator: np.random.Generator, resamples: int = 200
 ) -> pd.DataFrame:
     """FID and KID of real against real and real against synthetic features, at one number of images.
 
-    A figure is the mean over random disjoint halves of the real images; the synthetic ones are compared with the
-    first half of each. The interval comes from half-samples: drawing rows again with replacement would make pairs
-    of equal images, which both distances take for nearness. For a mean of n rows, figures of n/2 rows drawn without
-    replacement vary around their mean as figures of n rows do around the truth; that variation, 2.5 % cut off on
-    either side, is laid around the figure, so the larger bias of FID at n/2 does not enter. Where the truth is near
-    0 it is rather too wide.
+    A figure is the mean over random disjoint halves of the real images, with no cell in both; the synthetic ones are
+    compared with the first half of each. Intervals are those of `_deviations`.
 
     Args:
-        real: Features (N, d).
-        synthetic: Features (M, d).
+        real: Features (N, d) of real images.
+        synthetic: Features (M, d) of synthetic images.
         generator: Source of the random halves.
-        real_cells: The cell (N) each row belongs to: no cell is in both halves. `None`: a cell each.
-        synthetic_cells: The same of the synthetic rows (M).
-        resamples: Half-samples an interval is made from.
+        resamples: Half-samples that an interval is made from.
 
     Returns:
-        One row a metric (`FID`, `KID`) and pair (`real-real`, `real-synthetic`): `metric`, `pair`, `value`, `low`,
+        One row per metric (`FID`, `KID`) and pair (`real-real`, `real-synthetic`): `metric`, `pair`, `value`, `low`,
         `high` (95 % interval), `n` (images on each side), `warning`. Values are NaN where n is below 4.
     """
-    real_cells = np.arange(len(real)) if real_cells is None else np.unique(real_cells, return_inverse=True)[1]
-    made_cells = np.arange(len(synthetic)) if synthetic_cells is None else synthetic_cells
-    largest = np.bincount(real_cells).max(initial=0)
-    n = max(0, min((len(real) - largest + 1) // 2, len(synthetic)))  # so that a cell never reaches into both halves
+    n, dims = _images_on_a_side(real, synthetic), real.values.shape[1]
     values = {(metric, pair): [] for metric in METRICS for pair in PAIRS}
     deviations = {key: [] for key in values}
     for _ in range(SPLITS if n >= FEWEST else 0):
-        order, made = _by_cell(real_cells, generator), _by_cell(made_cells, generator)[:n]
-        first, second = ((real[rows], real_cells[rows]) for rows in (order[:n], order[-n:]))
-        for pair, other in zip(PAIRS, (second, (synthetic[made], made_cells[made]))):
-            halves = [(_half(*first, generator), _half(*other, generator)) for _ in range(max(2, resamples // SPLITS))]
+        order, made = real.order(generator), synthetic.order(generator)[:n]
+        first = real.take(order[:n])
+        for pair, other in zip(PAIRS, (real.take(order[-n:]), synthetic.take(made))):
+            varied = _deviations(first, other, max(2, resamples // SPLITS), generator)
             for metric, distance in METRICS.items():
-                values[metric, pair].append(distance(first[0], other[0]))
-                varied = np.array([distance(*half) for half in halves])
-                deviations[metric, pair].extend(varied - varied.mean())
-    return pd.DataFrame([_row(*key, values[key], deviations[key], n=n, dims=real.shape[1]) for key in values])
+                values[metric, pair].append(distance(first.values, other.values))
+                deviations[metric, pair].extend(varied[metric])
+    return pd.DataFrame([_row(*key, values[key], deviations[key], n=n, dims=dims) for key in values])
 
 
-def evaluate(
-    crops: str | Path,
-    textures: Sequence[str | Path],
-    *,
-    dataset: str,
-    features: Mapping[str, Features],
-    seed: int,
-    table: str | Path,
-) -> None:
-    """Write FID and KID of a data set's synthetic cells as CSV (paper, section 4).
+def cell_distances(
+    crops: Path, textures: Sequence[Path], features: Mapping[str, Features], *, dataset: str, seed: int
+) -> pd.DataFrame:
+    """FID and KID of a data set's synthetic cells (paper, section 4).
 
     Counts of both kinds pass through the window of the real crops. In 3D every slice is an image of its own; where
     the real crops hold the widest slice of each cell alone, so does the synthetic side.
@@ -125,37 +130,52 @@ def evaluate(
     Args:
         crops: Store of the real crops.
         textures: Shards of synthetic cells; valid ones count.
-        dataset: Name of the data set, for the table and the random numbers.
         features: What describes an image, by name: functions from images (n, y, x), 0 to 1, to features (n, d).
+        dataset: Name of the data set, for the table and the random numbers.
         seed: The run's seed.
-        table: CSV to write: `dataset`, `features`, then the columns of `compare_features`.
+
+    Returns:
+        `dataset`, `features`, then the columns of `feature_distances`.
 
     Raises:
-        InputError: A store cannot be used, or there are no features.
+        InputError: A store cannot be used, or features are not finite.
     """
-    if not features:
-        raise InputError(
-            "There is nothing to describe images by for FID and KID",
-            where="evaluation",
-            found="neither Inception weights nor a Cellpose trained on real images",
-            expected="one of them at least",
-            fix="set evaluation.inception, or add real to evaluation.regimes",
-        )
-    data = read_crops(crops)
-    window, volumes = data.attrs["window"], len(data.attrs["voxel_size_um"]) == 3
-    generator = numpy_generator(seed, dataset, "fid")
+    data, generator = read_crops(crops), numpy_generator(seed, dataset, "fid")
+    volumes = data.record.ndim == 3
     widest_only = volumes and bool(data.widest.all())
-    real, real_cells = _some(data.image, _cells_of(data), generator)
-    made, made_cells = _some(*_synthetic(textures, data.image.shape[1:], widest_only=widest_only), generator)
     suffix = "" if not volumes else ", widest slices" if widest_only else ", per slice"
-    rows = []
+    stacks = synthetic_stacks(textures, data.image.shape[1:])
+    images = [_some(CellRows(data.image, _cells_of(data)), generator), _some(_slices(stacks, widest_only), generator)]
+    found = []
     for name, describe in features.items():
-        sides = [_described(name, describe, to_unit(images, window)) for images in (real, made)]
-        found = compare_features(*sides, generator=generator, real_cells=real_cells, synthetic_cells=made_cells)
-        found.insert(0, "dataset", dataset)
-        found.insert(1, "features", name + suffix)
-        rows.append(found)
-    write_table(Path(table), pd.concat(rows, ignore_index=True))
+        sides = (
+            CellRows(_described(name, describe, to_unit(side.values, data.record.window)), side.cells)
+            for side in images
+        )
+        table = feature_distances(*sides, generator=generator)
+        table.insert(0, "dataset", dataset)
+        table.insert(1, "features", name + suffix)
+        found.append(table)
+    return pd.concat(found, ignore_index=True)
+
+
+def _images_on_a_side(real: CellRows, synthetic: CellRows) -> int:
+    """How many images each side of a comparison has, so that no cell reaches into both halves of the real ones."""
+    largest = np.unique(real.cells, return_counts=True)[1].max(initial=0)
+    return max(0, min((len(real.cells) - largest + 1) // 2, len(synthetic.cells)))
+
+
+def _deviations(first: CellRows, other: CellRows, count: int, generator: np.random.Generator) -> dict[str, np.ndarray]:
+    """How the metrics vary about their mean over half-samples of both sides: `count` values each.
+
+    For a mean of n rows, figures of n/2 rows drawn without replacement vary around their mean as figures of n rows do
+    around the truth. The interval is the central 95 % of this variation around the figure of n rows, so that the
+    larger bias of FID at n/2 does not enter; where the truth is near 0 it is rather too wide. Rows drawn with
+    replacement would make pairs of equal images, which both distances take for nearness.
+    """
+    halves = [(first.half(generator), other.half(generator)) for _ in range(count)]
+    varied = {metric: np.array([distance(*half) for half in halves]) for metric, distance in METRICS.items()}
+    return {metric: values - values.mean() for metric, values in varied.items()}
 
 
 def _covariance_root(rows: np.ndarray) -> np.ndarray:
@@ -167,17 +187,6 @@ def _covariance_root(rows: np.ndarray) -> np.ndarray:
 def _kernel(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     kernel = a @ b.T / a.shape[1] + 1
     return kernel * kernel * kernel  # many times faster than a power
-
-
-def _by_cell(cells: np.ndarray, generator: np.random.Generator) -> np.ndarray:
-    """Indices of all rows in random order, those of one cell next to each other."""
-    _, cell = np.unique(cells, return_inverse=True)
-    rank = generator.permutation(cell.max(initial=-1) + 1)[cell]
-    return np.lexsort((generator.random(len(cell)), rank))
-
-
-def _half(rows: np.ndarray, cells: np.ndarray, generator: np.random.Generator) -> np.ndarray:
-    return rows[_by_cell(cells, generator)[: len(rows) // 2]]
 
 
 def _row(metric: str, pair: str, values: list[float], deviations: list[float], *, n: int, dims: int) -> dict:
@@ -198,36 +207,16 @@ def _cells_of(crops: Crops) -> np.ndarray:
     return np.unique(np.stack([crops.frame, crops.label], 1), axis=0, return_inverse=True)[1].ravel()
 
 
-def _synthetic(
-    shards: Sequence[str | Path], shape: tuple[int, int], *, widest_only: bool
-) -> tuple[np.ndarray, np.ndarray]:
-    """Images (n, y, x) of the valid cells, one a slice or the widest slice alone, and their cells (n)."""
-    images, cells = [np.empty((0, *shape), np.uint16)], [np.empty(0, np.int64)]
-    for path in shards:
-        store = open_shard(path, "textures/1")
-        image, count, cell = store["image"][:], store["n_slices"][:], store["cell_id"][:]
-        if image.shape[2:] != shape:
-            raise InputError(
-                "Synthetic cells differ in size from the real crops",
-                where=path,
-                found=f"{image.shape[2:]} pixels (y, x)",
-                expected=f"{shape} as in the crops",
-                fix="rerun snakemake: it remakes what is older than the crops",
-            )
-        slices = np.arange(image.shape[1])
-        used = slices < count[:, None]
-        if widest_only:
-            used &= slices == store["mask"][:].sum((2, 3), dtype=np.int64).argmax(1)[:, None]
-        used &= store["valid"][:].astype(bool)[:, None]
-        images.append(image[used])
-        cells.append(cell[np.nonzero(used)[0]])
-    return np.concatenate(images), np.concatenate(cells)
+def _slices(stacks: Sequence[CellStack], widest_only: bool) -> CellRows:
+    """Images (n, y, x) of synthetic cells, one a slice or the widest slice alone."""
+    kept = [slice(stack.widest, stack.widest + 1) if widest_only else slice(None) for stack in stacks]
+    images = [stack.image[part] for stack, part in zip(stacks, kept)]
+    return CellRows(np.concatenate(images), np.repeat(np.arange(len(stacks)), [len(part) for part in images]))
 
 
-def _some(images: np.ndarray, cells: np.ndarray, generator: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """`MOST_IMAGES` at most, of whole cells as far as that goes."""
-    chosen = np.sort(_by_cell(cells, generator)[:MOST_IMAGES])
-    return images[chosen], cells[chosen]
+def _some(images: CellRows, generator: np.random.Generator) -> CellRows:
+    """`MOST_IMAGES` at most, of whole cells as far as that is possible."""
+    return images.take(np.sort(images.order(generator)[:MOST_IMAGES]))
 
 
 def _described(name: str, describe: Features, images: np.ndarray) -> np.ndarray:

@@ -1,6 +1,6 @@
 """Synthetic images against real frames: how many cells, how close together, on what background, with what rims."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from itertools import product
 from pathlib import Path
 
@@ -9,10 +9,10 @@ from scipy import ndimage
 from scipy.spatial import cKDTree
 
 from cellcascade.core.errors import InputError
-from cellcascade.core.files import atomic_path
-from cellcascade.data.ctc import annotated_frames, read_annotated
+from cellcascade.core.files import write_table
 from cellcascade.data.inpainting import RIM
 from cellcascade.data.ngff import read_image
+from cellcascade.data.recording import Recording
 from cellcascade.metrics.compare import compare_values
 from cellcascade.metrics.texture import RING
 
@@ -24,7 +24,7 @@ PROPERTIES = (
 )
 
 
-def measure(image: np.ndarray, labels: np.ndarray, voxel_size_um: Sequence[float]) -> dict[str, np.ndarray]:
+def measure_image(image: np.ndarray, labels: np.ndarray, voxel_size_um: Sequence[float]) -> dict[str, np.ndarray]:
     """Measure one image.
 
     Args:
@@ -33,11 +33,11 @@ def measure(image: np.ndarray, labels: np.ndarray, voxel_size_um: Sequence[float
         voxel_size_um: Size of a pixel, ([z,] y, x).
 
     Returns:
-        Values by property: one an image for `cells_per_image`, `foreground_share` and `touching_share` (share of pixels
-        in cells, share of cells that touch others), `image_mean`, `background_mean` and `background_std` (counts, clear
-        of all cells); one a cell for `neighbour_distance_um` (between the centroids of nearest cells) and `ring_mean`
-        (counts, within 3 pixels outside the cell in its planes, where no other cell is and none is nearer). Empty where
-        the image has no such value: no cells, no pixel clear of cells.
+        Values by property. One per image: `cells_per_image`, `foreground_share` (share of pixels in cells),
+        `touching_share` (share of cells that touch others), `image_mean`, `background_mean` and `background_std`
+        (counts, clear of all cells). One per cell: `neighbour_distance_um` (between the centroids of nearest cells)
+        and `ring_mean` (counts, within 3 pixels outside the cell in its planes, where no other cell is and none is
+        nearer). Empty where the image has no such value: no cells, no pixel clear of cells.
     """
     labels = np.asarray(labels)
     names, sizes = np.unique(labels[labels > 0], return_counts=True)
@@ -99,32 +99,21 @@ def ring_means(image: np.ndarray, labels: np.ndarray) -> np.ndarray:
     return total[count > 0] / count[count > 0]
 
 
-def compare(
-    folder: str | Path,
-    sequence: str,
-    annotations: str,
-    *,
-    annotated: Mapping[str, int | Sequence[int] | None],
-    synthetic: str | Path,
-    table: str | Path,
-) -> None:
-    """Write how the synthetic images of a data set agree with its annotated frames, as CSV.
+def compare_images(*, recording: Recording, synthetic: Path, table: Path) -> None:
+    """Stage `evaluate_population`: how the synthetic images of a data set agree with its annotated frames.
 
     Slices annotated alone (sparse gold truth) are left out, since the cells around them are not labelled; where nothing
     else is annotated, the real columns are empty.
 
     Args:
-        folder: The data set's folder.
-        sequence: Sequence, e.g. `"01"`.
-        annotations: `"ST"` (silver truth) or `"GT"` (gold truth).
-        annotated: Only these annotations, `frames` and `slices` as `ctc.annotated_frames` takes them.
+        recording: The annotated frames that the models learned from.
         synthetic: Folder of synthetic images, `img-*.ome.zarr`; of more than 100, every so many are measured.
-        table: CSV to write, the columns of `texture.compare_values` with a row for each of `PROPERTIES`.
+        table: CSV to write, the columns of `compare_values` with a row for each of `PROPERTIES`.
 
     Raises:
         InputError: The data cannot be read, or there is no synthetic image.
     """
-    paths = sorted(Path(synthetic).glob("img-*.ome.zarr"))
+    paths = sorted(synthetic.glob("img-*.ome.zarr"))
     if not paths:
         raise InputError(
             "There is no synthetic image to compare",
@@ -134,13 +123,12 @@ def compare(
             fix=f"delete {synthetic} and rerun snakemake, with images above 0",
         )
     size_um = read_image(paths[0]).voxel_size_um
-    dense = [item for item in annotated_frames(folder, sequence, annotations, **annotated) if item.z is None]
-    real = _joined(measure(*read_annotated(item, len(size_um)), size_um) for item in dense)
+    dense = (item for item in recording.frames() if item.z is None)
+    real = _joined(measure_image(*recording.read(item), size_um) for item in dense)
     chosen = [paths[i] for i in np.unique(np.linspace(0, len(paths) - 1, MOST_IMAGES).round().astype(int))]
-    made = _joined(measure(image, labels, size_um) for image, labels in _images(chosen))
-    with atomic_path(table) as scratch:
-        values = {name: (real[name], made[name]) for name in PROPERTIES}
-        compare_values(values).to_csv(scratch, index=False, float_format="%.6g")
+    made = _joined(measure_image(image, labels, size_um) for image, labels in _images(chosen))
+    found = compare_values({name: (real[name], made[name]) for name in PROPERTIES})
+    write_table(table, found, float_format="%.6g")
 
 
 def _images(paths: Sequence[Path]) -> Iterator[tuple[np.ndarray, np.ndarray]]:

@@ -7,8 +7,7 @@ average pools leave the padding out of the mean, and the last block pools by the
 
 import logging
 import pickle
-import urllib.error
-import urllib.request
+import socket
 from collections.abc import Callable, Sequence
 from http.client import HTTPException
 from pathlib import Path
@@ -19,7 +18,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from cellcascade.core.errors import InputError
-from cellcascade.core.files import digest
+from cellcascade.core.files import atomic_path, digest
 from cellcascade.core.logs import progress
 from cellcascade.learning.device import pick_device
 
@@ -28,6 +27,7 @@ logger = logging.getLogger(__name__)
 DIMS = 2048
 EDGE = 299  # pixels of the network's input
 BATCH = 32
+TIMEOUT = 60  # seconds that a server may be silent
 FILE = "pt_inception-2015-12-05-6726825d.pth"
 URL = f"https://github.com/mseitzer/pytorch-fid/releases/download/fid_weights/{FILE}"
 SHA256 = "6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1befd49fb9129b2"
@@ -191,7 +191,7 @@ class InceptionFID(nn.Module):
         return x.mean((2, 3))
 
 
-def load_inception(path: str | Path) -> InceptionFID:
+def load_inception(path: Path) -> InceptionFID:
     """Load the weights of the FID's Inception network.
 
     Args:
@@ -207,7 +207,7 @@ def load_inception(path: str | Path) -> InceptionFID:
         raise _bad_weights("are missing", path, "no such file") from None
     except (OSError, RuntimeError, EOFError, ValueError, KeyError, pickle.UnpicklingError) as error:
         lines = str(error).strip().splitlines() or [type(error).__name__]
-        raise _bad_weights("cannot be read", path, f"{Path(path).stat().st_size} bytes: {lines[0]}") from error
+        raise _bad_weights("cannot be read", path, f"{path.stat().st_size} bytes: {lines[0]}") from error
     network = InceptionFID()
     if different := _differences(network, state):
         raise _bad_weights("belong to another network", path, different)
@@ -217,7 +217,7 @@ def load_inception(path: str | Path) -> InceptionFID:
     return network.eval()
 
 
-def inception_vectors(path: str | Path, *, device: str) -> Callable[[np.ndarray], np.ndarray]:
+def inception_vectors(path: Path, *, device: str) -> Callable[[np.ndarray], np.ndarray]:
     """A function from images `(n, y, x)`, 0 to 1, to Inception features `(n, 2048)`, float32.
 
     Args:
@@ -242,48 +242,30 @@ def inception_vectors(path: str | Path, *, device: str) -> Callable[[np.ndarray]
     return vectors
 
 
-def download_weights(path: str | Path, *, url: str = URL, sha256: str = SHA256) -> None:
-    """Fetch the published weights (95 MB); a download that broke off goes on where it stopped.
+def fetch_inception(*, weights: Path, url: str = URL, sha256: str = SHA256) -> None:
+    """Stage `inception_weights`: fetch the published weights (95 MB).
 
     Args:
-        path: File to write, whole or not at all; what has come so far is in `path` with `.part` added.
+        weights: File to write, whole or not at all.
         url: Where it is.
         sha256: Its digest.
 
     Raises:
-        InputError: It cannot be fetched, or what came is something else.
+        InputError: It cannot be fetched, what came is something else, or the disk is full.
     """
-    path, part = Path(path), Path(f"{path}.part")
-    path.parent.mkdir(parents=True, exist_ok=True)
+    patience = socket.getdefaulttimeout()
+    socket.setdefaulttimeout(TIMEOUT)  # torch's download sets none: it would wait for a silent server for ever
     try:
-        _fetch(url, part)
+        with atomic_path(weights) as scratch:
+            torch.hub.download_url_to_file(url, str(scratch), hash_prefix=sha256, progress=False)
+    except RuntimeError as error:
+        raise _bad_weights(
+            "that came are not the published ones, or not all of them", weights, f"{url}: {error}"
+        ) from error
     except (OSError, HTTPException) as error:
-        raise _bad_weights("could not be fetched", path, f"{url}: {error}") from error
-    if not sha256.startswith(found := digest(part)):
-        size = part.stat().st_size
-        part.unlink()
-        raise _bad_weights("that came are not the published ones", path, f"{url}: {size} bytes, SHA-256 {found}...")
-    part.chmod(0o644)
-    part.replace(path)
-
-
-def _fetch(url: str, part: Path) -> None:
-    """Write `url` to `part`, behind what is there already if the server can send the rest alone."""
-    done = part.stat().st_size if part.exists() else 0
-    try:
-        reply = urllib.request.urlopen(
-            urllib.request.Request(url, headers={"Range": f"bytes={done}-"} if done else {}), timeout=60
-        )
-    except urllib.error.HTTPError as error:
-        if error.code == 416:  # nothing is left to send
-            return
-        raise
-    with reply, open(part, "ab" if reply.status == 206 else "wb") as file:
-        expected = file.tell() + int(reply.headers["Content-Length"])
-        while block := reply.read(1 << 20):
-            file.write(block)
-        if file.tell() < expected:
-            raise OSError(f"broke off after {file.tell()} of {expected} bytes; run it again to go on from there")
+        raise _bad_weights("could not be fetched", weights, f"{url}: {error}") from error
+    finally:
+        socket.setdefaulttimeout(patience)
 
 
 def _differences(network: nn.Module, state: object) -> str:
@@ -300,7 +282,7 @@ def _differences(network: nn.Module, state: object) -> str:
     return "; ".join(f"{len(keys)} parameters {what}, first {keys[0]}" for what, keys in lists.items() if keys)
 
 
-def _bad_weights(what: str, path: str | Path, found: str) -> InputError:
+def _bad_weights(what: str, path: Path, found: str) -> InputError:
     return InputError(
         f"The Inception weights {what}",
         where=path,

@@ -4,19 +4,16 @@ Cells are compared with their centroids in the middle, under the 8 rotations by 
 at 32 pixels or fewer a side.
 """
 
-import zipfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 from scipy import ndimage
 
-from cellcascade.core.errors import InputError
-from cellcascade.core.files import atomic_path
+from cellcascade.core.files import write_table
+from cellcascade.data.cells import check_size, synthetic_masks, synthetic_stacks, widest_planes
 from cellcascade.data.crops import read_crops
-from cellcascade.data.shards import open_shard
-from cellcascade.metrics.texture import synthetic_stacks
 
 LARGEST = 32  # pixels of a side at which cells are compared
 PERCENTILE = 5  # percentile of the distances of real test cells below which a cell is suspiciously near
@@ -104,7 +101,7 @@ def shares(what: str, synthetic: np.ndarray, test: np.ndarray, training: np.ndar
         distance: See `nearest`.
 
     Returns:
-        A row of the table that `compare` writes.
+        A row of the table that `compare_memorisation` writes.
     """
     made, real = (nearest(cells, training, distance) for cells in (synthetic, test))
     threshold = np.percentile(real, PERCENTILE)
@@ -123,15 +120,10 @@ def shares(what: str, synthetic: np.ndarray, test: np.ndarray, training: np.ndar
     }
 
 
-def compare(
-    crops: str | Path,
-    test_crops: str | Path,
-    masks: Sequence[str | Path],
-    textures: Sequence[str | Path],
-    *,
-    table: str | Path,
+def compare_memorisation(
+    *, crops: Path, test_crops: Path, masks: list[Path], textures: list[Path], table: Path
 ) -> None:
-    """Write the share of synthetic cells that are suspiciously near to a training cell, as CSV.
+    """Stage `evaluate_memorisation`: the share of synthetic cells that are suspiciously near to a training cell.
 
     Row `mask` compares outlines, each cell on its widest slice, by one minus the intersection over union; row `image`
     compares the counts inside the cells, synthetic and test cells on their widest slices with every training crop, by
@@ -149,58 +141,15 @@ def compare(
         InputError: A store cannot be read, the sizes of its cells differ, or there is no synthetic cell.
     """
     training, test = read_crops(crops), read_crops(test_crops)
-    made, stacks = _synthetic_masks(masks), synthetic_stacks(textures)
-    cells = [(stack.image[stack.widest], stack.mask[stack.widest]) for stack in stacks]
-    _check_size(training.mask, {test_crops: test.mask[0], masks[0]: made[0], textures[0]: cells[0][1]})
+    size = training.mask.shape[1:]
+    check_size(test_crops, test.mask.shape[1:], size)
+    made, cells = synthetic_masks(masks, size), widest_planes(synthetic_stacks(textures, size))
     whole, seen = training.widest.astype(bool), test.widest.astype(bool)
     outlines = [aligned_masks(side) for side in (made, test.mask[seen], training.mask[whole])]
     pictures = [
-        aligned_cells(*(np.stack(side) for side in zip(*cells))),
+        aligned_cells(*cells),
         aligned_cells(test.image[seen], test.mask[seen]),
         aligned_cells(training.image, training.mask),
     ]
     rows = [shares("mask", *outlines, iou_distances), shares("image", *pictures, correlation_distances)]
-    with atomic_path(table) as scratch:
-        pd.DataFrame(rows).to_csv(scratch, index=False, float_format="%.6g")
-
-
-def _synthetic_masks(shards: Sequence[str | Path]) -> np.ndarray:
-    found = [_valid_masks(path) for path in shards]
-    if not sum(map(len, found)):
-        raise InputError(
-            "Memorisation cannot be measured",
-            where=", ".join(map(str, shards)) or "no mask shards",
-            found="no valid synthetic mask",
-            expected="at least one",
-            fix="raise cells, or look at the reasons in the shards' attributes",
-        )
-    return np.concatenate(found)
-
-
-def _valid_masks(path: str | Path) -> np.ndarray:
-    group = open_shard(path, "masks/1")
-    try:
-        masks = group["mask"][:][group["valid"][:].astype(bool)]
-        if not masks.any((1, 2)).all():
-            raise ValueError("a valid mask is empty")
-    except (KeyError, ValueError, OSError, zipfile.BadZipFile) as error:
-        raise InputError(
-            "Masks cannot be compared",
-            where=path,
-            found=repr(error),
-            expected="arrays mask (n, y, x) and valid (n), with no empty valid mask",
-            fix=f"delete {path} and rerun snakemake: it remakes this file alone",
-        ) from error
-    return masks
-
-
-def _check_size(training: np.ndarray, others: dict) -> None:
-    for path, plane in others.items():
-        if plane.shape != training.shape[1:]:
-            raise InputError(
-                "Cells of different sizes cannot be compared",
-                where=path,
-                found=f"cells of {plane.shape} pixels",
-                expected=f"{training.shape[1:]}, the size of the training crops",
-                fix=f"delete {path} and rerun snakemake: it remakes this file alone",
-            )
+    write_table(table, pd.DataFrame(rows), float_format="%.6g")

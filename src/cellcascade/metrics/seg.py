@@ -260,7 +260,7 @@ def _read_labels(path: Path) -> np.ndarray:
             "A file does not hold labels",
             where=path.absolute(),
             found=f"{'colour, ' if colour else ''}{negative}pixels of type {labels.dtype}",
-            expected="an integer type, one number of 1 or above a cell, 0 for what is no cell",
+            expected="an integer type, one number of 1 or above per cell, 0 for what is no cell",
             fix="write the labels as a 16 bit TIFF",
         )
     return labels

@@ -7,8 +7,8 @@ import numpy as np
 import pandas as pd
 
 from cellcascade.core.choice import evenly_spaced
-from cellcascade.metrics.compare import agreement
-from cellcascade.metrics.shape import measure
+from cellcascade.metrics.compare import compare_values
+from cellcascade.metrics.shape import measure_shapes
 from cellcascade.metrics.texture import matching_rho
 from cellcascade.report import figures
 from cellcascade.report.sources import Cell, Store, SyntheticImage, group_reasons, stores_of
@@ -229,8 +229,8 @@ def distributions(
     crops: Store, widest: np.ndarray, masks: Mapping[int, Cell], textures: Mapping[int, Cell], um: float
 ) -> tuple[Picture, str]:
     """Size, shape and intensity of real against synthetic cells; and a sentence on the intensities."""
-    real = measure(crops.read("mask")[widest])
-    made = measure([cell.read("mask") for cell in masks.values() if cell.valid])
+    real = measure_shapes(crops.read("mask")[widest])
+    made = measure_shapes([cell.read("mask") for cell in masks.values() if cell.valid])
     real_counts = crops.read("brightness")[widest].astype(float)
     pairs = [widest_slice(cell) for cell in textures.values() if cell.valid]
     made_counts = np.array([image[mask].mean() for image, mask in pairs if mask.any()])
@@ -248,7 +248,7 @@ def distributions(
     )
     sentence = ""
     if len(made_counts):
-        row = agreement(pd.DataFrame({"counts": real_counts}), pd.DataFrame({"counts": made_counts})).iloc[0]
+        row = compare_values({"counts": (real_counts, made_counts)}).iloc[0]
         sentence = (
             f"Mean counts inside the mask: real {row.real_mean:.4g} ± {row.real_std:.3g}, "
             f"synthetic {row.synthetic_mean:.4g} ± {row.synthetic_std:.3g}; Wasserstein-1 distance "

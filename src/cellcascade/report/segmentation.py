@@ -11,6 +11,7 @@ from skimage.segmentation import find_boundaries
 
 from cellcascade.core.errors import InputError
 from cellcascade.data.ctc import AnnotatedFrame, read_annotated
+from cellcascade.data.recording import Recording
 from cellcascade.evaluation.scoring import reference_annotations
 from cellcascade.metrics.seg import overlaps
 from cellcascade.report import figures
@@ -77,7 +78,7 @@ def segmented_frame(
     if not stores:
         return None
     rows = [{number: row for row, number in enumerate(store.read("frame").tolist())} for store in stores]
-    annotations = reference_annotations(*truth, ndim)
+    annotations = reference_annotations(Recording(Path(truth[0]), truth[1], "ST", (1.0,) * ndim))
     reference = "silver" if "silver" in annotations else "gold"
     shown = [item for item in annotations[reference] if all(item.frame in numbers for numbers in rows)]
     if not shown:

@@ -5,8 +5,7 @@ import pandas as pd
 import pytest
 from scipy.stats import ttest_rel
 
-from cellcascade.evaluation.gain import paired_gain
-from cellcascade.metrics.seg import GAIN_COLUMNS, GAIN_KEYS
+from cellcascade.evaluation.gain import GAIN_COLUMNS, GAIN_KEYS, paired_gain
 
 
 def models(values: dict[str, list[float]], **columns: object) -> pd.DataFrame:

@@ -1,6 +1,5 @@
-"""FID and KID of features with known answers, and the table written for a data set."""
+"""FID and KID of features with known answers, and the table of a data set."""
 
-import runpy
 from pathlib import Path
 
 import numpy as np
@@ -11,13 +10,14 @@ from scipy import ndimage
 from torchmetrics.image.fid import FrechetInceptionDistance
 from torchmetrics.image.kid import KernelInceptionDistance
 
+from cellcascade.config.settings import CropSettings
 from cellcascade.core.errors import InputError
 from cellcascade.data.crops import make_crops, read_crops, to_unit
-from cellcascade.data.ctc import annotated_frames
-from cellcascade.data.shards import write_shard
+from cellcascade.data.recording import Recording
+from cellcascade.data.stores import CROPS, TEXTURES
 from cellcascade.metrics import fid as module
-from cellcascade.metrics.fid import compare_features, evaluate, frechet_distance, kernel_distance
-from tests.unit.metrics.test_inception import filled
+from cellcascade.metrics.fid import CellRows, cell_distances, feature_distances, frechet_distance, kernel_distance
+from tests.stores import write_store
 
 ROOT = Path(__file__).resolve().parents[3]
 COLUMNS = ["dataset", "features", "metric", "pair", "value", "low", "high", "n", "warning"]
@@ -88,8 +88,11 @@ def rows_of(table: pd.DataFrame) -> pd.DataFrame:
     return table.set_index(["metric", "pair"])
 
 
-def compared(real, synthetic, *, seed=0, **more) -> pd.DataFrame:
-    return rows_of(compare_features(real, synthetic, generator=np.random.default_rng(seed), **more))
+def compared(real, synthetic, *, seed=0, real_cells=None, synthetic_cells=None, **more) -> pd.DataFrame:
+    """The table by metric and pair; without cells, every row is one."""
+    sides = ((real, real_cells), (synthetic, synthetic_cells))
+    rows = [CellRows(values, np.arange(len(values)) if cells is None else cells) for values, cells in sides]
+    return rows_of(feature_distances(*rows, generator=np.random.default_rng(seed), **more))
 
 
 def test_equal_distributions_are_as_far_apart_as_halves_of_one():
@@ -165,40 +168,21 @@ def test_warnings_name_what_is_too_few():
     assert compared(normal(0, 0, 16), normal(1, 0, 16)).value.isna().all()
 
 
-def write_textures(path: Path, images: np.ndarray, *, valid=None, n_slices=None, mask=None) -> Path:
-    """A shard of cells (n, S, y, x)."""
-    n = len(images)
-    arrays = {
-        "image": images.astype("u2"),
-        "mask": np.ones(images.shape, "u1") if mask is None else mask,
-        "n_slices": np.full(n, images.shape[1], "i4") if n_slices is None else np.asarray(n_slices, "i4"),
-        "valid": np.ones(n, "u1") if valid is None else np.asarray(valid, "u1"),
-        "cell_id": np.arange(n, dtype="i4"),
-    }
-    write_shard(path, schema="textures/1", arrays=arrays, items_per_chunk=64)
-    return path
+def write_textures(path: Path, images: np.ndarray, **arrays) -> Path:
+    """A shard of cells (n, S, y, x), whole in all their slices."""
+    known = {"mask": np.ones(images.shape), "n_slices": np.full(len(images), images.shape[1])}
+    return write_store(TEXTURES, path, {"image": images.astype("u2"), **known, **arrays})
 
 
-def write_crops(path: Path, images: np.ndarray, *, label=None, widest=None, ndim: int = 2) -> Path:
-    """Crops (m, y, x) of one frame, whose window is 0 to 100 counts."""
-    m = len(images)
-    arrays = {name: np.zeros(m, "f4") for name in ("area_ratio", "brightness", "background")}
-    arrays |= {"image": images.astype("u2"), "mask": np.ones(images.shape, "u1"), "frame": np.zeros(m, "i4")}
-    arrays |= {"label": np.arange(m, dtype="i4") if label is None else label, "z": np.zeros(m, "i4")}
-    arrays |= {"widest": np.ones(m, "u1") if widest is None else widest}
-    write_shard(
-        path,
-        schema="crops/1",
-        arrays=arrays,
-        attributes={"window": [0, 100], "voxel_size_um": [1.0] * ndim},
-        items_per_chunk=64,
-    )
-    return path
+def write_crops(path: Path, images: np.ndarray, *, ndim: int = 2, **arrays) -> Path:
+    """Crops (m, y, x) of one frame, whose window is 0 to 100 counts; every crop is a cell."""
+    known = {"mask": np.ones(images.shape), "label": np.arange(len(images)), "widest": np.ones(len(images))}
+    facts = {"window": (0, 100), "voxel_size_um": (1.0,) * ndim}
+    return write_store(CROPS, path, {"image": images.astype("u2"), **known, **arrays}, **facts)
 
 
-def run(crops, textures, table, *, seed=0, **features) -> pd.DataFrame:
-    evaluate(crops, textures, dataset="toy", features=features, seed=seed, table=table)
-    return pd.read_csv(table, keep_default_na=False, na_values=["nan", ""])
+def run(crops, textures, *, seed=0, **features) -> pd.DataFrame:
+    return cell_distances(crops, textures, features, dataset="toy", seed=seed)
 
 
 def flat(images: np.ndarray) -> np.ndarray:
@@ -210,18 +194,11 @@ def demo(tmp_path_factory) -> Path:
     """Crops of nuclei of some of the demo's frames, 64 x 64 pixels."""
     folder = tmp_path_factory.mktemp("demo")
     data = ROOT / "demo" / "data" / "DSB2018-20x"
-    for annotated in annotated_frames(data, "01", "GT")[::4]:
-        for path in (annotated.image, annotated.labels):
-            link = folder / "data" / path.relative_to(data)
-            link.parent.mkdir(parents=True, exist_ok=True)
-            link.symlink_to(path)
+    chosen = [item.frame for item in Recording(data, "01", "GT", (0.5, 0.5)).frames()[::4]]
     make_crops(
-        folder / "data",
-        "01",
-        "GT",
+        recording=Recording(data, "01", "GT", (0.5, 0.5), chosen_frames=chosen),
         dataset="nuclei",
-        voxel_size_um=(0.5, 0.5),
-        settings={"size": 64},
+        settings=CropSettings(size=64),
         store=folder / "crops.zarr.zip",
         table=folder / "crops.csv",
     )
@@ -239,8 +216,8 @@ def edges(images: np.ndarray) -> np.ndarray:
 def test_blurred_nuclei_are_farther_from_real_ones_than_real_ones_are_and_copies_are_not(demo, tmp_path):
     images = read_crops(demo).image
     blurred = np.stack([ndimage.gaussian_filter(image.astype(float), 2) for image in images])
-    near = run(demo, [write_textures(tmp_path / "a.zarr.zip", images[:, None])], tmp_path / "a.csv", edges=edges)
-    far = run(demo, [write_textures(tmp_path / "b.zarr.zip", blurred[:, None])], tmp_path / "b.csv", edges=edges)
+    near = run(demo, [write_textures(tmp_path / "a.zarr.zip", images[:, None])], edges=edges)
+    far = run(demo, [write_textures(tmp_path / "b.zarr.zip", blurred[:, None])], edges=edges)
     assert list(far.columns) == COLUMNS
     assert far.loc[0, "n"] == len(images) // 2 > 100
     assert set(far.dataset) == {"toy"} and set(far.features) == {"edges"}
@@ -261,13 +238,13 @@ def test_valid_cells_alone_are_used_through_the_window_of_the_crops(tmp_path):
         write_textures(tmp_path / "1.zarr.zip", made[7:], valid=valid[7:]),
     ]
     seen = []
-    table = run(crops, shards, tmp_path / "fid.csv", seen=lambda images: seen.append(images) or flat(images))
+    table = run(crops, shards, seen=lambda images: seen.append(images) or flat(images))
     np.testing.assert_array_equal(seen[0], to_unit(real, [0, 100]))
     np.testing.assert_array_equal(seen[1], to_unit(made[valid, 0], [0, 100]))
     assert seen[1].max() == 1
     assert set(table.n) == {8}
-    again = run(crops, shards, tmp_path / "again.csv", seen=flat)
-    other = run(crops, shards, tmp_path / "other.csv", seed=1, seen=flat)
+    again = run(crops, shards, seen=flat)
+    other = run(crops, shards, seed=1, seen=flat)
     pd.testing.assert_frame_equal(table, again)
     assert (table.value != other.value).all()
 
@@ -279,7 +256,7 @@ def test_slices_are_images_in_3d(tmp_path):
     crops = write_crops(tmp_path / "c.zarr.zip", real, label=np.arange(40) // 4, widest=widest.astype("u1"), ndim=3)
     shard = write_textures(tmp_path / "t.zarr.zip", made, n_slices=[4, 3, 2, 1, 4, 4], valid=[1, 1, 1, 1, 1, 0])
     seen = []
-    table = run(crops, [shard], tmp_path / "fid.csv", seen=lambda images: seen.append(images) or flat(images))
+    table = run(crops, [shard], seen=lambda images: seen.append(images) or flat(images))
     assert set(table.features) == {"seen, per slice"}
     assert [len(images) for images in seen] == [40, 14]
     assert set(table.n) == {14}
@@ -297,7 +274,6 @@ def test_widest_slices_are_compared_with_widest_slices(tmp_path):
     table = run(
         crops,
         [write_textures(tmp_path / "t.zarr.zip", made, mask=mask)],
-        tmp_path / "fid.csv",
         seen=lambda images: seen.append(images) or flat(images),
     )
     assert set(table.features) == {"seen, widest slices"}
@@ -311,7 +287,6 @@ def test_very_many_images_are_thinned(tmp_path, monkeypatch):
     run(
         write_crops(tmp_path / "c.zarr.zip", images),
         [write_textures(tmp_path / "t.zarr.zip", images[:15, None])],
-        tmp_path / "fid.csv",
         seen=lambda images: seen.append(images) or flat(images),
     )
     assert [len(images) for images in seen] == [20, 15]
@@ -322,33 +297,8 @@ def test_what_cannot_be_compared_says_why(tmp_path):
     images = np.random.default_rng(0).integers(0, 100, (20, 8, 8))
     crops = write_crops(tmp_path / "c.zarr.zip", images)
     shard = write_textures(tmp_path / "t.zarr.zip", images[:, None])
-    with pytest.raises(InputError, match="nothing to describe images by"):
-        run(crops, [shard], tmp_path / "fid.csv")
     with pytest.raises(InputError, match="features of images cannot be compared"):
-        run(crops, [shard], tmp_path / "fid.csv", broken=lambda images: flat(images) * np.nan)
+        run(crops, [shard], broken=lambda images: flat(images) * np.nan)
     small = write_textures(tmp_path / "s.zarr.zip", images[:, None, :4, :4])
     with pytest.raises(InputError, match="differ in size"):
-        run(crops, [small], tmp_path / "fid.csv", flat=flat)
-    assert not (tmp_path / "fid.csv").exists()
-
-
-class Files(dict):
-    """Stands for the inputs and outputs of a Snakemake job."""
-
-    __getattr__ = dict.__getitem__
-
-
-def test_the_script_describes_images_by_inception(tmp_path):
-    images = np.random.default_rng(0).integers(0, 100, (8, 8, 8))
-    torch.save(filled().state_dict(), tmp_path / "inception.pth")
-    inputs = Files(
-        crops=write_crops(tmp_path / "c.zarr.zip", images),
-        textures=[write_textures(tmp_path / "t.zarr.zip", images[:4, None])],
-        inception=tmp_path / "inception.pth",
-        cellpose=[],
-    )
-    main = runpy.run_path(str(ROOT / "scripts" / "evaluate_fid.py"))["main"]
-    main(inputs, Files(table=tmp_path / "fid.csv"), dataset="toy", seed=0, device="cpu")
-    table = pd.read_csv(tmp_path / "fid.csv")
-    assert set(table.features) == {"Inception (2048-d)"}
-    assert np.isfinite(table.value).all()
+        run(crops, [small], flat=flat)

@@ -8,11 +8,12 @@ import pytest
 import tifffile
 
 from cellcascade.core.errors import InputError
-from cellcascade.data.ctc import ALL
 from cellcascade.data.ngff import write_image
+from cellcascade.data.recording import Recording
 from cellcascade.metrics import images as population
 
-EMBRYO = Path(__file__).resolve().parents[3] / "demo" / "data" / "MouseEmbryo"
+DATA = Path(__file__).resolve().parents[3] / "demo" / "data" / "MouseEmbryo"
+EMBRYO = Recording(DATA, "01", "ST", (1.75, 0.8, 0.8))
 
 
 def squares(*corners, shape=(60, 60), side=6):
@@ -31,6 +32,11 @@ def real_frames(folder, frames):
         tifffile.imwrite(folder / "01_GT" / "SEG" / f"man_seg{number:03d}.tif", labels, photometric="minisblack")
 
 
+def recording(folder, voxel_size_um=(0.5, 0.5), **chosen):
+    """The annotated frames of `real_frames`."""
+    return Recording(folder, "01", "GT", voxel_size_um, **chosen)
+
+
 def frame(labels, seed=0, inside=100):
     noise = np.random.default_rng(seed).integers(0, 5, labels.shape)
     return (np.where(labels > 0, inside, 10) + noise).astype(np.uint16)
@@ -38,7 +44,7 @@ def frame(labels, seed=0, inside=100):
 
 def test_counts_shares_and_distances_of_drawn_cells():
     labels = squares((10, 10), (10, 30), (40, 10))
-    found = population.measure(np.where(labels, 100, 10), labels, (0.5, 0.5))
+    found = population.measure_image(np.where(labels, 100, 10), labels, (0.5, 0.5))
     assert found["cells_per_image"] == [3]
     assert sorted(found["neighbour_distance_um"]) == pytest.approx([10, 10, 15])
     assert found["foreground_share"] == [3 * 36 / 3600]
@@ -83,14 +89,14 @@ def test_background_is_clear_of_the_blur_of_cells_in_all_directions():
     labels[2, 15:25, 15:25] = 1
     image = np.full(labels.shape, 10.0)
     image[1:4, 12:28, 12:28] = 60
-    assert population.measure(image, labels, (1, 1, 1))["background_mean"] == [10]
+    assert population.measure_image(image, labels, (1, 1, 1))["background_mean"] == [10]
 
 
 def test_an_image_without_cells_and_one_without_background_have_fewer_values():
-    empty = population.measure(np.ones((20, 20)), np.zeros((20, 20), np.uint16), (1, 1))
+    empty = population.measure_image(np.ones((20, 20)), np.zeros((20, 20), np.uint16), (1, 1))
     assert empty["cells_per_image"] == [0] and empty["foreground_share"] == [0]
     assert all(len(empty[name]) == 0 for name in ("neighbour_distance_um", "touching_share", "ring_mean"))
-    full = population.measure(np.ones((20, 20)), np.ones((20, 20), np.uint16), (1, 1))
+    full = population.measure_image(np.ones((20, 20)), np.ones((20, 20), np.uint16), (1, 1))
     assert len(full["background_mean"]) == 0 and full["foreground_share"] == [1]
 
 
@@ -101,9 +107,8 @@ def test_the_table_holds_the_chosen_frames_and_every_image(tmp_path):
         image = frame(two, 3 + index)
         write_image(tmp_path / "made" / f"img-{index:05d}.ome.zarr", image, two, voxel_size_um=(0.5, 0.5), levels=1)
     out = tmp_path / "population.csv"
-    population.compare(
-        tmp_path / "real", "01", "GT", annotated={"frames": [0, 1]}, synthetic=tmp_path / "made", table=out
-    )
+    real = recording(tmp_path / "real", chosen_frames=[0, 1])
+    population.compare_images(recording=real, synthetic=tmp_path / "made", table=out)
     rows = pd.read_csv(out).set_index("property")
     assert list(rows.index) == list(population.PROPERTIES)
     assert rows.loc["cells_per_image", ["real_mean", "synthetic_mean", "n_real", "n_synthetic"]].tolist() == [
@@ -124,7 +129,7 @@ def test_of_many_images_some_are_measured(tmp_path, monkeypatch):
     for index in range(4):
         shown = labels if index in (0, 3) else squares((10, 10), (30, 30))
         write_image(tmp_path / f"img-{index:05d}.ome.zarr", frame(shown), shown, voxel_size_um=(1, 1), levels=1)
-    population.compare(tmp_path / "real", "01", "GT", annotated=ALL, synthetic=tmp_path, table=tmp_path / "p.csv")
+    population.compare_images(recording=recording(tmp_path / "real"), synthetic=tmp_path, table=tmp_path / "p.csv")
     cells = pd.read_csv(tmp_path / "p.csv").set_index("property").loc["cells_per_image"]
     assert cells.n_synthetic == 2 and cells.synthetic_mean == 1
 
@@ -137,17 +142,18 @@ def test_slices_annotated_alone_leave_the_real_columns_empty(tmp_path):
     whole.unlink()
     tifffile.imwrite(whole.with_name("man_seg_000_001.tif"), labels[1])
     write_image(tmp_path / "img-00000.ome.zarr", frame(labels), labels, voxel_size_um=(1, 1, 1), levels=1)
-    population.compare(tmp_path / "real", "01", "GT", annotated=ALL, synthetic=tmp_path, table=tmp_path / "p.csv")
+    real = recording(tmp_path / "real", (1.0, 1.0, 1.0))
+    population.compare_images(recording=real, synthetic=tmp_path, table=tmp_path / "p.csv")
     rows = pd.read_csv(tmp_path / "p.csv")
     assert (rows.n_real == 0).all() and rows.real_mean.isna().all()
     assert rows.set_index("property").loc["cells_per_image", "synthetic_mean"] == 1
 
 
 def test_a_real_embryo_against_itself_agrees(tmp_path):
-    image, labels = (tifffile.imread(next((EMBRYO / place).glob("*.tif"))) for place in ("01", "01_ST/SEG"))
+    image, labels = (tifffile.imread(next((DATA / place).glob("*.tif"))) for place in ("01", "01_ST/SEG"))
     made = tmp_path / "img-00000.ome.zarr"
     write_image(made, image, labels.astype(np.uint16), voxel_size_um=(1.75, 0.8, 0.8), levels=1)
-    population.compare(EMBRYO, "01", "ST", annotated=ALL, synthetic=tmp_path, table=tmp_path / "p.csv")
+    population.compare_images(recording=EMBRYO, synthetic=tmp_path, table=tmp_path / "p.csv")
     rows = pd.read_csv(tmp_path / "p.csv").set_index("property")
     assert rows.real_mean.tolist() == rows.synthetic_mean.tolist()
     assert rows.loc["cells_per_image", "real_mean"] == 16
@@ -156,4 +162,4 @@ def test_a_real_embryo_against_itself_agrees(tmp_path):
 
 def test_no_image_is_an_input_error(tmp_path):
     with pytest.raises(InputError, match="no synthetic image"):
-        population.compare(EMBRYO, "01", "ST", annotated=ALL, synthetic=tmp_path, table=tmp_path / "p.csv")
+        population.compare_images(recording=EMBRYO, synthetic=tmp_path, table=tmp_path / "p.csv")

@@ -1,5 +1,7 @@
 """The Inception network of the FID: its definition, its file of weights, and how that file is fetched."""
 
+import errno
+import socket
 import threading
 from collections import OrderedDict
 from hashlib import sha256
@@ -12,7 +14,7 @@ import torch
 from torch import nn
 
 from cellcascade.core.errors import InputError
-from cellcascade.metrics.inception import InceptionFID, download_weights, inception_vectors, load_inception
+from cellcascade.metrics.inception import InceptionFID, fetch_inception, inception_vectors, load_inception
 
 SHAPES = {
     "Conv2d_1a_3x3.conv.weight": (32, 3, 3, 3),
@@ -195,60 +197,66 @@ DIGEST = sha256(CONTENT).hexdigest()
 
 @pytest.fixture
 def server():
-    """A server of CONTENT that breaks off its first reply; the ranges it was asked for are in `asked`."""
-    asked = []
+    """A server of CONTENT at `/weights`, of half of it at `/cut`, that says nothing at all at `/silent`."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self):  # noqa: N802
-            given = self.headers.get("Range")
-            asked.append(given)
-            start = int(given.removeprefix("bytes=").rstrip("-")) if given else 0
-            if start >= len(CONTENT):
-                self.send_error(416)
+            if self.path == "/silent":
+                self.wfile.write(b"no HTTP\r\n\r\n")
                 return
-            self.send_response(206 if given else 200)
-            self.send_header("Content-Length", str(len(CONTENT) - start))
+            if self.path not in ("/weights", "/cut"):
+                self.send_error(404)
+                return
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(CONTENT)))
             self.end_headers()
-            self.wfile.write(CONTENT[start : 40_000 if len(asked) == 1 else None])
+            self.wfile.write(CONTENT[: 50_000 if self.path == "/cut" else None])
 
         def log_message(self, *arguments):
             pass
 
     running = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     threading.Thread(target=running.serve_forever, daemon=True).start()
-    yield f"http://127.0.0.1:{running.server_port}/weights", asked
+    yield f"http://127.0.0.1:{running.server_port}"
     running.shutdown()
     running.server_close()
 
 
-def test_a_download_that_broke_off_goes_on_where_it_stopped(server, tmp_path):
-    url, asked = server
+def test_weights_are_fetched_and_checked(server, tmp_path):
     target = tmp_path / "inception" / "weights.pth"
-    with pytest.raises(InputError, match="could not be fetched"):
-        download_weights(target, url=url, sha256=DIGEST)
-    assert not target.exists()
-    download_weights(target, url=url, sha256=DIGEST)
-    assert target.read_bytes() == CONTENT
-    assert asked == [None, "bytes=40000-"]
+    fetch_inception(weights=target, url=f"{server}/weights", sha256=DIGEST)
+    assert target.read_bytes() == CONTENT and target.stat().st_mode & 0o777 == 0o644
     assert [path.name for path in target.parent.iterdir()] == ["weights.pth"]
+    assert socket.getdefaulttimeout() is None
 
 
-def test_a_whole_part_needs_no_more_than_its_digest(server, tmp_path):
-    url, _ = server
-    (tmp_path / "weights.pth.part").write_bytes(CONTENT)
-    download_weights(tmp_path / "weights.pth", url=url, sha256=DIGEST)
-    assert (tmp_path / "weights.pth").read_bytes() == CONTENT
+@pytest.mark.parametrize(("place", "digest"), [("cut", DIGEST), ("weights", "0" * 64)])
+def test_a_download_that_broke_off_or_is_something_else_is_thrown_away(server, tmp_path, place, digest):
+    with pytest.raises(InputError, match="not the published ones") as caught:
+        fetch_inception(weights=tmp_path / "weights.pth", url=f"{server}/{place}", sha256=digest)
+    assert digest in caught.value.found and f"{server}/{place}" in caught.value.found
+    assert not list(tmp_path.iterdir())
 
 
-def test_a_download_of_something_else_is_thrown_away(server, tmp_path):
-    url, _ = server
-    (tmp_path / "weights.pth.part").write_bytes(b"x" * 40_000 + CONTENT[40_000:])
-    with pytest.raises(InputError, match="not the published ones"):
-        download_weights(tmp_path / "weights.pth", url=url, sha256=DIGEST)
+@pytest.mark.parametrize("place", ["none", "silent"])
+def test_a_server_without_the_weights_is_named(server, tmp_path, place):
+    with pytest.raises(InputError, match="could not be fetched") as caught:
+        fetch_inception(weights=tmp_path / "weights.pth", url=f"{server}/{place}", sha256=DIGEST)
+    assert f"{server}/{place}" in caught.value.found and "evaluation.inception" in caught.value.fix
     assert not list(tmp_path.iterdir())
 
 
 def test_without_a_network_the_message_says_what_to_do(tmp_path):
     with pytest.raises(InputError, match="could not be fetched") as caught:
-        download_weights(tmp_path / "weights.pth", url="http://127.0.0.1:9/none")
+        fetch_inception(weights=tmp_path / "weights.pth", url="http://127.0.0.1:9/none")
     assert "on a machine with network" in caught.value.fix
+
+
+def test_a_full_disk_is_no_trouble_of_the_network(server, tmp_path, monkeypatch):
+    def fail(*arguments, **options):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(torch.hub, "download_url_to_file", fail)
+    with pytest.raises(InputError, match="The disk is full"):
+        fetch_inception(weights=tmp_path / "weights.pth", url=f"{server}/weights", sha256=DIGEST)
+    assert not list(tmp_path.iterdir())

@@ -8,9 +8,10 @@ import pytest
 from scipy import ndimage
 
 from cellcascade.core.errors import InputError
-from cellcascade.data.shards import write_shard
+from cellcascade.data.stores import MASKS
 from cellcascade.metrics import memorisation
 from cellcascade.metrics.memorisation import aligned_cells, aligned_masks, correlation_distances, iou_distances
+from tests.stores import write_store
 from tests.unit.metrics.test_texture import write_crops, write_textures
 
 SIZE = 40
@@ -47,14 +48,13 @@ def copies(images, masks, seed=9):
 def table_of(folder, made, test=None):
     write_crops(folder / "crops.zarr.zip", *draw(300, 0))
     write_crops(folder / "test.zarr.zip", *(test or draw(200, 1)))
-    arrays = {"mask": made[1], "valid": np.ones(len(made[1]), "u1")}
-    write_shard(folder / "masks.zarr.zip", schema="masks/1", arrays=arrays, items_per_chunk=256)
+    write_store(MASKS, folder / "masks.zarr.zip", {"mask": made[1]})
     write_textures(folder / "textures.zarr.zip", *made)
-    memorisation.compare(
-        folder / "crops.zarr.zip",
-        folder / "test.zarr.zip",
-        [folder / "masks.zarr.zip"],
-        [folder / "textures.zarr.zip"],
+    memorisation.compare_memorisation(
+        crops=folder / "crops.zarr.zip",
+        test_crops=folder / "test.zarr.zip",
+        masks=[folder / "masks.zarr.zip"],
+        textures=[folder / "textures.zarr.zip"],
         table=folder / "memorisation.csv",
     )
     return pd.read_csv(folder / "memorisation.csv").set_index("what")

@@ -7,9 +7,9 @@ import pandas as pd
 import pytest
 
 from cellcascade.core.errors import InputError
-from cellcascade.data.shards import write_shard
-from cellcascade.metrics.compare import agreement
-from cellcascade.metrics.shape import compare, measure
+from cellcascade.data.stores import CROPS, MASKS
+from cellcascade.metrics.shape import compare_shapes, measure_shapes
+from tests.stores import write_store
 
 COLUMNS = ["property", "real_mean", "real_std", "synthetic_mean", "synthetic_std", "w1_over_std"]
 
@@ -23,18 +23,16 @@ def discs(radii):
     return np.stack([ellipse(r, r) for r in radii])
 
 
-def write_masks(path, masks, valid=None):
-    n = len(masks)
-    arrays = {"mask": masks, "cell_id": np.arange(n, dtype="i4"), "valid": np.ones(n, "u1") if valid is None else valid}
-    write_shard(path, schema="masks/1", arrays=arrays)
+def write_masks(path, masks, **arrays):
+    return write_store(MASKS, path, {"mask": masks, **arrays})
 
 
 def write_crops(path, masks, widest):
-    write_shard(path, schema="crops/1", arrays={"mask": masks, "widest": np.asarray(widest, "u1")})
+    return write_store(CROPS, path, {"mask": masks, "widest": np.asarray(widest, "u1")})
 
 
 def test_measures_of_an_ellipse_are_those_of_geometry():
-    row = measure([ellipse(24, 12)]).iloc[0]
+    row = measure_shapes([ellipse(24, 12)]).iloc[0]
     assert row.area == pytest.approx(np.pi * 24 * 12, rel=0.01)
     assert row.eccentricity == pytest.approx(np.sqrt(1 - 0.25), abs=0.01)
     assert row.solidity > 0.96
@@ -46,7 +44,7 @@ def test_a_dent_lowers_solidity_and_area_counts_pixels():
     square[4:24, 4:24] = 1
     dented = square.copy()
     dented[4:14, 10:18] = 0
-    whole, cut = measure([square, dented]).itertuples(index=False)
+    whole, cut = measure_shapes([square, dented]).itertuples(index=False)
     assert whole.area == 400 and cut.area == 320
     assert whole.solidity == pytest.approx(1)
     assert cut.solidity == pytest.approx(320 / 400)
@@ -54,35 +52,23 @@ def test_a_dent_lowers_solidity_and_area_counts_pixels():
 
 def test_an_empty_mask_is_named():
     with pytest.raises(ValueError, match="mask 1 is empty"):
-        measure([ellipse(5, 5), np.zeros((8, 8))])
+        measure_shapes([ellipse(5, 5), np.zeros((8, 8))])
 
 
 def test_hundreds_of_masks_take_less_than_two_seconds():
     masks = np.stack([ellipse(30 + i % 20, 25, size=128) for i in range(300)])
     began = time.process_time()
-    measure(masks)
+    measure_shapes(masks)
     assert time.process_time() - began < 2
-
-
-def test_distance_to_itself_is_zero_and_a_shift_counts_in_standard_deviations():
-    real = pd.DataFrame({"area": np.random.default_rng(0).normal(100, 10, 200)})
-    assert agreement(real, real)["w1_over_std"].item() == pytest.approx(0, abs=1e-12)
-    shifted = agreement(real, real + 7)
-    assert shifted["w1_over_std"].item() == pytest.approx(7 / real["area"].std(ddof=0))
-    assert shifted["synthetic_mean"].item() == pytest.approx(shifted["real_mean"].item() + 7)
-
-
-def test_values_that_do_not_vary_give_no_ratio():
-    same = pd.DataFrame({"area": [5.0, 5.0]})
-    assert np.isnan(agreement(same, same + 1)["w1_over_std"].item())
 
 
 def test_table_counts_widest_crops_and_valid_masks_alone(tmp_path):
     write_crops(tmp_path / "crops.zarr.zip", discs([10, 12, 30, 14]), [1, 1, 0, 1])
-    write_masks(tmp_path / "a.zarr.zip", np.concatenate([discs([10, 12]), np.zeros((1, 64, 64), "u1")]), [1, 1, 0])
-    write_masks(tmp_path / "b.zarr.zip", discs([14]))
+    made = np.concatenate([discs([10, 12]), np.zeros((1, 64, 64), "u1")])
+    shards = [write_masks(tmp_path / "a.zarr.zip", made, valid=[1, 1, 0])]
+    shards.append(write_masks(tmp_path / "b.zarr.zip", discs([14])))
     out = tmp_path / "evaluation" / "shape.csv"
-    compare(tmp_path / "crops.zarr.zip", [tmp_path / "a.zarr.zip", tmp_path / "b.zarr.zip"], table=out)
+    compare_shapes(crops=tmp_path / "crops.zarr.zip", masks=shards, table=out)
     table = pd.read_csv(out)
     assert list(table.columns) == [*COLUMNS, "n_real", "n_synthetic"]
     assert list(table["property"])[:3] == ["area", "eccentricity", "solidity"]
@@ -95,14 +81,21 @@ def test_table_counts_widest_crops_and_valid_masks_alone(tmp_path):
 
 def test_nothing_valid_is_an_input_error_and_writes_nothing(tmp_path):
     write_crops(tmp_path / "crops.zarr.zip", discs([10]), [1])
-    write_masks(tmp_path / "a.zarr.zip", discs([10]), np.zeros(1, "u1"))
-    with pytest.raises(InputError, match="no valid synthetic mask"):
-        compare(tmp_path / "crops.zarr.zip", [tmp_path / "a.zarr.zip"], table=tmp_path / "shape.csv")
+    write_masks(tmp_path / "a.zarr.zip", discs([10]), valid=[0])
+    with pytest.raises(InputError, match="no valid synthetic cell"):
+        compare_shapes(crops=tmp_path / "crops.zarr.zip", masks=[tmp_path / "a.zarr.zip"], table=tmp_path / "shape.csv")
     assert not (tmp_path / "shape.csv").exists()
 
 
 def test_an_empty_mask_marked_valid_names_its_shard(tmp_path):
     write_crops(tmp_path / "crops.zarr.zip", discs([10]), [1])
     write_masks(tmp_path / "a.zarr.zip", np.zeros((1, 64, 64), "u1"))
-    with pytest.raises(InputError, match=r"a\.zarr\.zip"):
-        compare(tmp_path / "crops.zarr.zip", [tmp_path / "a.zarr.zip"], table=tmp_path / "shape.csv")
+    with pytest.raises(InputError, match=r"(?s)a\.zarr\.zip.*valid mask 0 is empty"):
+        compare_shapes(crops=tmp_path / "crops.zarr.zip", masks=[tmp_path / "a.zarr.zip"], table=tmp_path / "shape.csv")
+
+
+def test_masks_of_another_size_than_the_crops_name_their_shard(tmp_path):
+    crops = write_crops(tmp_path / "crops.zarr.zip", discs([10]), [1])
+    masks = write_masks(tmp_path / "a.zarr.zip", discs([10])[:, 4:-4, 4:-4])
+    with pytest.raises(InputError, match=r"(?s)differ in size.*a\.zarr\.zip"):
+        compare_shapes(crops=crops, masks=[masks], table=tmp_path / "shape.csv")

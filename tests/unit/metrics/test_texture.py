@@ -5,8 +5,11 @@ import pandas as pd
 import pytest
 
 from cellcascade.core.errors import InputError
-from cellcascade.data.shards import write_shard
+from cellcascade.data.cells import CellStack
+from cellcascade.data.stores import CROPS, TEXTURES
 from cellcascade.metrics import texture
+from cellcascade.metrics.compare import COLUMNS
+from tests.stores import write_store
 
 SIZE = 48
 
@@ -26,29 +29,28 @@ def cells(count, *, seed, level=100.0, ring=10.0):
     return np.clip(images, 0, None).round().astype(np.uint16), masks.astype(np.uint8)
 
 
-def write_crops(path, images, masks, *, label=None, z=None, widest=None):
+def write_crops(path, images, masks, **arrays):
     n = len(images)
-    arrays = {"image": images, "mask": masks, "frame": np.zeros(n, "i4")}
-    arrays["label"] = np.arange(1, n + 1, dtype="i4") if label is None else np.asarray(label, "i4")
-    arrays["z"] = np.full(n, -1, "i4") if z is None else np.asarray(z, "i4")
-    arrays["widest"] = np.ones(n, "u1") if widest is None else np.asarray(widest, "u1")
-    arrays |= {name: np.ones(n, "f4") for name in ("area_ratio", "brightness", "background")}
-    write_shard(path, schema="crops/1", arrays=arrays, attributes={"window": [0, 255]}, items_per_chunk=256)
+    known = {"label": np.arange(1, n + 1), "z": np.full(n, -1), "widest": np.ones(n)}
+    return write_store(CROPS, path, {"image": images, "mask": masks, **known, **arrays})
 
 
-def write_textures(path, images, masks, valid=None, n_slices=None):
-    n = len(images)
-    stacked = (array if array.ndim == 4 else array[:, None] for array in (images, masks))
-    arrays = dict(zip(("image", "mask"), stacked))
-    arrays["valid"] = np.ones(n, "u1") if valid is None else np.asarray(valid, "u1")
-    arrays["n_slices"] = np.full(n, arrays["image"].shape[1], "i4") if n_slices is None else np.asarray(n_slices, "i4")
-    write_shard(path, schema="textures/1", arrays=arrays, items_per_chunk=256)
+def write_textures(path, images, masks, **arrays):
+    image, mask = (array if array.ndim == 4 else array[:, None] for array in (images, masks))
+    known = {"n_slices": np.full(len(image), image.shape[1])}
+    return write_store(TEXTURES, path, {"image": image, "mask": mask, **known, **arrays})
+
+
+def compare(folder):
+    """Compare the stores of a folder."""
+    crops, textures = folder / "crops.zarr.zip", [folder / "a.zarr.zip"]
+    texture.compare_textures(crops=crops, textures=textures, table=folder / "texture.csv")
 
 
 def table_of(tmp_path, real, made):
     write_crops(tmp_path / "crops.zarr.zip", *real)
     write_textures(tmp_path / "a.zarr.zip", *made)
-    texture.compare(tmp_path / "crops.zarr.zip", [tmp_path / "a.zarr.zip"], table=tmp_path / "texture.csv")
+    compare(tmp_path)
     return pd.read_csv(tmp_path / "texture.csv").set_index("property")
 
 
@@ -57,7 +59,7 @@ def test_measures_of_a_drawn_cell_are_known():
     checks = np.where(np.indices(mask.shape).sum(0) % 2, 90, 110)
     ring = disc(14.9) & ~mask
     image = np.where(mask, checks, np.where(ring, 30, 10))
-    row = texture.measure(image[None], mask[None]).iloc[0]
+    row = texture.measure_textures(image[None], mask[None]).iloc[0]
     assert row.intensity_mean == pytest.approx(100, abs=0.5)
     assert row.intensity_std == pytest.approx(10, abs=0.1)
     assert row.ring_mean == pytest.approx(30, abs=2)
@@ -68,23 +70,23 @@ def test_the_ring_is_three_pixels_wide():
     mask = np.zeros((SIZE, SIZE), bool)
     mask[:, :20] = True
     image = np.broadcast_to(np.arange(SIZE), mask.shape)
-    assert texture.measure(image[None], mask[None])["ring_mean"].item() == pytest.approx(np.mean([20, 21, 22]))
+    assert texture.measure_textures(image[None], mask[None])["ring_mean"].item() == pytest.approx(np.mean([20, 21, 22]))
 
 
 def test_edge_gradient_of_a_slope_is_its_steepness_and_falls_with_blur():
     mask = disc(12)
     y, x = np.mgrid[:SIZE, :SIZE] - (SIZE - 1) / 2
     cone = 200 - 5 * np.hypot(y, x)
-    assert texture.measure(cone[None], mask[None])["edge_gradient"].item() == pytest.approx(5, rel=0.02)
+    assert texture.measure_textures(cone[None], mask[None])["edge_gradient"].item() == pytest.approx(5, rel=0.02)
     sharp, soft = (np.clip((12 - np.hypot(y, x)) * steep, 0, 100) for steep in (50, 10))
-    measured = texture.measure(np.stack([sharp, soft]), np.stack([mask, mask]))["edge_gradient"]
+    measured = texture.measure_textures(np.stack([sharp, soft]), np.stack([mask, mask]))["edge_gradient"]
     assert measured[0] > 1.5 * measured[1]
 
 
 def test_otsu_sees_a_cell_that_is_not_where_its_mask_is():
     mask = disc(12)
     image = np.where(np.roll(mask, 12, axis=1), 100, 10)
-    assert texture.measure(image[None], mask[None])["otsu_iou"].item() < 0.4
+    assert texture.measure_textures(image[None], mask[None])["otsu_iou"].item() < 0.4
 
 
 def test_power_of_a_wave_stands_at_its_frequency_whatever_its_direction():
@@ -111,7 +113,7 @@ def test_slices_correlate_as_their_common_part_says():
     rho = 2.0
     common = generator.normal(size=(50, 1, SIZE, SIZE))
     images = rho * common + generator.normal(size=(50, 4, SIZE, SIZE))
-    stacks = [texture.Stack(image, mask, np.arange(4)) for image in images]
+    stacks = [CellStack(image, mask, np.arange(4)) for image in images]
     for apart in (1, 3):
         values = texture.slice_correlations(stacks, apart)
         assert len(values) == 50 and values.mean() == pytest.approx(rho**2 / (1 + rho**2), abs=0.01)
@@ -120,7 +122,7 @@ def test_slices_correlate_as_their_common_part_says():
 def test_slices_count_at_their_distance_in_z_and_only_where_both_show_the_cell():
     image = np.random.default_rng(0).normal(size=(1, SIZE, SIZE)).repeat(3, 0)
     mask = np.stack([disc(10), disc(10), np.zeros((SIZE, SIZE), bool)])
-    stack = texture.Stack(image, mask, np.array([0, 2, 3]))
+    stack = CellStack(image, mask, np.array([0, 2, 3]))
     assert texture.slice_correlations([stack], 2) == pytest.approx([1])
     assert len(texture.slice_correlations([stack], 1)) == 0
 
@@ -137,7 +139,7 @@ def test_the_rho_that_matches_is_interpolated_between_those_measured(real, rho):
 
 def test_a_draw_of_the_same_cells_agrees(tmp_path):
     rows = table_of(tmp_path, cells(150, seed=0), cells(150, seed=1))
-    assert list(rows.columns) == texture.COLUMNS[1:]
+    assert list(rows.columns) == list(COLUMNS[1:])
     assert (rows.loc[["intensity_mean", "edge_gradient", "otsu_iou"], "w1_over_std"] < 0.3).all()
     assert abs(rows.loc["ring_mean", "shift_over_std"]) < 0.3
     assert rows.loc["otsu_iou", "synthetic_median"] > 0.9
@@ -164,19 +166,12 @@ def test_3d_cells_count_on_their_widest_slice_and_their_slices_are_compared(tmp_
     bright = np.where(stack, [[[20]], [[70]], [[0]]], 10) + np.random.default_rng(0).integers(0, 5, stack.shape)
     made = bright[None].repeat(2, 0).astype(np.uint16), stack[None].repeat(2, 0)
     write_textures(tmp_path / "a.zarr.zip", *made, n_slices=[2, 2])
-    texture.compare(tmp_path / "crops.zarr.zip", [tmp_path / "a.zarr.zip"], table=tmp_path / "texture.csv")
+    compare(tmp_path)
     rows = pd.read_csv(tmp_path / "texture.csv").set_index("property")
     assert rows.loc["intensity_mean", "n_real"] == 4 and rows.loc["intensity_mean", "n_synthetic"] == 2
     assert rows.loc["intensity_mean", "synthetic_mean"] == pytest.approx(72, abs=0.5)
     assert rows.loc["slice_correlation", "n_real"] == 4 and rows.loc["slice_correlation", "n_synthetic"] == 2
     assert "slice_correlation_2" not in rows.index
-
-
-def test_missing_real_values_leave_empty_columns_and_nan_is_left_out():
-    rows = texture.compare_values({"a": (np.array([]), np.array([1.0, 3.0, np.nan]))})
-    assert rows.loc[0, "n_real"] == 0 and rows.loc[0, "n_synthetic"] == 2
-    assert np.isnan(rows.loc[0, "real_mean"]) and np.isnan(rows.loc[0, "w1_over_std"])
-    assert rows.loc[0, "synthetic_mean"] == 2 and rows.loc[0, "synthetic_median"] == 2
 
 
 @pytest.mark.parametrize(("change", "found"), [("invalid", "no valid synthetic cell"), ("empty", "valid cell 0 is")])
@@ -186,7 +181,7 @@ def test_unusable_textures_are_input_errors_and_nothing_is_written(tmp_path, cha
     made = masks * 0 if change == "empty" else masks
     write_textures(tmp_path / "a.zarr.zip", images, made, valid=np.full(3, change == "empty"))
     with pytest.raises(InputError, match=found):
-        texture.compare(tmp_path / "crops.zarr.zip", [tmp_path / "a.zarr.zip"], table=tmp_path / "texture.csv")
+        compare(tmp_path)
     assert not (tmp_path / "texture.csv").exists()
 
 
@@ -195,4 +190,4 @@ def test_other_sizes_of_crops_are_named(tmp_path):
     write_crops(tmp_path / "crops.zarr.zip", images, masks)
     write_textures(tmp_path / "a.zarr.zip", images[:, 4:-4, 4:-4], masks[:, 4:-4, 4:-4])
     with pytest.raises(InputError, match="differ in size"):
-        texture.compare(tmp_path / "crops.zarr.zip", [tmp_path / "a.zarr.zip"], table=tmp_path / "texture.csv")
+        compare(tmp_path)

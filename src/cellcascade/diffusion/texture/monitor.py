@@ -12,12 +12,13 @@ from torch.utils.tensorboard import SummaryWriter
 from cellcascade.config.settings import Texture
 from cellcascade.core.choice import evenly_spaced
 from cellcascade.core.seeds import torch_generator
+from cellcascade.data.cells import CellStack
 from cellcascade.data.crops import Crops, to_counts, to_unit
 from cellcascade.diffusion.texture.edges import Profile, fit_profile
 from cellcascade.diffusion.texture.hints import CellHints
 from cellcascade.diffusion.texture.model import TextureModel
 from cellcascade.diffusion.texture.sampling import correlated_noise, draw
-from cellcascade.metrics.texture import Stack, measure, slice_correlations
+from cellcascade.metrics.texture import measure_textures, slice_correlations
 
 logger = logging.getLogger(__name__)
 
@@ -146,7 +147,7 @@ def _textured(
 
 
 def _iou(images: np.ndarray, masks: np.ndarray) -> float:
-    return float(measure(images, masks)["otsu_iou"].median())
+    return float(measure_textures(images, masks)["otsu_iou"].median())
 
 
 def _neighbours(crops: Crops) -> list[tuple[int, int]]:
@@ -158,5 +159,5 @@ def _neighbours(crops: Crops) -> list[tuple[int, int]]:
 
 def _likeness(images: np.ndarray, pairs: list[tuple[int, int]], crops: Crops) -> float:
     """Mean correlation of pairs of slices `(n, 2, y, x)`."""
-    stacks = [Stack(image, crops.mask[list(pair)], np.arange(2)) for image, pair in zip(images, pairs)]
+    stacks = [CellStack(image, crops.mask[list(pair)], np.arange(2)) for image, pair in zip(images, pairs)]
     return float(slice_correlations(stacks, 1).mean())

@@ -4,19 +4,27 @@ Of stacks, Cellpose learns planes of the three orientations, z stretched to the 
 when it segments a stack by the flows of all three. Free of torch.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+import logging
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from skimage.transform import resize
 
+from cellcascade.config.settings import Cellpose
 from cellcascade.core.choice import evenly_spaced
 from cellcascade.core.errors import InputError
-from cellcascade.data.ctc import annotated_frames, read_annotated, read_frame
+from cellcascade.data.ctc import AnnotatedFrame
 from cellcascade.data.ngff import read_image
+from cellcascade.data.recording import Recording
+from cellcascade.evaluation.cellpose.record import Regime
 
-Pair = tuple[np.ndarray, np.ndarray]
+logger = logging.getLogger(__name__)
+
+SCALE_RANGE = 0.5  # as in Cellpose's own training: cells are scaled by 0.75 to 1.25
+Pair = tuple[np.ndarray, np.ndarray]  # a plane (y, x) and its labels
+Sample = tuple[np.ndarray, np.ndarray]  # a plane (1, y, x) and its targets (cell, dy, dx; y, x)
 
 
 @dataclass(frozen=True)
@@ -40,51 +48,97 @@ class Planes:
         return float(2 * np.sqrt(np.median(areas[areas > 0]) / np.pi))
 
 
-def real_planes(
-    folder: str | Path,
-    sequence: str,
-    annotations: str,
-    *,
-    voxel_size_um: Sequence[float],
-    annotated: Mapping[str, int | Sequence[int] | None],
-    orientations: bool,
-    most: int,
-) -> Planes:
+@dataclass(frozen=True)
+class TrainingSet:
+    """What a network learns from.
+
+    Attributes:
+        regime: none, real, synthetic or both.
+        planes: Its planes by their kind, `real` or `synthetic`.
+        shares: Share of each kind in a batch, in the same order.
+        frames: The annotated real frames, in every regime.
+        files: Files that the planes are from: real frames, their annotations, and the synthetic images' record.
+        stacks: Whether the images are 3D.
+    """
+
+    regime: Regime
+    planes: dict[str, Planes]
+    shares: tuple[float, ...]
+    frames: list[AnnotatedFrame]
+    files: list[Path]
+    stacks: bool
+
+    @property
+    def diameter(self) -> float:
+        """Mean of the kinds' diameters by their shares, pixels."""
+        return float(np.average([planes.diameter for planes in self.planes.values()], weights=self.shares))
+
+    def counts(self, batch_size: int) -> list[int]:
+        """Number of planes of each kind in a batch."""
+        return [round(share * batch_size) for share in self.shares]
+
+
+def training_set(
+    regime: Regime, recording: Recording, synthetic: Path | None, settings: Cellpose, batch_size: int
+) -> TrainingSet:
+    """The planes of a regime.
+
+    Args:
+        regime: none, real, synthetic or both; `none` learns nothing, but has the real planes' diameter.
+        recording: The annotated frames that the generative models learned from.
+        synthetic: `results/<data set>/synthetic`; needed for synthetic and both.
+        settings: The `evaluation.cellpose` block.
+        batch_size: Planes in a batch, of which whole ones are real.
+
+    Raises:
+        InputError: The data cannot be used, or hold no labelled cell.
+    """
+    orientations, most = settings.volumes == "do_3D", settings.max_images
+    planes = {}
+    if regime != "synthetic":
+        planes["real"] = real_planes(recording, orientations=orientations, most=most)
+    if regime in ("synthetic", "both"):
+        how = {"orientations": orientations, "images": most, "most": most}
+        planes["synthetic"] = synthetic_planes(synthetic, anisotropy=recording.anisotropy, **how)
+    for kind, made in planes.items():
+        logger.info("%d %s planes, median diameter %.1f", len(made.images), kind, made.diameter)
+    real = round(settings.real_share * batch_size) / batch_size
+    frames = recording.frames()
+    files = [path for item in frames for path in (item.image, item.labels)]
+    files += [synthetic / "dataset.json"] if synthetic else []
+    shares = (real, 1 - real) if len(planes) == 2 else (1.0,)
+    return TrainingSet(regime, planes, shares, frames, files, stacks=recording.ndim == 3)
+
+
+def real_planes(recording: Recording, *, orientations: bool, most: int) -> Planes:
     """The annotated frames that the generative models learned from.
 
     Args:
-        folder: The data set's folder.
-        sequence: Sequence, e.g. `"01"`.
-        annotations: `"ST"` (silver truth) or `"GT"` (gold truth).
-        voxel_size_um: Size of a pixel, ([z,] y, x).
-        annotated: Only these annotations, `frames` and `slices` as `ctc.annotated_frames` takes them.
+        recording: The annotated frames.
         orientations: Of stacks that are annotated as a whole, XZ and YZ planes beside the XY planes.
         most: Largest number of planes.
 
     Raises:
         InputError: The data cannot be used, or hold no labelled cell.
     """
-    ndim = len(voxel_size_um)
-    found = annotated_frames(folder, sequence, annotations, **annotated)
+    found = recording.frames()
 
     def pairs() -> Iterator[tuple[Pair, np.ndarray]]:
         for item in found:
-            image, labels = read_annotated(item, ndim)
-            whole = image if item.z is None else read_frame(item.image, ndim)
+            image, labels = recording.read(item)
+            whole = image if item.z is None else recording.read_image(item)
             yield (image, labels.astype(np.int32)), whole
 
-    anisotropy = voxel_size_um[0] / voxel_size_um[-1]
-    return _collect(pairs(), anisotropy, orientations, most, len({f.frame for f in found}), Path(folder) / sequence)
+    planes = _with_cells_of(pairs(), recording.anisotropy, orientations)
+    return _chosen(planes, most, len({item.frame for item in found}), recording.folder / recording.sequence)
 
 
-def synthetic_planes(
-    folder: str | Path, *, voxel_size_um: Sequence[float], orientations: bool, images: int, most: int
-) -> Planes:
+def synthetic_planes(folder: Path, *, anisotropy: float, orientations: bool, images: int, most: int) -> Planes:
     """The synthetic images of a data set, evenly spread over them.
 
     Args:
         folder: `results/<data set>/synthetic`.
-        voxel_size_um: Size of a pixel, ([z,] y, x).
+        anisotropy: Distance of slices over the size of a pixel.
         orientations: Of stacks, XZ and YZ planes beside the XY planes.
         images: Largest number of images.
         most: Largest number of planes.
@@ -92,7 +146,7 @@ def synthetic_planes(
     Raises:
         InputError: There are no images, or no cell is in them.
     """
-    paths = evenly_spaced(sorted(Path(folder).glob("img-*.ome.zarr")), images)
+    paths = evenly_spaced(sorted(folder.glob("img-*.ome.zarr")), images)
 
     def pairs() -> Iterator[tuple[Pair, np.ndarray]]:
         for path in paths:
@@ -100,7 +154,7 @@ def synthetic_planes(
             image, labels = opened.image[0].compute(), opened.labels[0].compute()
             yield (image, labels.astype(np.int32)), image
 
-    return _collect(pairs(), voxel_size_um[0] / voxel_size_um[-1], orientations, most, len(paths), Path(folder))
+    return _chosen(_with_cells_of(pairs(), anisotropy, orientations), most, len(paths), folder)
 
 
 def normalise(image: np.ndarray, whole: np.ndarray | None = None) -> np.ndarray:
@@ -109,16 +163,15 @@ def normalise(image: np.ndarray, whole: np.ndarray | None = None) -> np.ndarray:
     return ((image.astype(np.float32) - low) / max(high - low, 1e-3)).astype(np.float32)
 
 
-def _collect(
-    pairs: Iterator[tuple[Pair, np.ndarray]], anisotropy: float, orientations: bool, most: int, frames: int, where: Path
-) -> Planes:
-    """Planes that hold a cell, at most `most`, evenly spread over frames, orientations and depths."""
-    found = [
-        plane
-        for (image, labels), whole in pairs
-        for plane in _planes(normalise(image, whole), labels, anisotropy, orientations)
-    ]
-    chosen = evenly_spaced(found, most)
+def _with_cells_of(pairs: Iterator[tuple[Pair, np.ndarray]], anisotropy: float, orientations: bool) -> Iterator[Pair]:
+    """Normalised planes that hold a cell, of images and labels, each with the whole frame that it is normalised by."""
+    for (image, labels), whole in pairs:
+        yield from _planes(normalise(image, whole), labels, anisotropy, orientations)
+
+
+def _chosen(planes: Iterator[Pair], most: int, frames: int, where: Path) -> Planes:
+    """At most `most` planes, evenly spread over frames, orientations and depths."""
+    chosen = evenly_spaced(list(planes), most)
     if not chosen:
         raise InputError(
             "There is nothing to train a segmentation network on",

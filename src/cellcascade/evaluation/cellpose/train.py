@@ -1,169 +1,132 @@
-"""Training of Cellpose in the regimes, and its predictions: what its versions 3 and 4 share.
+"""Training of Cellpose in the regimes: what its versions 3 and 4 share.
 
 Network, loss, augmentation and flows are Cellpose's own, and so is the file of weights that is written. The loop is
 ours: Cellpose's orders its data by the epoch's number alone, so that trainings from the same weights would be one and
 the same whatever their seed, and it cannot go on after a kill.
 """
 
-import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import torch
-from cellpose import dynamics, models
+from cellpose import dynamics
 from torch import Tensor, nn
 from torch.nn import functional
 
-from cellcascade.config.cellpose_versions import library
-from cellcascade.config.settings import Cellpose
-from cellcascade.core.files import atomic_path, write_json, write_table
+from cellcascade.config.settings import Cellpose, Training
+from cellcascade.core.files import atomic_path, write_table
 from cellcascade.core.stages import STAGE_VERSIONS
-from cellcascade.data.ctc import annotated_frames, count_slices
-from cellcascade.evaluation.cellpose.planes import Planes, normalise, real_planes, synthetic_planes
+from cellcascade.data.ctc import count_slices
+from cellcascade.data.recording import Recording
+from cellcascade.evaluation.cellpose.planes import Planes, Sample, TrainingSet, training_set
+from cellcascade.evaluation.cellpose.record import NetworkRecord, Regime
+from cellcascade.evaluation.cellpose.weights import library
 from cellcascade.learning import training
 from cellcascade.learning.device import pick_device
 
-logger = logging.getLogger(__name__)
-
-SCALE_RANGE = 0.5  # as in Cellpose's own training: cells are scaled by 0.75 to 1.25
-Sample = tuple[np.ndarray, np.ndarray]  # a plane (1, y, x) and its targets (cell, dy, dx; y, x)
+LOG = ["step", "loss", "learning_rate", "seconds"]
 
 
-def train(
+def train_cellpose(
     *,
-    regime: str,
-    real: Mapping,
-    synthetic: str | Path | None,
-    start: str | Path | None,
-    settings: Mapping,
-    weights: str | Path,
-    record: str | Path,
-    table: str | Path,
+    regime: Regime,
+    recording: Recording,
+    synthetic: Path | None,
+    start: Path | None,
+    settings: Cellpose,
+    train: Training,
+    weights: Path,
+    record: Path,
+    table: Path,
     checkpoints: str,
     seed: int,
     device: str,
 ) -> None:
-    """Train Cellpose on real images, synthetic ones, or both; every regime takes equally many steps.
+    """Stage `train_cellpose`: train Cellpose on real images, synthetic ones, or both; all regimes in equal steps.
 
     Trainings of one seed start from the same weights in all regimes. Regime `none` takes no step: it gives the weights
-    it starts from the training set's diameter. The weights to start from say which version of Cellpose is trained.
+    it starts from the training set's diameter.
 
     Args:
         regime: none, real, synthetic or both.
-        real: The real training frames: folder, sequence, annotations, voxel_size_um and annotated.
+        recording: The annotated frames that the generative models learned from.
         synthetic: Folder of the synthetic images; needed for synthetic and both.
         start: Weights to start from; `None` for random ones.
         settings: The `evaluation.cellpose` block.
-        weights: Gets the weights, a file that Cellpose loads.
-        record: Gets what the network was trained on, JSON.
-        table: Gets the training log, CSV.
+        train: How the network is trained.
+        weights: The weights to write, a file that Cellpose loads.
+        record: JSON to write: what the network was trained on, a `NetworkRecord`.
+        table: Training log to write, CSV.
         checkpoints: Prefix of the checkpoint folder, which also carries a fingerprint.
         seed: Seed of this training.
         device: auto, cpu or cuda.
 
     Raises:
-        InputError: The images or the weights to start from cannot be used, or need another version of Cellpose.
+        InputError: The images or the weights to start from cannot be used, or another version of Cellpose is installed.
     """
-    version, block, target = library(start), Cellpose.model_validate(settings), pick_device(device)
-    sources, share = _sources(regime, real, synthetic, block)
-    diameter = float(np.average([source.diameter for source in sources], weights=share))
-    net = version.network(start, block, seed).to(target)
-    net.diam_labels.data.fill_(diameter)
-    frames = annotated_frames(real["folder"], real["sequence"], real["annotations"], **real["annotated"])
-    log = pd.DataFrame(columns=["step", "loss", "learning_rate", "seconds"])
+    version, target = library(settings.version), pick_device(device)
+    learned = training_set(regime, recording, synthetic, settings, train.batch_size)
+    net = version.network(start, settings, seed).to(target)
+    net.diam_labels.data.fill_(learned.diameter)
+    log = pd.DataFrame(columns=LOG)
     if regime != "none":
-        samples = [_samples(source, target) for source in sources]
-        counts = [round(part * block.train.batch_size) for part in share]
-        patches = {"zoom": diameter / net.diam_mean.item(), "patch": block.patch, "device": target}
-        loss = _loss(net, samples, counts, lambda chosen: version.augment(chosen, **patches))
-        inputs = [path for item in frames for path in (item.image, item.labels)]
-        inputs += [Path(synthetic) / "dataset.json"] if synthetic else []
-        inputs += [start] if start else []
-        about = {**block.model_dump(mode="json"), "regime": regime, "seed": seed}
-        name = training.fingerprint(about, inputs, STAGE_VERSIONS["train_cellpose"])
-        checkpoint = Path(f"{checkpoints}-{name}") / "state.pt"
-        log = training.train(
-            net,
-            loss,
-            block.train,
-            checkpoint=checkpoint,
-            seed=seed,
-            device=target,
-            what=f"Cellpose {regime} training",
-            weight_decay=version.WEIGHT_DECAY,
-        )
+        checkpoint = _checkpoint(checkpoints, learned, start, settings, train, seed)
+        log = _fit(net, learned, settings, train, checkpoint=checkpoint, seed=seed)
     with atomic_path(weights) as scratch:
         net.cpu().save_model(scratch)
-    write_json(
-        Path(record),
-        {
-            "regime": regime,
-            "start": Path(start).name if start else "scratch",
-            "diameter": diameter,
-            "network_diameter": net.diam_mean.item(),
-            "steps": block.train.steps if len(log) else 0,
-            "real_share": {"none": None, "real": 1.0, "synthetic": 0.0, "both": share[0]}[regime],
-            "planes": {name: len(s.images) for name, s in zip(_kinds(regime), sources)},
-            "images": {name: s.frames for name, s in zip(_kinds(regime), sources)},
-            "train_frames": len({item.frame for item in frames}),
-            "train_slices": count_slices(frames) if len(real["voxel_size_um"]) == 3 else None,
-        },
+    _record(learned, start, settings, net, steps=train.steps if len(log) else 0).write(record)
+    write_table(table, log)
+
+
+def _checkpoint(
+    prefix: str, learned: TrainingSet, start: Path | None, settings: Cellpose, train: Training, seed: int
+) -> Path:
+    """The file of a training's running state, in a folder named by what is trained."""
+    about = {**settings.model_dump(mode="json"), "train": train.model_dump(mode="json")}
+    about |= {"regime": learned.regime, "seed": seed}
+    inputs = [*learned.files, *([start] if start else [])]
+    return Path(f"{prefix}-{training.fingerprint(about, inputs, STAGE_VERSIONS['train_cellpose'])}") / "state.pt"
+
+
+def _fit(
+    net: nn.Module, learned: TrainingSet, settings: Cellpose, train: Training, *, checkpoint: Path, seed: int
+) -> pd.DataFrame:
+    """Train a network in place; gives the training log."""
+    version, device = library(settings.version), next(net.parameters()).device
+    samples = [_samples(planes, device) for planes in learned.planes.values()]
+    patches = {"zoom": learned.diameter / net.diam_mean.item(), "patch": settings.patch_pixels, "device": device}
+    loss = _loss(net, samples, learned.counts(train.batch_size), lambda chosen: version.augment(chosen, **patches))
+    return training.train(
+        net,
+        loss,
+        train,
+        checkpoint=checkpoint,
+        seed=seed,
+        device=device,
+        what=f"Cellpose {learned.regime} training",
+        weight_decay=version.WEIGHT_DECAY,
     )
-    write_table(Path(table), log)
 
 
-def segment(
-    model: models.CellposeModel,
-    image: np.ndarray,
-    *,
-    diameter: float,
-    anisotropy: float,
-    volumes: str,
-    options: Mapping,
-) -> np.ndarray:
-    """Segment a frame.
-
-    Args:
-        model: The network.
-        image: Counts ([z,] y, x).
-        diameter: Diameter of the cells that the network was trained on, pixels.
-        anisotropy: Size of a voxel in z over that in x.
-        volumes: 3D: `do_3D`, flows of the three orientations, or `stitch`, planes joined by overlap.
-        options: The `EVAL_OPTIONS` of the network's version.
-
-    Returns:
-        Labels ([z,] y, x), uint16 or uint32.
-    """
-    how = dict(options)
-    if image.ndim == 3:
-        three = {"do_3D": True, "anisotropy": anisotropy, "stitch_threshold": 0.0}
-        how |= {"z_axis": 0, **(three if volumes == "do_3D" else {"do_3D": False, "stitch_threshold": 0.25})}
-    masks = model.eval(normalise(image), diameter=diameter, normalize=False, **how)[0]
-    masks = np.asarray(masks)
-    return masks.astype(np.uint16 if masks.max(initial=0) < 2**16 else np.uint32)
-
-
-def _kinds(regime: str) -> list[str]:
-    return ["real", "synthetic"] if regime == "both" else ["synthetic" if regime == "synthetic" else "real"]
-
-
-def _sources(
-    regime: str, real: Mapping, synthetic: str | Path | None, block: Cellpose
-) -> tuple[list[Planes], list[float]]:
-    """The planes of a regime, and the share of each kind in a batch."""
-    common = {"orientations": block.volumes == "do_3D", "most": block.max_images}
-    kinds, sources = _kinds(regime), []
-    for kind in kinds:
-        if kind == "real":
-            sources.append(real_planes(**real, **common))
-        else:
-            size_um = real["voxel_size_um"]
-            sources.append(synthetic_planes(synthetic, voxel_size_um=size_um, images=block.max_images, **common))
-        logger.info("%d %s planes, median diameter %.1f", len(sources[-1].images), kind, sources[-1].diameter)
-    real_part = round(block.real_share * block.train.batch_size) / block.train.batch_size
-    return sources, [real_part, 1 - real_part] if len(kinds) == 2 else [1.0]
+def _record(
+    learned: TrainingSet, start: Path | None, settings: Cellpose, net: nn.Module, *, steps: int
+) -> NetworkRecord:
+    shares = {"none": None, "real": 1.0, "synthetic": 0.0, "both": learned.shares[0]}
+    return NetworkRecord(
+        regime=learned.regime,
+        version=settings.version,
+        start=start.name if start else "scratch",
+        diameter=learned.diameter,
+        network_diameter=net.diam_mean.item(),
+        steps=steps,
+        real_share=shares[learned.regime],
+        planes={kind: len(planes.images) for kind, planes in learned.planes.items()},
+        images={kind: planes.frames for kind, planes in learned.planes.items()},
+        train_frames=len({item.frame for item in learned.frames}),
+        train_slices=count_slices(learned.frames) if learned.stacks else None,
+    )
 
 
 def _samples(planes: Planes, device: torch.device) -> list[Sample]:

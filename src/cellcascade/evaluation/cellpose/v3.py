@@ -14,7 +14,7 @@ from torch.nn import functional
 from cellcascade.config.settings import Cellpose
 from cellcascade.core.errors import InputError
 from cellcascade.core.seeds import seed_for
-from cellcascade.evaluation.cellpose.train import SCALE_RANGE, Sample
+from cellcascade.evaluation.cellpose.planes import SCALE_RANGE, Sample
 from cellcascade.learning import training
 from cellcascade.learning.device import pick_device
 
@@ -22,19 +22,19 @@ WEIGHT_DECAY = training.WEIGHT_DECAY
 EVAL_OPTIONS = {"channels": [0, 0]}  # grey
 
 
-def load(weights: str | Path, device: torch.device) -> models.CellposeModel:
+def load(weights: Path, device: torch.device) -> models.CellposeModel:
     """A Cellpose 3 network from a file of weights, its own or a trained one.
 
     Raises:
         InputError: The file is missing, damaged, or no Cellpose 3 network.
     """
     try:
-        if not Path(weights).is_file():
+        if not weights.is_file():
             raise FileNotFoundError(f"no file {weights}")
         model = models.CellposeModel(gpu=False, device=device, pretrained_model=str(weights))
         if "diam_mean" not in torch.load(weights, map_location="cpu", weights_only=True):
             # The library's own files do not say to which diameter they scale cells: nuclei to 17 pixels, others to 30.
-            model.diam_mean = 17.0 if Path(weights).name.startswith("nuclei") else 30.0
+            model.diam_mean = 17.0 if weights.name.startswith("nuclei") else 30.0
             model.net.diam_mean.data.fill_(model.diam_mean)
         return model
     except (OSError, RuntimeError, KeyError, AssertionError, EOFError, ValueError) as error:
@@ -55,14 +55,14 @@ def load(weights: str | Path, device: torch.device) -> models.CellposeModel:
         ) from error
 
 
-def network(start: str | Path | None, block: Cellpose, seed: int) -> CPnet:
+def network(start: Path | None, settings: Cellpose, seed: int) -> CPnet:
     """The network to train: from weights, or random ones that depend on the seed."""
     if start:
         net = load(start, torch.device("cpu")).net
         net.mkldnn = False
         return net
     torch.manual_seed(seed_for(seed, "cellpose"))
-    return CPnet([2, 32, 64, 128, 256], 3, sz=3, mkldnn=False, max_pool=True, diam_mean=block.network_diameter)
+    return CPnet([2, 32, 64, 128, 256], 3, sz=3, mkldnn=False, max_pool=True, diam_mean=settings.diameter_pixels)
 
 
 def augment(samples: Sequence[Sample], *, zoom: float, patch: int, device: torch.device) -> tuple[Tensor, Tensor]:
@@ -88,7 +88,7 @@ def augment(samples: Sequence[Sample], *, zoom: float, patch: int, device: torch
     return torch.cat([batch, torch.zeros_like(batch)], 1), torch.from_numpy(targets).to(device)
 
 
-def style_vectors(weights: str | Path, *, device: str) -> Callable[[np.ndarray], np.ndarray]:
+def style_vectors(weights: Path, *, device: str) -> Callable[[np.ndarray], np.ndarray]:
     """Features of images by a trained Cellpose: its style vector (256 values a network describes an image by).
 
     Args:

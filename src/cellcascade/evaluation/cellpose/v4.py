@@ -12,14 +12,14 @@ from torch import Tensor
 
 from cellcascade.config.settings import Cellpose
 from cellcascade.core.errors import InputError
-from cellcascade.evaluation.cellpose.train import SCALE_RANGE, Sample
+from cellcascade.evaluation.cellpose.planes import SCALE_RANGE, Sample
 
 WEIGHT_DECAY = 0.1  # as in Cellpose's own training
 EVAL_OPTIONS: dict = {}
 DIAMETER = 30.0  # to which Cellpose 4 scales cells, whatever a file of weights says
 
 
-def load(weights: str | Path, device: torch.device) -> models.CellposeModel:
+def load(weights: Path, device: torch.device) -> models.CellposeModel:
     """A Cellpose-SAM network from a file of weights: its own, or a trained one.
 
     Weights are half precision (bfloat16) on a GPU, as in Cellpose's own programs, and single precision on a CPU.
@@ -28,7 +28,7 @@ def load(weights: str | Path, device: torch.device) -> models.CellposeModel:
         InputError: The file is missing, damaged, or no Cellpose-SAM network.
     """
     try:
-        if not Path(weights).is_file():  # the library would fetch its default instead
+        if not weights.is_file():  # the library would fetch its default instead
             raise FileNotFoundError(f"no file {weights}")
         state = torch.load(weights, map_location="cpu", weights_only=True, mmap=True)
         model = models.CellposeModel(device=device, pretrained_model=str(weights), use_bfloat16=device.type == "cuda")
@@ -49,7 +49,7 @@ def load(weights: str | Path, device: torch.device) -> models.CellposeModel:
         ) from error
 
 
-def network(start: str | Path, block: Cellpose, seed: int) -> CPSAM:
+def network(start: Path, settings: Cellpose, seed: int) -> CPSAM:
     """The network to train, in single precision; all seeds start from the same weights."""
     return load(start, torch.device("cpu")).net
 

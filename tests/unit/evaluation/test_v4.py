@@ -4,21 +4,21 @@ These tests run where the packages of envs/cellpose4.yaml are installed, on a ne
 deep: its own has 24 and a gigabyte of weights.
 """
 
-import json
-from types import SimpleNamespace
-
 import numpy as np
 import pandas as pd
 import pytest
 import tifffile
 import torch
 
-from cellcascade.config.cellpose_versions import installed, version_of
+from cellcascade.config.settings import Evaluation
 from cellcascade.core.errors import InputError
-from cellcascade.data.shards import open_shard
-from cellcascade.evaluation import scoring
+from cellcascade.data.recording import Recording
+from cellcascade.data.stores import PREDICTIONS
+from cellcascade.evaluation.cellpose.weights import installed, version_in_file
+from cellcascade.evaluation.scoring import join_scores
 from cellcascade.learning import training
-from tests.segmentation_data import blobs, equal, make_data, real
+from tests import segmentation_data
+from tests.segmentation_data import blobs, equal, make_data, predict
 
 if not (installed() or "").startswith("4."):
     pytest.skip(f"cellpose {installed()} is installed, not 4 (envs/cellpose4.yaml)", allow_module_level=True)
@@ -26,13 +26,7 @@ if not (installed() or "").startswith("4."):
 from cellpose import vit
 from segment_anything.build_sam import _build_sam
 
-from scripts import predict_cellpose, train_cellpose
-
-SETTINGS = {
-    "patch": 256,
-    "max_images": 6,
-    "train": {"steps": 3, "batch_size": 2, "learning_rate": 1e-3, "checkpoint_every": 1},
-}
+STEPS = {"steps": 3, "batch_size": 2, "learning_rate": 1e-3, "checkpoint_every": 1}
 
 
 def small(checkpoint=None):
@@ -49,28 +43,12 @@ def data(tmp_path, monkeypatch):
     return make_data(tmp_path)
 
 
-def train(data, regime, name, settings=SETTINGS, seed=0, start="generalist", **frames):
-    """Train by the script; give the weights and the record."""
-    folder = data / name
-    outputs = {"weights": folder / "model", "record": folder / "config.json", "table": folder / "training.csv"}
-    inputs = {"start": data / start} | ({} if regime in ("none", "real") else {"synthetic": data / "synthetic"})
-    checkpoints = str(data / "checkpoints" / name)
-    options = {"regime": regime, "real": real(data, **frames), "settings": settings, "seed": seed}
-    train_cellpose.main(inputs, SimpleNamespace(**outputs), checkpoints=checkpoints, device="cpu", **options)
-    return torch.load(folder / "model", weights_only=True), json.loads((folder / "config.json").read_text())
-
-
-def predict(data, name, regime, **other):
-    folder = data / name
-    options = {"folder": data / "D", "sequence": "02", "voxel_size_um": (1.0, 1.0), "most": None}
-    options |= {"settings": {"volumes": "do_3D"}, "names": {"dataset": "D", "regime": regime, "seed": 0}, **other}
-    predict_cellpose.main(
-        SimpleNamespace(weights=folder / "model", record=folder / "config.json"),
-        SimpleNamespace(store=folder / "predictions.zarr.zip", table=folder / "scores.csv"),
-        device="cpu",
-        **options,
-    )
-    return folder / "scores.csv"
+def train(data, regime, name, steps=STEPS, start="generalist", volumes="do_3D", **other):
+    """Train from the generalist; give the weights and the record."""
+    settings = {"version": 4, "start": f"./{start}", "max_images": 6, "volumes": volumes}
+    other |= {"start": data / start, "train": Evaluation(cellpose=settings, cellpose4=steps).training}
+    other |= {} if regime in ("synthetic", "both") else {"synthetic": None}
+    return segmentation_data.train(data, regime, name, settings, **other)
 
 
 def test_weights_are_taken_as_they_are_and_trained_in_equal_steps(data):
@@ -78,15 +56,16 @@ def test_weights_are_taken_as_they_are_and_trained_in_equal_steps(data):
     none, record = train(data, "none", "none")
     assert equal({name: value for name, value in start.items() if name != "diam_labels"}, none)
     assert none["diam_labels"].item() == pytest.approx(16, abs=0.5)
-    assert record["start"] == "generalist" and record["network_diameter"] == 30 and record["steps"] == 0
+    assert record.start == "generalist" and record.network_diameter == 30 and record.steps == 0
+    assert record.version == 4
     made = {regime: train(data, regime, regime) for regime in ("real", "synthetic", "both")}
-    assert all(record["steps"] == 3 for _, record in made.values()) and made["both"][1]["real_share"] == 0.5
+    assert all(record.steps == 3 for _, record in made.values()) and made["both"][1].real_share == 0.5
     weights = {"none": none} | {regime: state for regime, (state, _) in made.items()}
     for first, second in (("none", "real"), ("real", "synthetic"), ("real", "both"), ("synthetic", "both")):
         assert weights[first].keys() == weights[second].keys() and not equal(weights[first], weights[second])
     for name in ("W2", "diam_mean"):
         assert torch.equal(weights["both"][name], start[name])
-    assert all(version_of(data / regime / "model") == 4 for regime in weights)
+    assert all(version_in_file(data / regime / "model") == 4 for regime in weights)
 
 
 def test_equal_seeds_give_equal_weights_and_others_do_not(data):
@@ -113,7 +92,7 @@ def test_a_stopped_training_goes_on_to_the_same_weights(data, monkeypatch):
 
 def test_targets_are_learned_and_first_cells_found(data):
     steps = {"steps": 120, "batch_size": 2, "learning_rate": 3e-3, "checkpoint_every": 20, "ema_decay": 0.9}
-    train(data, "real", "long", settings={**SETTINGS, "train": steps})
+    train(data, "real", "long", steps=steps)
     losses = pd.read_csv(data / "long" / "training.csv")["loss"]
     assert losses.iloc[-1] < 0.5 * losses.iloc[0]
     train(data, "none", "none")
@@ -126,7 +105,7 @@ def test_predictions_of_the_regimes_are_scored_in_one_table(data):
     for regime in ("none", "real", "both"):
         train(data, regime, regime)
         tables.append(predict(data, regime, regime))
-    scoring.collect(tables, dataset="D", seg=data / "seg.csv", gain=data / "gain.csv")
+    join_scores(scores=tables, dataset="D", seg=data / "seg.csv", gain=data / "gain.csv")
     seg, gain = pd.read_csv(data / "seg.csv"), pd.read_csv(data / "gain.csv")
     assert seg["regime"].tolist() == ["none", "none", "real", "real", "both", "both"]
     assert seg["n_objects"].tolist() == [8, 12] * 3 and set(seg["start"]) == {"generalist"}
@@ -141,12 +120,12 @@ def test_stacks_are_learned_from_segmented_and_scored(data, volumes):
             (data / "V" / name).mkdir(parents=True)
             file = "t000.tif" if name == sequence else "man_seg000.tif"
             tifffile.imwrite(data / "V" / name / file, pixels)
-    size = {"folder": data / "V", "voxel_size_um": (2.0, 1.0, 1.0)}
-    _, record = train(data, "real", "stacks", settings={**SETTINGS, "volumes": volumes}, **size)
-    assert record["planes"]["real"] == (6 if volumes == "do_3D" else 4)
-    table = pd.read_csv(predict(data, "stacks", "real", settings={"volumes": volumes}, **size))
+    recordings = [Recording(data / "V", sequence, "ST", (2.0, 1.0, 1.0)) for sequence in ("01", "02")]
+    _, record = train(data, "real", "stacks", volumes=volumes, recording=recordings[0])
+    assert record.planes["real"] == (6 if volumes == "do_3D" else 4) and record.train_slices == 5
+    table = pd.read_csv(predict(data, "stacks", "real", volumes=volumes, recording=recordings[1]))
     assert table["n_objects"].tolist() == [4]
-    masks = open_shard(data / "stacks" / "predictions.zarr.zip", scoring.SCHEMA)["mask"]
+    masks = PREDICTIONS.open(data / "stacks" / "predictions.zarr.zip")["mask"]
     assert masks.shape == (1, *image.shape) and masks.dtype == np.uint16
 
 

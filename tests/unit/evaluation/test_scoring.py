@@ -1,0 +1,76 @@
+"""Test frames are found, segmented and scored, against gold and silver truth."""
+
+import pandas as pd
+import pytest
+import tifffile
+
+from cellcascade.core.errors import InputError
+from cellcascade.data.recording import Recording
+from cellcascade.data.stores import PREDICTIONS
+from cellcascade.evaluation import scoring
+from cellcascade.evaluation.cellpose import predict as predicting
+from cellcascade.evaluation.cellpose import v3
+from cellcascade.evaluation.cellpose.record import NetworkRecord
+from tests.segmentation_data import blobs, held_out, make_data, predict, train
+
+
+@pytest.fixture
+def data(tmp_path):
+    """Real frames and synthetic images."""
+    return make_data(tmp_path)
+
+
+def test_references_are_gold_and_silver_of_the_same_frames(data):
+    annotations = scoring.reference_annotations(held_out(data))
+    assert {name: len(items) for name, items in annotations.items()} == {"gold": 2, "silver": 3}
+    few = scoring.reference_annotations(held_out(data, annotations="GT"), 1)
+    assert {name: [item.frame for item in items] for name, items in few.items()} == {"gold": [1], "silver": [1]}
+    with pytest.raises(InputError, match="sequence 03 has no annotations"):
+        scoring.reference_annotations(held_out(data, sequence="03"))
+    with pytest.raises(InputError, match="data set E is not there"):
+        scoring.reference_annotations(held_out(data, folder=data / "E"))
+
+
+def test_predictions_are_scored_on_gold_and_silver_by_file(data):
+    train(data, "real", "net")
+    tables = []
+    for regime in ("real", "both"):
+        folder = data / "scores" / regime
+        paths = {"store": folder / "predictions.zarr.zip", "table": folder / "scores.csv"}
+        predict(data, "net", regime, **paths)
+        tables.append(paths["table"])
+    store = PREDICTIONS.open(data / "scores/real/predictions.zarr.zip")
+    assert store["mask"].shape == (3, 64, 64) and store["frame"].tolist() == [0, 1, 2]
+    assert (store.record.regime, store.record.sequence, store.record.seed) == ("real", "02", 0)
+    assert set(store.record.digests) == {"net/model", "net/config.json"}
+    scoring.join_scores(scores=tables, dataset="E", seg=data / "seg.csv", gain=data / "gain.csv")
+    seg, gain = pd.read_csv(data / "seg.csv"), pd.read_csv(data / "gain.csv")
+    assert seg["n_objects"].tolist() == [8, 12, 8, 12] and set(seg["dataset"]) == {"E"}
+    assert seg.loc[seg["reference"] == "gold", "precision"].isna().all()
+    assert seg["train_frames"].tolist() == [3] * 4 and (seg["seg"].between(0, 1)).all()
+    assert gain["gain"].tolist() == [0, 0] and set(gain["regime"]) == {"both"}
+
+
+def test_a_perfect_prediction_scores_one_in_3d_and_on_single_slices(tmp_path, monkeypatch):
+    folder = tmp_path / "D"
+    image, labels = blobs((6, 48, 48), 0)
+    for name, pixels in {"t000": image, "t001": image}.items():
+        (folder / "02").mkdir(parents=True, exist_ok=True)
+        tifffile.imwrite(folder / f"02/{name}.tif", pixels)
+    (folder / "02_GT/SEG").mkdir(parents=True)
+    for z in (2, 3):
+        tifffile.imwrite(folder / f"02_GT/SEG/man_seg_000_{z:03d}.tif", labels[z])
+    tifffile.imwrite(folder / "02_GT/SEG/man_seg001.tif", labels)
+    (tmp_path / "net").mkdir()
+    facts = {"regime": "real", "version": 3, "start": "x", "network_diameter": 17, "planes": {}, "images": {}}
+    scores = {"train_frames": 1, "train_slices": 10, "steps": 1, "diameter": 16, "real_share": 1.0}
+    NetworkRecord(**facts, **scores).write(tmp_path / "net/config.json")
+    (tmp_path / "net/model").write_bytes(b"")
+    asked = []
+    monkeypatch.setattr(v3, "load", lambda weights, device: None)
+    monkeypatch.setattr(predicting, "segment", lambda model, frame, **how: asked.append(how) or labels)
+    recording = Recording(folder, "02", "ST", (2.0, 1.0, 1.0))
+    table = pd.read_csv(predict(tmp_path, "net", "real", recording=recording, volumes="stitch"))
+    assert table["seg"].tolist() == [1.0] and table["n_objects"].tolist() == [12] and table["precision"].tolist() == [1]
+    assert table[list(scoring.FACTS)].iloc[0].to_dict() == {**scores, "start": "x"}
+    assert asked == [{"diameter": 16, "anisotropy": 2.0, "volumes": "stitch", "options": {"channels": [0, 0]}}] * 2
