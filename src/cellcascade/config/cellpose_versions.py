@@ -5,6 +5,7 @@ have environments of their own.
 """
 
 import importlib
+import os
 import sys
 import zipfile
 from importlib import metadata
@@ -16,6 +17,20 @@ from cellcascade.core.errors import InputError
 GENERALISTS_4 = ("cpsam", "cpsam_v2")  # by name, as their files may not be there yet
 RELEASES = {3: "3.1", 4: "4.2"}
 ENVIRONMENTS = {3: "segmentation", 4: "cellpose4"}
+
+
+def version_named(start: str) -> int | None:
+    """The version of Cellpose that the name of a start belongs to; no file is looked at.
+
+    Args:
+        start: `scratch`, a generalist's name, or a path.
+
+    Returns:
+        3 or 4; `None` for a path, whose file alone can tell.
+    """
+    if Path(start).name in GENERALISTS_4:
+        return 4
+    return None if os.path.dirname(start) else 3
 
 
 def version_of(weights: str | Path | None) -> int:
