@@ -13,7 +13,7 @@ from cellcascade.core.errors import InputError
 
 MESSAGES = {  # in place of pydantic's
     "extra_forbidden": "unknown key",
-    "missing": "required key is missing",
+    "missing": "is required, and missing",
     "string_type": "must be text; put it in quotes",
     "model_type": "must be a block of keys",
     "dict_type": "must be a block of keys",
@@ -173,7 +173,7 @@ def _path(location: tuple[str | int, ...], value: Any) -> list[str]:
         if isinstance(value, Mapping):
             value = value.get(part)
         elif isinstance(value, list | tuple) and isinstance(part, int):
-            value = value[part]
+            value = value[part] if part < len(value) else None
         else:
             continue
         path.append(str(part))
