@@ -1,14 +1,21 @@
 """Data sets and the whole configuration as typed models: every key with its type, range and meaning. Free of torch."""
 
 from collections.abc import Iterator
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field
 
-from cellcascade.config.settings import Multiview, Shapes, Stages, halved
-from cellcascade.config.values import PARTIAL, Conflict, Count, CountOrZero, Fraction, Positive, Settings
+from cellcascade.config.settings import MaskDDPM, Multiview, Shapes, Stages, Texture, halved
+from cellcascade.config.values import Conflict, Count, CountOrZero, Fraction, Positive, Settings
 
 RESERVED = {"shared", "overview", "learning_curve", "ablations"}  # folders of results/ that are no data set's
+
+
+def too_many_steps(name: str, block: MaskDDPM | Multiview | Texture) -> Iterator[Conflict]:
+    """A conflict if a model takes more steps to sample than it has; jobs that train know nothing of sampling."""
+    if block.sampling_steps > block.timesteps:
+        keys = (f"{name}.sampling_steps", f"{name}.timesteps")
+        yield Conflict(keys, f"{keys[0]} {block.sampling_steps} must not be more than {keys[1]} {block.timesteps}")
 
 
 class Dataset(Stages):
@@ -49,6 +56,9 @@ class Dataset(Stages):
 
     def conflicts(self) -> Iterator[Conflict]:
         """See `Settings`."""
+        yield from too_many_steps("mask_ddpm", self.mask_ddpm)
+        if self.texture.base == "scratch":  # a base brings its own number of time steps
+            yield from too_many_steps("texture", self.texture)
         yield from self._masks()
         yield from self._textures()
         yield from self._frames()
@@ -137,14 +147,10 @@ class Config(Settings):
     defaults: Stages = Stages()
     datasets: dict[Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$")], Dataset] = Field(min_length=1)
 
-    @field_validator("defaults", mode="before")
-    @classmethod
-    def _need_not_fit(cls, value: Any) -> Stages:
-        """The defaults may be completed by each data set: whether values fit together is checked there."""
-        return Stages.model_validate(value, context=PARTIAL)
-
     def conflicts(self) -> Iterator[Conflict]:
         """See `Settings`."""
+        if self.multiview.weights == "train":  # other weights bring their own number of time steps
+            yield from too_many_steps("multiview", self.multiview)
         for name in self.run or []:
             if name not in self.datasets:
                 yield Conflict(("run",), f"run names {name!r}, but datasets holds {sorted(self.datasets)}")
@@ -168,6 +174,12 @@ class Config(Settings):
                     f"the models of {source!r} learned from other train_frames or train_slices; leave models_from "
                     "out, so that this data set trains its own",
                 )
+
+    def all_conflicts(self) -> Iterator[Conflict]:
+        """Those of the whole configuration; `defaults` need not fit together before a data set completes them."""
+        yield from self.conflicts()
+        for name, dataset in self.datasets.items():
+            yield from (conflict.below(f"datasets.{name}") for conflict in dataset.all_conflicts())
 
     @property
     def selected(self) -> list[str]:

@@ -1,16 +1,17 @@
 """From YAML to a checked configuration: defaults, inheritance, and all problems at once. Free of torch."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
-from cellcascade.config.datasets import Config
+from cellcascade.config.datasets import Config, Dataset
 from cellcascade.config.settings import Multiview, Stages
-from cellcascade.config.values import CONFLICT, Settings
+from cellcascade.config.values import EACH_BY_ITSELF, Conflict, Settings
 from cellcascade.core.errors import InputError
 
+Block = TypeVar("Block", bound=Settings)
 MESSAGES = {  # in place of pydantic's
     "extra_forbidden": "unknown key",
     "missing": "is required, and missing",
@@ -62,12 +63,13 @@ def load_config(raw: Mapping[str, Any], where: str = "config.yaml") -> Config:
     if isinstance(datasets, Mapping):
         entries = _entries(datasets, defaults if isinstance(defaults, Mapping) else {}, problems)
     complete = {**raw, "defaults": defaults, "multiview": multiview, "datasets": entries}
-    broken = bool(problems)
-    try:
-        config = Config.model_validate(complete)
-    except ValidationError as error:
-        found = error.errors(include_url=False)
-        problems += [_line(item, complete, datasets) for item in found if not (broken and _follows(item))]
+    config, errors = _validated(Config, complete)
+    problems += [_line(item, complete, datasets) for item in errors if not (problems and item["loc"] == ("datasets",))]
+    if config is not None and not problems:
+        conflicts = config.all_conflicts()
+    else:  # of the data sets that are sound in themselves; the whole of them cannot be looked at
+        conflicts = _conflicts_of_each(entries) if isinstance(entries, Mapping) else ()
+    problems += [f"{_place(conflict.keys, datasets)}: {conflict.message}" for conflict in conflicts]
     if problems:
         raise _all_at_once(list(dict.fromkeys(problems)), where)
     return config
@@ -145,24 +147,38 @@ def _inherit(
     return None if parent is None else overlay(parent, entry)
 
 
-def _follows(item: Mapping[str, Any]) -> bool:
-    """Whether an error may only follow from data sets that were left out because of problems of their own."""
-    return item["loc"] in ((), ("datasets",)) or item.get("ctx", {}).get("block") == Config.__name__
+def _validated(kind: type[Block], raw: Any) -> tuple[Block | None, list[Mapping[str, Any]]]:
+    """A block whose values are sound each by itself, or the errors."""
+    try:
+        return kind.model_validate(raw, context=EACH_BY_ITSELF), []
+    except ValidationError as error:
+        return None, error.errors(include_url=False)
+
+
+def _conflicts_of_each(entries: Mapping[str, Any]) -> Iterator[Conflict]:
+    for name, entry in entries.items():
+        dataset, _ = _validated(Dataset, entry)
+        if dataset is not None:
+            yield from (conflict.below(f"datasets.{name}") for conflict in dataset.all_conflicts())
+
+
+def _place(keys: Sequence[str], datasets: Any) -> str:
+    """The place where one of the values in conflict was given: the entry that is nearest to the data set."""
+    paths = [key.split(".") for key in keys]
+    if paths[0][0] == "datasets" and len(paths[0]) > 2:
+        return ".".join(_origin(paths[0][1], [path[2:] for path in paths], datasets))
+    return keys[0]
 
 
 def _line(item: Mapping[str, Any], complete: Mapping[str, Any], datasets: Any) -> str:
-    """One validation error as a line that names the place where the value, or one of those in conflict, was given."""
+    """One validation error as a line that names the place where the value was given."""
     path = _path(item["loc"], complete)
     if path[-1:] == [ONE_OF_ITS_KEYS]:
         return f"{'.'.join(path[:-1])}: a data set's name may hold letters, digits, - and _, and begins with neither"
-    paths = [path]
-    if item["type"] == CONFLICT:
-        keys = [key.split(".") for key in item["ctx"]["keys"]]
-        paths = [[*path[: len(path) - len(keys[0])], *key] for key in keys]
-    if path[0:1] == ["datasets"] and len(path) > 2 and item["type"] != "missing":
-        path = _origin(path[1], [each[2:] for each in paths], datasets)
+    if path[:1] == ["datasets"] and len(path) > 2 and item["type"] != "missing":
+        path = _origin(path[1], [path[2:]], datasets)
     message = MESSAGES.get(item["type"], item["msg"]).removeprefix("Value error, ")
-    found = "" if item["type"] in ("missing", "value_error", CONFLICT) else f" (found {item['input']!r})"
+    found = "" if item["type"] in ("missing", "value_error") else f" (found {item['input']!r})"
     return f"{'.'.join(path) or 'top level'}: {message}{found}"
 
 

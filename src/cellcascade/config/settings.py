@@ -42,12 +42,6 @@ def _attention(channels: tuple[int, ...]) -> Iterator[Conflict]:
         yield Conflict(("channels",), message)
 
 
-def _steps(sampling: int, timesteps: int) -> Iterator[Conflict]:
-    if sampling > timesteps:
-        message = f"sampling_steps {sampling} must not be more than timesteps {timesteps}"
-        yield Conflict(("sampling_steps", "timesteps"), message)
-
-
 class CropSettings(Settings):
     """Single cells cut from annotated frames (paper, section 3, data sets)."""
 
@@ -92,7 +86,6 @@ class MaskDDPM(Settings):
     def conflicts(self) -> Iterator[Conflict]:
         """See `Settings`."""
         yield from _attention(self.channels)
-        yield from _steps(self.sampling_steps, self.timesteps)
         if self.representation == "sdf":
             yield from halved(("grid",), self.grid, self.channels)
 
@@ -139,11 +132,6 @@ class Multiview(Settings):
     def folder(self) -> str | None:
         """Folder of the user's own weights; `None` for those of the package and those to be trained."""
         return None if self.weights in ("bundled", "train") else self.weights
-
-    def conflicts(self) -> Iterator[Conflict]:
-        """See `Settings`."""
-        if self.weights == "train":  # other weights bring their own number of time steps
-            yield from _steps(self.sampling_steps, self.timesteps)
 
 
 class Reconstruction(Settings):
@@ -234,9 +222,8 @@ class Texture(Settings):
                 f"guidance {self.guidance} needs a model that also learned without outlines: set condition_dropout, "
                 "e.g. to 0.1, or guidance: 1",
             )
-        if self.base == "scratch":  # a base brings its own levels and time steps
+        if self.base == "scratch":  # a base brings its own levels
             yield from _attention(self.channels)
-            yield from _steps(self.sampling_steps, self.timesteps)
 
 
 class Population(Settings):

@@ -4,8 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Annotated, Literal, Self, TypeVar
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, model_validator
-from pydantic_core import InitErrorDetails, PydanticCustomError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo, model_validator
 
 Number = TypeVar("Number", int, float)
 
@@ -27,8 +26,7 @@ Even = Annotated[int, Field(ge=2, multiple_of=2)]
 Eights = Annotated[int, Field(ge=8, multiple_of=8)]
 Range = Annotated[tuple[Number, Number], AfterValidator(rising)]
 
-CONFLICT = "conflict"  # type of the validation errors that stand for a `Conflict`
-PARTIAL = {"partial": True}  # context of validation for blocks that others complete: they need not fit together yet
+EACH_BY_ITSELF = {"conflicts": False}  # context of a validation that leaves out whether values fit together
 
 
 @dataclass(frozen=True)
@@ -43,6 +41,10 @@ class Conflict:
     keys: tuple[str, ...]
     message: str
 
+    def below(self, path: str) -> "Conflict":
+        """The same, seen from the block above; `path` leads from there to the block that said so."""
+        return Conflict(tuple(f"{path}.{key}" for key in self.keys), self.message)
+
 
 class Settings(BaseModel):
     """Base of all configuration blocks: unknown keys are errors, values do not change, and they fit together."""
@@ -50,27 +52,21 @@ class Settings(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     def conflicts(self) -> Iterator[Conflict]:
-        """Values of this block and of those below it that do not fit together."""
+        """Values of this block that do not fit together, or not with those of the blocks below it."""
         yield from ()
+
+    def all_conflicts(self) -> Iterator[Conflict]:
+        """Those of this block and of all blocks below it."""
+        yield from self.conflicts()
+        for name in type(self).model_fields:
+            if isinstance(block := getattr(self, name), Settings):
+                yield from (conflict.below(name) for conflict in block.all_conflicts())
 
     @model_validator(mode="after")
     def _fits_together(self, info: ValidationInfo) -> Self:
-        if info.context == PARTIAL:
-            return self
-        details = [
-            InitErrorDetails(
-                type=PydanticCustomError(
-                    CONFLICT,
-                    "{message}",
-                    {"message": conflict.message, "keys": conflict.keys, "block": type(self).__name__},
-                ),
-                loc=tuple(conflict.keys[0].split(".")),
-                input=None,
-            )
-            for conflict in self.conflicts()
-        ]
-        if details:
-            raise ValidationError.from_exception_data(type(self).__name__, details)
+        found = [] if info.context == EACH_BY_ITSELF else [conflict.message for conflict in self.conflicts()]
+        if found:
+            raise ValueError("; ".join(found))
         return self
 
 

@@ -28,12 +28,20 @@ EIGHT_LEVELS = [8] * 8
             "of binary masks, crops.size 98 cannot be halved 2 times",
         ),
         ({"mask_ddpm": {"channels": [16, 4]}}, "mask_ddpm.channels", "channels [16, 4]: the last must be at least 8"),
-        ({"mask_ddpm": {"timesteps": 40}}, "mask_ddpm.timesteps", "sampling_steps 50 must not be more than timesteps"),
+        (
+            {"mask_ddpm": {"timesteps": 40}},
+            "mask_ddpm.timesteps",
+            "sampling_steps 50 must not be more than mask_ddpm.timesteps 40",
+        ),
         ({"texture": {"space": "latent"}}, "texture.space", "texture.space latent needs a texture.base"),
         ({"texture": {"base": "some/sd"}}, "texture.base", "texture.block 4 does not fit texture.base 'some/sd'"),
         ({"texture": {"guidance": 5}}, "texture.guidance", "guidance 5.0 needs a model that also learned without"),
         ({"texture": {"channels": [16, 4]}}, "texture.channels", "the last must be at least 8"),
-        ({"texture": {"sampling_steps": 2000}}, "texture.sampling_steps", "must not be more than timesteps 1000"),
+        (
+            {"texture": {"sampling_steps": 2000}},
+            "texture.sampling_steps",
+            "must not be more than texture.timesteps 1000",
+        ),
         (
             {"crops": {"size": 32}, "texture": {"block": 8, "channels": [8, 8, 8, 8]}},
             "crops.size",
@@ -123,7 +131,7 @@ def test_values_that_no_network_or_range_can_have(change, where, message):
         ),
         (
             {"multiview": {"weights": "train", "timesteps": 20}},
-            "multiview.sampling_steps: sampling_steps 25 must not be more than timesteps 20",
+            "multiview.sampling_steps: multiview.sampling_steps 25 must not be more than",
         ),
     ],
 )
@@ -173,17 +181,18 @@ def test_defaults_need_not_fit_together_before_a_data_set_completes_them():
 
 
 def test_conflicts_of_all_blocks_are_reported_at_once():
-    found = problems(
-        {
-            "run": ["C"],
-            "datasets": {"A": {**PLANE, "crops": {"size": 100}, "texture": {"guidance": 2}, "test_sequence": "01"}},
-            "multiview": {"weights": "train", "timesteps": 20},
-        }
-    )
-    assert {line.split(": ")[0] for line in found} == {"multiview.sampling_steps", "datasets.A.texture.guidance"}
-    found = problems({"datasets": {"A": {**PLANE, "crops": {"size": 100}, "test_sequence": "01", "train_slices": 2}}})
-    where = [line.split(": ")[0].removeprefix("datasets.A.") for line in found]
-    assert where == ["crops.size", "crops.size", "train_slices", "test_sequence"]
+    raw = {
+        "run": ["C"],
+        "datasets": {"A": {**PLANE, "crops": {"size": 80}, "texture": {"guidance": 2}, "test_sequence": "01"}},
+        "multiview": {"weights": "train", "timesteps": 20},
+    }
+    places = {line.split(": ")[0] for line in problems(raw)}
+    of_the_data_set = {"datasets.A.crops.size", "datasets.A.texture.guidance", "datasets.A.test_sequence"}
+    assert places == {"run", "multiview.sampling_steps"} | of_the_data_set
+    raw["datasets"]["B"] = {**PLANE, "cells": 0}
+    assert {line.split(": ")[0] for line in problems(raw)} == {"datasets.B.cells"} | of_the_data_set
+    raw["datasets"]["B"] = {"inherits": "C"}
+    assert {line.split(": ")[0] for line in problems(raw)} == {"datasets.B.inherits"} | of_the_data_set
 
 
 def test_blocks_by_themselves_refuse_what_does_not_fit():
