@@ -17,11 +17,14 @@ rule train_cellpose:
     resources:
         gpu=1,
         mem_mb=scaled(8000, each=40, items=lambda wildcards: entry(wildcards).evaluation.cellpose.max_images),
-        runtime=scaled(30, each=0.03, items=lambda wildcards: entry(wildcards).evaluation.network.train.steps),
+        runtime=scaled(30, each=0.03, items=lambda wildcards: entry(wildcards).evaluation.training.steps),
     params:
         regime="{regime}",
         real=real_frames,
-        settings=lambda wildcards: block(entry(wildcards).evaluation.network),
+        settings=lambda wildcards: {
+            **block(entry(wildcards).evaluation.cellpose),
+            "train": block(entry(wildcards).evaluation.training),
+        },
         checkpoints="checkpoints/{dataset}/cellpose-{regime}-{seed}",
         seed=lambda wildcards: seed_for(CONFIG.seed, "cellpose", int(wildcards.seed)),
         version=STAGE_VERSIONS["train_cellpose"],

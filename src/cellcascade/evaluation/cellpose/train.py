@@ -76,7 +76,7 @@ def train(
     if regime != "none":
         samples = [_samples(source, target) for source in sources]
         counts = [round(part * block.train.batch_size) for part in share]
-        patches = {"zoom": diameter / net.diam_mean.item(), "patch": block.patch, "device": target}
+        patches = {"zoom": diameter / net.diam_mean.item(), "patch": block.patch_pixels, "device": target}
         loss = _loss(net, samples, counts, lambda chosen: version.augment(chosen, **patches))
         inputs = [path for item in frames for path in (item.image, item.labels)]
         inputs += [Path(synthetic) / "dataset.json"] if synthetic else []

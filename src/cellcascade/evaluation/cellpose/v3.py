@@ -62,7 +62,7 @@ def network(start: str | Path | None, block: Cellpose, seed: int) -> CPnet:
         net.mkldnn = False
         return net
     torch.manual_seed(seed_for(seed, "cellpose"))
-    return CPnet([2, 32, 64, 128, 256], 3, sz=3, mkldnn=False, max_pool=True, diam_mean=block.network_diameter)
+    return CPnet([2, 32, 64, 128, 256], 3, sz=3, mkldnn=False, max_pool=True, diam_mean=block.diameter_pixels)
 
 
 def augment(samples: Sequence[Sample], *, zoom: float, patch: int, device: torch.device) -> tuple[Tensor, Tensor]:
