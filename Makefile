@@ -3,7 +3,7 @@
 # make proof  the demo, and Cellpose trained with and without its images: about an hour and a half on two cores
 # make test   all tests; PYTEST_ARGS="tests/unit -k masks" for some
 # make lint   style of Python and Snakemake files
-# make docs   workflow/schemas/config.schema.json and docs/configuration.md, from the configuration's models
+# make docs   workflow/schemas/config.schema.json, docs/configuration.md and the defaults in config.yaml, from their models
 
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
@@ -70,6 +70,7 @@ lint: env
 docs: env
 	@$(BIN)/python -m cellcascade schema > workflow/schemas/config.schema.json
 	$(BIN)/python -m cellcascade reference > docs/configuration.md
+	$(BIN)/python -m cellcascade defaults config.yaml
 
 lock: env
 	@$(BIN)/uv pip compile --no-header --no-annotate --python $(BIN)/python requirements.in -o requirements.lock

@@ -2,7 +2,8 @@
 
 python -m cellcascade schema              JSON schema of config.yaml, for editors
 python -m cellcascade reference           docs/configuration.md
-python -m cellcascade check config.yaml   later files are laid over earlier ones
+python -m cellcascade defaults            writes the defaults into config.yaml
+python -m cellcascade check config.yaml   later files override earlier ones
 python -m cellcascade seg 01_GT 01_RES    SEG of a segmentation, as the Cell Tracking Challenge defines it
 """
 
@@ -13,9 +14,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from cellcascade.config.datasets import Config
-from cellcascade.config.document import config_schema, reference
-from cellcascade.config.load import read_config
+from cellcascade.config.document import config_schema, reference, with_defaults
+from cellcascade.config.load import read_config, read_text
 from cellcascade.core.errors import InputError
+from cellcascade.core.files import atomic_path
 from cellcascade.data.recording import held_out_recording, training_recording
 from cellcascade.diffusion.multiview_weights import check_weights
 from cellcascade.diffusion.texture.pretrained import check_base
@@ -68,8 +70,15 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", required=True)
     commands.add_parser("schema", help="print the JSON schema of config.yaml")
     commands.add_parser("reference", help="print docs/configuration.md")
+    writing = commands.add_parser(
+        "defaults",
+        help="write the defaults into config.yaml",
+        description="Write the package's defaults, with their comments, between the two lines of config.yaml that mark "
+        "them. Values that were changed there are reset; the rest of the file stays as it is.",
+    )
+    writing.add_argument("config", nargs="?", default="config.yaml", type=Path, help="the file (default: config.yaml)")
     checking = commands.add_parser("check", help="check configuration files and the data they name")
-    checking.add_argument("config", nargs="+", help="YAML files; later ones are laid over earlier ones")
+    checking.add_argument("config", nargs="+", help="YAML files; later ones override earlier ones")
     scoring = commands.add_parser(
         "seg",
         help="print SEG of a segmentation",
@@ -88,6 +97,10 @@ def _run(given: argparse.Namespace) -> int:
         print(json.dumps(config_schema(), indent=2))
     elif given.command == "reference":
         print(reference(), end="")
+    elif given.command == "defaults":
+        text = with_defaults(read_text(given.config), given.config)
+        with atomic_path(given.config) as scratch:
+            scratch.write_text(text, encoding="utf-8")
     elif given.command == "seg":
         print(f"SEG measure: {score(annotation_pairs(given.reference, given.result)).seg:.6f}")
     else:

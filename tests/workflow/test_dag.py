@@ -134,13 +134,14 @@ def test_a_generalist_is_fetched_by_a_local_job_and_scored_as_it_is(project):
 
 
 def test_cellpose_4_has_its_own_environment_weights_and_training_and_no_style_vectors(project):
-    (project.folder / "more.yaml").write_text(
+    more = (
         "datasets:\n"
-        "  nuclei_sam:\n"
-        "    {inherits: nuclei2d, models_from: nuclei2d, evaluation: {cellpose: {version: 4, start: cpsam}}}\n"
-        "  nuclei_own: {inherits: nuclei2d, evaluation: {cellpose: {version: 4, start: ./mine}}}\n"
+        "  nuclei_sam: {inherits: nuclei2d, models_from: nuclei2d, evaluation: {cellpose: {start: cpsam, SIZES}}}\n"
+        "  nuclei_own: {inherits: nuclei2d, evaluation: {cellpose: {start: ./mine, SIZES}}}\n"
         "defaults: {evaluation: {seeds: 1}}\n"
     )
+    sizes = "version: 4, patch: null, network_diameter: null"  # the preset has sizes for version 3
+    (project.folder / "more.yaml").write_text(more.replace("SIZES", sizes))
     torch.save({"encoder.patch_embed.proj.weight": torch.zeros(3)}, project.folder / "mine")
     files = ("demo/config.yaml", "presets/evaluation-cpu.yaml", "more.yaml")
     for name, expected in {"nuclei2d": "segmentation", "nuclei_sam": "cellpose4", "nuclei_own": "cellpose4"}.items():

@@ -1,6 +1,8 @@
 """Files that must agree with each other: schema, documents, comments, environments, style."""
 
 import ast
+import importlib
+import inspect
 import json
 import re
 import subprocess
@@ -10,10 +12,19 @@ from pathlib import Path
 import pytest
 import yaml
 
+from cellcascade.cli import main
 from cellcascade.config.cellpose_versions import ENVIRONMENTS, RELEASES
 from cellcascade.config.datasets import Config
-from cellcascade.config.document import config_schema, describe, leaves, reference
-from cellcascade.config.load import read_config
+from cellcascade.config.document import (
+    FIRST_LINE,
+    LAST_LINE,
+    config_schema,
+    describe,
+    leaves,
+    reference,
+    with_defaults,
+)
+from cellcascade.config.load import load_config, read_config
 from cellcascade.core.stages import STAGE_VERSIONS
 from tests.workflow.dry_run import REPOSITORY
 
@@ -63,11 +74,51 @@ def test_config_yaml_holds_every_key_with_its_default_and_comment(path, field, d
     assert re.search(rf"^ *{name}: .*# {re.escape(describe(field))}$", text, re.MULTILINE)
 
 
+def test_defaults_in_config_yaml_are_those_that_the_models_write():
+    text = (REPOSITORY / "config.yaml").read_text()
+    assert with_defaults(text) == text
+
+
+def test_writing_the_defaults_resets_them_and_leaves_the_rest(tmp_path):
+    text = (REPOSITORY / "config.yaml").read_text()
+    changed = text.replace("cells: 1000 ", "cells: 7 ").replace("levels: 3", "levels: 4, x: 1")
+    assert changed != text
+    path = tmp_path / "config.yaml"
+    path.write_text(changed.replace("data_root: data ", "data_root: mine ") + "mine: 1\n")
+    assert main(["defaults", str(path)]) == 0
+    assert path.read_text() == text.replace("data_root: data ", "data_root: mine ") + "mine: 1\n"
+
+
+def test_defaults_are_written_only_where_lines_mark_them(tmp_path, capsys):
+    path = tmp_path / "config.yaml"
+    for text in ("defaults: {}\n", f"{FIRST_LINE}\ndefaults: {{}}\n"):
+        path.write_text(text)
+        assert main(["defaults", str(path)]) == 1
+        assert LAST_LINE in capsys.readouterr().err and path.read_text() == text
+
+
+def test_a_configuration_of_before_loads():
+    before = load_config(
+        {
+            "datasets": {"A": {"folder": "A", "voxel_size_um": [0.2, 0.2]}},
+            "defaults": {"evaluation": {"cellpose": {"start": "scratch", "network_diameter": 30.0, "patch": 224}}},
+        }
+    )
+    now = load_config({"datasets": {"A": {"folder": "A", "voxel_size_um": [0.2, 0.2]}}})
+    networks = [config.datasets["A"].evaluation.cellpose for config in (before, now)]
+    assert networks[0].patch_pixels == networks[1].patch_pixels
+    assert networks[0].diameter_pixels == networks[1].diameter_pixels
+    assert networks[0].train == networks[1].train
+
+
 def test_overlays_fit_the_configuration():
     base = REPOSITORY / "config.yaml"
     preset = read_config(base, REPOSITORY / "presets/cpu.yaml")
     assert preset.defaults.cells < read_config(base).defaults.cells
-    assert read_config(base, REPOSITORY / "demo/config.yaml").selected == ["nuclei2d", "embryo3d"]
+    demo = [base, REPOSITORY / "demo/config.yaml"]
+    assert read_config(*demo).selected == ["nuclei2d", "embryo3d"]
+    proof = read_config(*demo, REPOSITORY / "presets/evaluation-cpu.yaml")
+    assert proof.datasets["nuclei2d"].evaluation.cellpose.patch_pixels == 64
 
 
 @pytest.mark.parametrize("environment", sorted((REPOSITORY / "envs").glob("*.yaml")), ids=lambda path: path.stem)
@@ -104,8 +155,8 @@ def environments(text: str) -> dict[str, list[Path]]:
     """Environments of a rule, and what else is imported there: of Cellpose, the module of its version."""
     if "cellpose_environment(" not in text:
         return {re.search(r"envs/(\S+)\.yaml\"", text)[1]: []}
-    folder = REPOSITORY / "src/cellcascade/segmentation"
-    return {name: [folder / f"cellpose{version}.py"] for version, name in ENVIRONMENTS.items()}
+    folder = REPOSITORY / "src/cellcascade/evaluation/cellpose"
+    return {name: [folder / f"v{version}.py"] for version, name in ENVIRONMENTS.items()}
 
 
 def third_party(*files: Path) -> set[str]:
@@ -143,21 +194,34 @@ def test_every_rule_has_a_script_a_log_a_benchmark_and_a_version():
         assert rule in fetch or ("benchmark:" in text and f'version=STAGE_VERSIONS["{rule}"]' in text), rule
 
 
-def test_parameters_of_each_rule_are_those_of_its_script():
-    for rule, text in blocks_of_rules().items():
-        parameters = text.split("    params:\n")[1] if "    params:\n" in text else ""
-        given = set(re.findall(r"^        (\w+)=", parameters.split("    script:")[0], re.MULTILINE))
-        tree = ast.parse((REPOSITORY / f"scripts/{rule}.py").read_text())
-        (main,) = (node for node in tree.body if isinstance(node, ast.FunctionDef) and node.name == "main")
-        assert [argument.arg for argument in main.args.args] == ["inputs", "outputs"]
-        shared = {"device", "max_invalid_fraction"}
-        assert {argument.arg for argument in main.args.kwonlyargs} - shared == given - {"version"}, rule
+def stage_of(rule: str) -> inspect.Signature:
+    """The signature of the function that a rule's script runs."""
+    script = (REPOSITORY / f"scripts/{rule}.py").read_text()
+    (name,) = re.findall(r"^    run_job\((\w+), snakemake\)", script, re.MULTILINE)
+    (module,) = re.findall(rf"^from (cellcascade\S+) import {name}$", script, re.MULTILINE)
+    return inspect.signature(getattr(importlib.import_module(module), name))
 
 
-def test_rules_that_ask_for_a_gpu_are_those_whose_scripts_take_a_device():
-    for rule, text in blocks_of_rules().items():
-        script = (REPOSITORY / f"scripts/{rule}.py").read_text()
-        assert ("gpu=1," in text) == ('snakemake.config["device"]' in script or '("device", ' in script), rule
+def names_in(text: str, section: str) -> set[str]:
+    """The names that a rule gives its inputs, outputs or params."""
+    lines = re.search(rf"^    {section}:\n((?: {{8}}.*\n|\n)+)", text, re.MULTILINE)
+    return set(re.findall(r"^ {8}(\w+)=", lines[1], re.MULTILINE)) if lines else set()
+
+
+@pytest.mark.parametrize("rule, text", blocks_of_rules().items(), ids=blocks_of_rules())
+def test_each_rule_gives_its_stage_what_it_takes(rule, text):
+    taken = stage_of(rule).parameters
+    assert all(parameter.kind == parameter.KEYWORD_ONLY for parameter in taken.values())
+    inputs, outputs, params = (names_in(text, section) for section in ("input", "output", "params"))
+    assert len(inputs | outputs | params) == len(inputs) + len(outputs) + len(params), "one name for one thing"
+    assert outputs | params - {"version"} <= taken.keys()
+    needed = {name for name, parameter in taken.items() if parameter.default is parameter.empty}
+    assert needed <= inputs | outputs | params | {"device", "max_invalid_fraction"}
+
+
+@pytest.mark.parametrize("rule, text", blocks_of_rules().items(), ids=blocks_of_rules())
+def test_rules_ask_for_a_gpu_if_their_stages_take_a_device(rule, text):
+    assert ("gpu=1," in text) == ("device" in stage_of(rule).parameters)
 
 
 def test_what_the_snakefile_imports_is_free_of_torch():

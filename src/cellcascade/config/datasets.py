@@ -1,17 +1,21 @@
-"""The configuration as typed models: every key with its type, range and meaning. Free of torch.
+"""Data sets and the whole configuration as typed models: every key with its type, range and meaning. Free of torch."""
 
-`load_config` takes the merged dictionary that Snakemake read and gives a `Config` in which every data
-set carries its own complete set of stage settings: `defaults`, overlaid with the entry it inherits
-from, overlaid with its own keys.
-"""
-
+from collections.abc import Iterator
 from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field
 
-from cellcascade.config.settings import Count, Fraction, Multiview, Positive, Settings, Shapes, Stages
+from cellcascade.config.settings import MaskDDPM, Multiview, Shapes, Stages, Texture, halved
+from cellcascade.config.values import Conflict, Count, CountOrZero, Fraction, Positive, Settings
 
 RESERVED = {"shared", "overview", "learning_curve", "ablations"}  # folders of results/ that are no data set's
+
+
+def too_many_steps(name: str, block: MaskDDPM | Multiview | Texture) -> Iterator[Conflict]:
+    """A conflict if a model takes more steps to sample than it has; jobs that train know nothing of sampling."""
+    if block.sampling_steps > block.timesteps:
+        keys = (f"{name}.sampling_steps", f"{name}.timesteps")
+        yield Conflict(keys, f"{keys[0]} {block.sampling_steps} must not be more than {keys[1]} {block.timesteps}")
 
 
 class Dataset(Stages):
@@ -31,7 +35,9 @@ class Dataset(Stages):
         description="3D: annotated slices of each stack learned from: their count, evenly spread, or their numbers",
     )
     models_from: str | None = Field(None, description="reuse crops and trained models of this data set")
-    inherits: str | None = Field(None, description="data set whose entry this one is laid over")
+    inherits: str | None = Field(
+        None, description="data set from whose entry this one takes what it does not set itself"
+    )
 
     @property
     def ndim(self) -> int:
@@ -48,53 +54,85 @@ class Dataset(Stages):
         """Which annotations the models learn from, as `ctc.annotated_frames` takes them; `None` for all."""
         return {"frames": self.train_frames, "slices": self.train_slices}
 
-    @model_validator(mode="after")
-    def _sizes_fit(self) -> "Dataset":
-        crop = self.crops.size
-        if self.mask_ddpm.representation == "sdf" and crop % self.mask_ddpm.grid:
-            raise ValueError(f"mask_ddpm.grid {self.mask_ddpm.grid} must divide crops.size {crop}")
-        if self.texture.space == "latent" and self.texture.base == "scratch":
-            raise ValueError("texture.space latent needs a texture.base with an autoencoder; scratch needs space pixel")
-        if self.texture.space == "pixel" and self.texture.base != "scratch" and self.texture.block != 2:
-            raise ValueError(
-                f"texture.block {self.texture.block} does not fit texture.base {self.texture.base!r}: Stable Diffusion "
-                "has 4 channels, which is block 2 in space pixel"
+    def conflicts(self) -> Iterator[Conflict]:
+        """See `Settings`."""
+        yield from too_many_steps("mask_ddpm", self.mask_ddpm)
+        if self.texture.base == "scratch":  # a base brings its own number of time steps
+            yield from too_many_steps("texture", self.texture)
+        yield from self._masks()
+        yield from self._textures()
+        yield from self._frames()
+
+    def _masks(self) -> Iterator[Conflict]:
+        masks, crop = self.mask_ddpm, self.crops.size
+        if masks.representation == "binary":
+            for conflict in halved(("crops.size",), crop, masks.channels):
+                yield Conflict(("crops.size", "mask_ddpm.channels"), f"of binary masks, {conflict.message}")
+        elif crop % masks.grid:
+            yield Conflict(
+                ("mask_ddpm.grid", "crops.size"), f"mask_ddpm.grid {masks.grid} must divide crops.size {crop}"
             )
-        if self.texture.space == "pixel":
-            step = self.texture.block * 2 ** (len(self.texture.channels) - 1)
-            if crop % step:
-                raise ValueError(
-                    f"texture.block and texture.channels need crops.size to be a multiple of {step}, it is {crop}"
+
+    def _textures(self) -> Iterator[Conflict]:
+        texture, crop, scratch = self.texture, self.crops.size, self.texture.base == "scratch"
+        if texture.space == "latent":
+            if scratch:
+                yield Conflict(
+                    ("texture.space", "texture.base"),
+                    "texture.space latent needs a texture.base with an autoencoder; scratch needs space pixel",
                 )
+            return
+        if not scratch and texture.block != 2:
+            yield Conflict(
+                ("texture.block", "texture.base", "texture.space"),
+                f"texture.block {texture.block} does not fit texture.base {texture.base!r}: Stable Diffusion has 4 "
+                "channels, which is block 2 in space pixel",
+            )
+        step = texture.block * (2 ** (len(texture.channels) - 1) if scratch else 1)
+        if crop % step:
+            keys = ("texture.block", "texture.channels") if scratch else ("texture.block",)
+            yield Conflict(
+                ("crops.size", *keys),
+                f"{' and '.join(keys)} need crops.size to be a multiple of {step}, it is {crop}",
+            )
+
+    def _frames(self) -> Iterator[Conflict]:
+        size_um, shape = self.voxel_size_um, self.population.frame_shape
         if self.train_slices and self.ndim == 2:
-            raise ValueError(f"train_slices {self.train_slices} is for stacks, voxel_size_um says 2D: use train_frames")
-        shape = self.population.frame_shape
+            yield Conflict(
+                ("train_slices", "voxel_size_um"),
+                f"train_slices {self.train_slices} is for stacks, voxel_size_um says 2D: use train_frames",
+            )
         if shape and len(shape) != self.ndim:
-            raise ValueError(
-                f"population.frame_shape {shape} must have as many axes as voxel_size_um {self.voxel_size_um}"
+            yield Conflict(
+                ("population.frame_shape", "voxel_size_um"),
+                f"population.frame_shape {shape} must have as many axes as voxel_size_um {size_um}",
             )
         if self.train_sequence == self.test_sequence:
-            raise ValueError(
-                f"train_sequence and test_sequence are both {self.test_sequence!r}: the test would know its answers"
+            yield Conflict(
+                ("test_sequence", "train_sequence"),
+                f"train_sequence and test_sequence are both {self.test_sequence!r}: the test would know its answers; "
+                "set another test_sequence, or null",
             )
-        if abs(self.voxel_size_um[-1] - self.voxel_size_um[-2]) > 1e-6 * self.voxel_size_um[-1]:
-            raise ValueError(f"y and x pixel sizes differ: {self.voxel_size_um}; resample the frames to square pixels")
-        return self
+        if abs(size_um[-1] - size_um[-2]) > 1e-6 * size_um[-1]:
+            yield Conflict(
+                ("voxel_size_um",), f"y and x pixel sizes differ: {size_um}; resample the frames to square pixels"
+            )
 
 
 class Shards(Settings):
     """How many items one job makes."""
 
-    cells: Count = Field(25, description="cells a job")
-    images: Count = Field(50, description="images a job")
-    shapes: Count = Field(500, description="spherical-harmonic shapes a job")
+    cells: Count = Field(25, description="cells per job")
+    images: Count = Field(50, description="images per job")
+    shapes: Count = Field(500, description="spherical-harmonic shapes per job")
 
 
 class Config(Settings):
     """The whole configuration."""
 
     data_root: str = Field("data", description="folder that holds the CTC folders")
-    seed: Annotated[int, Field(ge=0)] = Field(0, description="seed of the whole run")
+    seed: CountOrZero = Field(0, description="seed of the whole run")
     device: Literal["auto", "cpu", "cuda"] = Field(
         "auto", description="auto: a GPU if the job sees one, else the CPU, but on a cluster only a GPU"
     )
@@ -109,25 +147,39 @@ class Config(Settings):
     defaults: Stages = Stages()
     datasets: dict[Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$")], Dataset] = Field(min_length=1)
 
-    @model_validator(mode="after")
-    def _names_exist(self) -> "Config":
+    def conflicts(self) -> Iterator[Conflict]:
+        """See `Settings`."""
+        if self.multiview.weights == "train":  # other weights bring their own number of time steps
+            yield from too_many_steps("multiview", self.multiview)
         for name in self.run or []:
             if name not in self.datasets:
-                raise ValueError(f"run names {name!r}, but datasets holds {sorted(self.datasets)}")
-        for name in RESERVED & self.datasets.keys():
-            raise ValueError(f"datasets.{name}: results/{name} holds something else; give the data set another name")
+                yield Conflict(("run",), f"run names {name!r}, but datasets holds {sorted(self.datasets)}")
+        for name in sorted(RESERVED & self.datasets.keys()):
+            yield Conflict(
+                (f"datasets.{name}",), f"results/{name} holds something else; give the data set another name"
+            )
+        yield from self._reused_models()
+
+    def _reused_models(self) -> Iterator[Conflict]:
         for name, dataset in self.datasets.items():
             source = dataset.models_from
-            if source and (source not in self.datasets or self.datasets[source].models_from or source == name):
-                raise ValueError(
-                    f"datasets.{name}.models_from {source!r} must name another data set that trains its own models"
+            if not source:
+                continue
+            key = f"datasets.{name}.models_from"
+            if source not in self.datasets or self.datasets[source].models_from or source == name:
+                yield Conflict((key,), f"{source!r} must name another data set that trains its own models")
+            elif self.datasets[source].annotated != dataset.annotated:
+                yield Conflict(
+                    (key,),
+                    f"the models of {source!r} learned from other train_frames or train_slices; leave models_from "
+                    "out, so that this data set trains its own",
                 )
-            if source and self.datasets[source].annotated != dataset.annotated:
-                raise ValueError(
-                    f"datasets.{name}.models_from {source!r}: its models learned from other train_frames or "
-                    "train_slices; leave models_from out, so that this data set trains its own"
-                )
-        return self
+
+    def all_conflicts(self) -> Iterator[Conflict]:
+        """Those of the whole configuration; `defaults` need not fit together before a data set completes them."""
+        yield from self.conflicts()
+        for name, dataset in self.datasets.items():
+            yield from (conflict.below(f"datasets.{name}") for conflict in dataset.all_conflicts())
 
     @property
     def selected(self) -> list[str]:
@@ -158,13 +210,16 @@ class Config(Settings):
         """Pairs of a parent and a variant, of the data sets that `run` selects."""
         found = []
         for name, entry in self.datasets.items():
-            parent = root = self.parent_of(name)
-            while root and self.parent_of(root):
-                root = self.parent_of(root)
+            parent = self.parent_of(name)
             differs = parent and entry.annotated != self.datasets[parent].annotated
-            if parent and differs == other_annotations and root in self.selected:
+            if parent and differs == other_annotations and self._root_of(parent) in self.selected:
                 found.append((parent, name))
         return found
+
+    def _root_of(self, name: str) -> str:
+        """The data set at the end of a chain of variants: one that is no variant itself."""
+        parent = self.parent_of(name)
+        return self._root_of(parent) if parent else name
 
     def models_of(self, dataset: str) -> str:
         """Name of the data set whose crops and models `dataset` uses."""

@@ -1,47 +1,45 @@
 """The settings of every stage as typed models: each key with its type, range and meaning. Free of torch."""
 
+from collections.abc import Iterator
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field
 
-Positive = Annotated[float, Field(gt=0)]
-Count = Annotated[int, Field(ge=1)]
-Fraction = Annotated[float, Field(ge=0, le=1)]
+from cellcascade.config.cellpose_versions import version_named
+from cellcascade.config.values import (
+    Conflict,
+    Count,
+    CountOrZero,
+    Eights,
+    Even,
+    FineTuning,
+    Fraction,
+    NotNegative,
+    Percentile,
+    Positive,
+    Range,
+    Settings,
+    Training,
+)
+
+ATTENTION = 8  # channels that a head of attention needs, which the lowest level of the UNets has
+CELLPOSE_PATCHES, CELLPOSE_DIAMETERS = {3: 224, 4: 256}, {3: 30.0, 4: 30.0}  # pixels, by version
 
 
-class Settings(BaseModel):
-    """Base of all configuration blocks: unknown keys are errors, values do not change."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class Training(Settings):
-    """How a diffusion model is trained."""
-
-    steps: Count = Field(20000, description="optimiser steps")
-    batch_size: Count = Field(32, description="examples a step")
-    learning_rate: Positive = Field(1e-4, description="peak learning rate of AdamW (one cycle: warm-up, cosine decay)")
-    warmup: Fraction = Field(0.05, description="share of the steps in which the learning rate rises")
-    ema_decay: Fraction = Field(0.9995, description="decay of the weights' moving average, which is what is saved")
-    checkpoint_every: Count = Field(500, description="steps between checkpoints; a killed job loses at most these")
+def halved(keys: tuple[str, ...], edge: int, channels: tuple[int, ...]) -> Iterator[Conflict]:
+    """A conflict if an edge cannot be halved from level to level of a UNet; `keys[0]` says which edge."""
+    times = len(channels) - 1
+    if edge % 2**times:
+        yield Conflict(
+            (*keys, "channels"),
+            f"{keys[0]} {edge} cannot be halved {times} times: use fewer channels entries or a multiple of {2**times}",
+        )
 
 
-class FineTuning(Training):
-    """How a model is trained that may be as large as Stable Diffusion."""
-
-    accumulation: Count = Field(1, description="batches whose gradients add up to one step; saves memory")
-    gradient_checkpointing: bool = Field(
-        False, description="compute activations again instead of keeping them: less memory, more time"
-    )
-    precision: Literal["bf16", "fp16", "fp32"] = Field(
-        "bf16", description="numbers of training and sampling on a GPU: bf16; fp16 for cards without it; fp32"
-    )
-    optimizer: Literal["adamw", "adamw8bit"] = Field(
-        "adamw", description="adamw8bit: 8-bit AdamW of bitsandbytes, a package to install besides; less memory"
-    )
-    sample_every: Count = Field(
-        2500, description="steps between samples with real outlines, shown in TensorBoard: is the outline followed?"
-    )
+def _attention(channels: tuple[int, ...]) -> Iterator[Conflict]:
+    if channels[-1] < ATTENTION:
+        message = f"channels {list(channels)}: the last must be at least {ATTENTION}, for the lowest level's attention"
+        yield Conflict(("channels",), message)
 
 
 class CropSettings(Settings):
@@ -49,14 +47,19 @@ class CropSettings(Settings):
 
     size: Count = Field(128, description="edge of the square crop, pixels")
     min_area: Count = Field(50, description="smaller cells are left out, pixels")
-    margin: Annotated[int, Field(ge=0)] = Field(2, description="free pixels wanted between a cell and the crop's edge")
+    margin: CountOrZero = Field(2, description="free pixels wanted between a cell and the crop's edge")
     slices_per_cell: Count = Field(
         1,
         description="3D: slices taken of each densely annotated cell, spread over its height, the widest among them",
     )
-    window_percentiles: tuple[float, float] = Field(
-        (0.1, 99.9), description="percentiles of the counts that become black and white, one window a data set"
+    window_percentiles: Range[Percentile] = Field(
+        (0.1, 99.9), description="percentiles of the counts that become black and white, one window per data set"
     )
+
+    def conflicts(self) -> Iterator[Conflict]:
+        """See `Settings`."""
+        if self.size <= 2 * self.margin:
+            yield Conflict(("margin", "size"), f"margin {self.margin} leaves no room for a cell in size {self.size}")
 
 
 class MaskDDPM(Settings):
@@ -65,44 +68,42 @@ class MaskDDPM(Settings):
     representation: Literal["sdf", "binary"] = Field(
         "sdf", description="sdf: signed distance on a coarse grid; binary: the mask itself at full resolution (paper)"
     )
-    grid: Count = Field(32, description="edge of the signed distance grid, cells; must divide crops.size")
-    truncation: Positive = Field(0.125, description="distance that becomes 1 in model space, as a share of crops.size")
-    channels: tuple[Count, ...] = Field((64, 128, 128), description="channels of the UNet's levels, each 2x coarser")
-    layers: Count = Field(2, description="residual blocks a level")
-    timesteps: Count = Field(1000, description="diffusion time steps T")
-    sampling_steps: Count = Field(50, description="denoising steps when sampling")
+    grid: Count = Field(32, description="sdf: edge of the signed distance grid, grid points; must divide crops.size")
+    truncation: Positive = Field(
+        0.125, description="sdf: distance that becomes 1 in model space, as a share of crops.size"
+    )
+    channels: tuple[Count, ...] = Field(
+        (64, 128, 128), min_length=1, description="channels of the UNet's levels, each 2x coarser; the last at least 8"
+    )
+    layers: Count = Field(2, description="residual blocks per level")
+    timesteps: Annotated[int, Field(ge=2)] = Field(1000, description="diffusion time steps T")
+    sampling_steps: Count = Field(50, description="denoising steps when sampling, at most timesteps")
     eta: Fraction = Field(0.0, description="DDIM stochasticity when sampling: 0 keeps rare shapes, 1 as DDPM")
     sampling_batch: Count = Field(32, description="masks sampled at once")
     max_redraws: Count = Field(20, description="tries for one mask before the cell is marked invalid")
     train: Training = Training()
 
-    @model_validator(mode="after")
-    def _levels(self) -> "MaskDDPM":
-        if self.grid % 2 ** (len(self.channels) - 1):
-            raise ValueError(
-                f"grid {self.grid} cannot be halved {len(self.channels) - 1} times: use fewer channels entries"
-            )
-        return self
+    def conflicts(self) -> Iterator[Conflict]:
+        """See `Settings`."""
+        yield from _attention(self.channels)
+        if self.representation == "sdf":
+            yield from halved(("grid",), self.grid, self.channels)
 
 
 class Shapes(Settings):
     """Random spherical-harmonic cells that train the multiview model (paper, section 2, multiview masks)."""
 
     count: Count = Field(5000, description="number of shapes")
-    degree: Annotated[int, Field(ge=2)] = Field(12, description="highest spherical-harmonic degree")
+    degree: Annotated[int, Field(ge=2, le=44)] = Field(12, description="highest spherical-harmonic degree")
     power: Annotated[float, Field(gt=1)] = Field(
         4.0, description="power of degree l falls as l^-power; larger is smoother"
     )
-    roughness: tuple[Positive, Positive] = Field(
+    roughness: Range[Positive] = Field(
         (0.04, 0.16), description="range of the radius' standard deviation relative to its mean"
     )
-    elongation: tuple[Positive, Positive] = Field(
-        (0.65, 1.35), description="range of each half axis' stretch, relative"
-    )
-    fill: tuple[Fraction, Fraction] = Field(
-        (0.4, 0.8), description="range of the silhouette's width as a share of the crop"
-    )
-    resolution: Count = Field(32, description="edge of the surface images, pixels")
+    elongation: Range[Positive] = Field((0.65, 1.35), description="range of each half axis' stretch, relative")
+    fill: Range[Fraction] = Field((0.4, 0.8), description="range of the silhouette's width as a share of the crop")
+    resolution: Even = Field(32, description="edge of the surface images, pixels")
 
 
 class Multiview(Settings):
@@ -119,13 +120,11 @@ class Multiview(Settings):
     surface: Literal["silhouette", "depth"] = Field(
         "depth", description="what views show: the silhouette alone, or also the front's and the back's depth"
     )
-    channels: Count = Field(32, description="channels of the per-view network at full resolution")
-    volume_channels: Count = Field(32, description="channels of the common feature volume")
-    timesteps: Count = Field(1000, description="diffusion time steps T")
-    sampling_steps: Count = Field(25, description="denoising steps when sampling")
-    guidance: Annotated[float, Field(ge=0)] = Field(
-        1.0, description="classifier-free guidance scale on the mask; 1 is none"
-    )
+    channels: Eights = Field(32, description="channels of the per-view network at full resolution")
+    volume_channels: Eights = Field(32, description="channels of the common feature volume")
+    timesteps: Annotated[int, Field(ge=2)] = Field(1000, description="diffusion time steps T")
+    sampling_steps: Count = Field(25, description="denoising steps when sampling, at most timesteps")
+    guidance: NotNegative = Field(1.0, description="classifier-free guidance scale on the mask; 1 is none")
     sampling_batch: Count = Field(8, description="cells sampled at once on a GPU; one on a CPU")
     train: Training = Training(batch_size=8)
 
@@ -144,28 +143,32 @@ class Reconstruction(Settings):
     field: Literal["mlp", "grid"] = Field(
         "grid", description="signed distance field of NeuS: multi-layer perceptron or dense grid"
     )
-    resolution: Count = Field(64, description="edge of the volume, voxels; the crop's width is its width")
+    resolution: Count = Field(64, description="edge of the volume, voxels; it is as wide as the crop")
     steps: Count = Field(120, description="optimiser steps of NeuS, at most")
-    tolerance: Annotated[float, Field(ge=0)] = Field(
-        0.1, description="a cell is done when its surface moves less in 20 steps, voxels"
+    tolerance: NotNegative = Field(
+        0.1, description="a cell is done when its surface moves less than this in 20 steps, voxels"
     )
-    rays: Count = Field(512, description="rays a cell and step")
-    samples: Count = Field(32, description="samples a ray, a quarter of them close to the surface")
+    rays: Count = Field(512, description="rays per cell and step")
+    samples: Annotated[int, Field(ge=2)] = Field(
+        32, description="samples per ray, a quarter of them close to the surface"
+    )
     learning_rate: Positive = Field(
-        0.01, description="Adam's learning rate for the grid; the perceptron uses a quarter"
+        0.01, description="Adam's learning rate for the grid; the perceptron uses a quarter of it"
     )
     mask_weight: Positive = Field(1.0, description="weight of the silhouette loss")
     eikonal_weight: Positive = Field(0.1, description="weight of the eikonal loss (|grad SDF| = 1)")
-    smoothness: Annotated[float, Field(ge=0)] = Field(
-        1.0, description="weight of the grid's bending; the more views disagree, the more of it keeps cells from pits"
+    smoothness: NotNegative = Field(
+        1.0, description="weight of the grid's bending; raise it if views disagree and cells show pits"
     )
-    depth_weight: Annotated[float, Field(ge=0)] = Field(
+    depth_weight: NotNegative = Field(
         0.5, description="weight of lying on the right side of the surfaces that views with depth show"
     )
-    section_weight: Annotated[float, Field(ge=0)] = Field(
+    section_weight: NotNegative = Field(
         1.0, description="weight of agreement between the central slice and the input mask"
     )
-    cells_at_once: Count = Field(32, description="cells fitted at once; 1 on a CPU: shards then agree to the bit")
+    cells_at_once: Count = Field(
+        32, description="cells fitted at once; with 1, results on a CPU do not depend on the shards, to the last bit"
+    )
     min_iou: Fraction = Field(0.8, description="a cell whose reprojection agrees less with its mask is marked invalid")
 
 
@@ -189,36 +192,38 @@ class Texture(Settings):
         description="what is fine-tuned: ControlNet only, + UNet decoder (paper's code), everything (paper's text)",
     )
     block: Literal[1, 2, 4, 8] = Field(4, description="pixel space: edge of the pixel block that becomes channels")
-    channels: tuple[Count, ...] = Field((128, 256, 256), description="scratch: channels of the UNet's levels")
-    layers: Count = Field(2, description="scratch: residual blocks a level")
-    timesteps: Count = Field(1000, description="scratch: diffusion time steps T")
+    channels: tuple[Count, ...] = Field(
+        (128, 256, 256),
+        min_length=1,
+        description="scratch: channels of the UNet's levels, each 2x coarser; the last at least 8",
+    )
+    layers: Count = Field(2, description="scratch: residual blocks per level")
+    timesteps: Annotated[int, Field(ge=25)] = Field(1000, description="scratch: diffusion time steps T")
     condition_dropout: Fraction = Field(
-        0.0, description="share of the training examples whose outline is hidden; guidance needs some, 0.1 say"
+        0.0, description="share of the training examples whose outline is hidden; guidance needs some, e.g. 0.1"
     )
     sampler: Literal["ddim", "dpm++"] = Field(
         "ddim", description="ddim: DDIM with eta = 0; dpm++: DPM-Solver++ of second order, which needs fewer steps"
     )
-    sampling_steps: Count = Field(50, description="denoising steps when sampling")
+    sampling_steps: Count = Field(50, description="denoising steps when sampling, at most timesteps")
     sampling_batch: Count = Field(16, description="slices sampled at once, of one cell or several")
-    guidance: Annotated[float, Field(ge=0)] = Field(
-        1.0, description="classifier-free guidance scale on the outline; 1 is none"
-    )
-    rho: Annotated[float, Field(ge=0)] = Field(
-        1.0, description="strength of texture consistency between slices (Eq. 2)"
-    )
+    guidance: NotNegative = Field(1.0, description="classifier-free guidance scale on the outline; 1 is none")
+    rho: NotNegative = Field(1.0, description="strength of texture consistency between slices (Eq. 2)")
     correlation: Literal["eq2", "ar1"] = Field(
         "eq2", description="which slices are alike: eq2: all equally (paper); ar1: neighbours as much, others less"
     )
     train: FineTuning = FineTuning(batch_size=16, learning_rate=1e-4)
 
-    @model_validator(mode="after")
-    def _guidable(self) -> "Texture":
+    def conflicts(self) -> Iterator[Conflict]:
+        """See `Settings`."""
         if self.guidance != 1 and not self.condition_dropout:
-            raise ValueError(
+            yield Conflict(
+                ("guidance", "condition_dropout"),
                 f"guidance {self.guidance} needs a model that also learned without outlines: set condition_dropout, "
-                "0.1 say, or guidance: 1"
+                "e.g. to 0.1, or guidance: 1",
             )
-        return self
+        if self.base == "scratch":  # a base brings its own levels
+            yield from _attention(self.channels)
 
 
 class Population(Settings):
@@ -226,15 +231,20 @@ class Population(Settings):
 
     clustering: Fraction = Field(0.5, description="probability p that a cell is put near earlier ones")
     reach: Count = Field(10, description="how near, pixels")
-    gap: Annotated[int, Field(ge=0)] = Field(1, description="least background between two cells, pixels")
+    gap: CountOrZero = Field(1, description="least background between two cells, pixels")
     rim: Count = Field(6, description="background of the crop pasted around a cell, pixels; hides the seam")
-    cells_per_image: tuple[Annotated[int, Field(ge=0)], Count] | None = Field(
+    cells_per_image: Range[CountOrZero] | None = Field(
         None, description="range of the number of cells; null: numbers drawn from the annotated frames"
     )
     frame_shape: tuple[Count, ...] | None = Field(
         None, description="(z, y, x) or (y, x) of the images, pixels; null: as the real frames"
     )
     tries: Count = Field(3000, description="random positions tried for a cell before it is reported as not placed")
+
+    def conflicts(self) -> Iterator[Conflict]:
+        """See `Settings`."""
+        if self.cells_per_image and not self.cells_per_image[1]:
+            yield Conflict(("cells_per_image",), "cells_per_image [0, 0] makes images without cells: raise the second")
 
 
 class Export(Settings):
@@ -247,17 +257,20 @@ class Export(Settings):
 class Cellpose(Settings):
     """The segmentation network that is trained with and without the synthetic images (paper, section 3, evaluation)."""
 
+    version: Literal[3, 4] = Field(
+        3, description="3; or 4: Cellpose-SAM, fine-tuned from cpsam, better with a GPU, in an environment of its own"
+    )
     start: str = Field(
         "scratch",
-        description="scratch, a generalist of Cellpose 3 (cyto3, nuclei, ...) or 4 (cpsam), fetched once, or a path",
+        description="scratch (3), a generalist of version 3 (cyto3, nuclei, ...) or 4 (cpsam), fetched once, or a path",
     )
-    version: Literal[3, 4] = Field(3, description="version of Cellpose that start is of; 4 for cpsam")
-    network_diameter: Positive = Field(
-        30.0,
-        description="diameter to which cells are scaled, pixels: 30 as in cyto3, 17 as in nuclei (faster); cpsam: 30",
+    network_diameter: Positive | None = Field(
+        None,
+        description="scratch: diameter to which cells are scaled, pixels, e.g. 17 as in nuclei (faster); null: 30; "
+        "weights to start from bring their own",
     )
-    patch: Annotated[int, Field(ge=32)] = Field(
-        224, description="edge of the training patches, after scaling, pixels; cpsam: 256"
+    patch: Annotated[int, Field(ge=32, multiple_of=8)] | None = Field(
+        None, description="edge of the training patches, after scaling, pixels; null: 224 (3), 256 (4)"
     )
     real_share: Fraction = Field(0.5, description="regime both: share of real images in every batch")
     max_images: Count = Field(200, description="real and synthetic images (planes in 3D) learned from, at most, each")
@@ -268,13 +281,32 @@ class Cellpose(Settings):
 
     @property
     def diameter_pixels(self) -> float:
-        """Diameter to which the network scales cells; Cellpose 4 has its own."""
-        return self.network_diameter if self.version == 3 else 30.0
+        """Diameter to which the network scales cells: `network_diameter`, or the version's own."""
+        return self.network_diameter or CELLPOSE_DIAMETERS[self.version]
 
     @property
     def patch_pixels(self) -> int:
-        """Edge of the training patches; Cellpose 4 has its own."""
-        return self.patch if self.version == 3 else 256
+        """Edge of the training patches: `patch`, or the version's own."""
+        return self.patch or CELLPOSE_PATCHES[self.version]
+
+    def conflicts(self) -> Iterator[Conflict]:
+        """See `Settings`."""
+        if version_named(self.start) not in (None, self.version):
+            other = {3: 4, 4: 3}[self.version]
+            fix = "use cpsam or a path" if self.start == "scratch" else f"set version: {other}, or another start"
+            nothing = ", which is never trained from nothing" if self.start == "scratch" else ""
+            yield Conflict(
+                ("start", "version"),
+                f"start {self.start!r} belongs to Cellpose {other}, not to version {self.version}{nothing}: {fix}",
+            )
+        fixed = {"patch": CELLPOSE_PATCHES[4], "network_diameter": CELLPOSE_DIAMETERS[4]} if self.version == 4 else {}
+        for key, only in fixed.items():
+            if getattr(self, key) not in (None, only):
+                yield Conflict(
+                    (key, "version"),
+                    f"{key} {getattr(self, key)} cannot be chosen in version 4, it is {only:g}: leave it out, or set "
+                    f"{key}: null",
+                )
 
 
 class Evaluation(Settings):
@@ -290,24 +322,31 @@ class Evaluation(Settings):
         None, description="FID and KID by Inception: a file of its weights, `download`, or null: without"
     )
     cellpose: Cellpose = Cellpose()
-    cellpose4: Training = Training(steps=2000, batch_size=2, learning_rate=1e-5, warmup=0.1, ema_decay=0.98)
+    cellpose4: Training = Field(
+        Training(steps=2000, batch_size=2, learning_rate=1e-5, warmup=0.1, ema_decay=0.98),
+        description="Takes the place of cellpose.train where cellpose.version is 4.",
+    )
 
     @property
     def training(self) -> Training:
-        """How the network is trained: `cellpose.train`, or `cellpose4` for Cellpose 4."""
+        """How Cellpose is trained: the block of its version."""
         return self.cellpose.train if self.cellpose.version == 3 else self.cellpose4
 
-    @model_validator(mode="after")
-    def _comparable(self) -> "Evaluation":
+    def conflicts(self) -> Iterator[Conflict]:
+        """See `Settings`."""
         share, batch = self.cellpose.real_share, self.training.batch_size
-        if not 0 < round(share * batch) < batch:
-            where = "train" if self.cellpose.version == 3 else "evaluation.cellpose4"
-            raise ValueError(f"real_share {share} of {where}.batch_size {batch} is not a mixture")
-        if len(set(self.regimes)) < len(self.regimes) or (self.regimes and "real" not in self.regimes):
-            raise ValueError(
-                f"regimes {list(self.regimes)} must differ, and hold real: it is what others are compared with"
+        if "both" in self.regimes and not 0 < round(share * batch) < batch:
+            block = "cellpose.train" if self.cellpose.version == 3 else "cellpose4"
+            yield Conflict(
+                ("cellpose.real_share", f"{block}.batch_size"),
+                f"cellpose.real_share {share} of {block}.batch_size {batch} is not a mixture: regime both needs at "
+                "least one image of each kind",
             )
-        return self
+        if len(set(self.regimes)) < len(self.regimes) or (self.regimes and "real" not in self.regimes):
+            yield Conflict(
+                ("regimes",),
+                f"regimes {list(self.regimes)} must differ, and hold real: it is what others are compared with",
+            )
 
 
 class Stages(Settings):

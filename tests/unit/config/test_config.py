@@ -6,16 +6,7 @@ import yaml
 from cellcascade.cli import main
 from cellcascade.config.load import load_config, overlay, read_config
 from cellcascade.core.errors import InputError
-
-PLANE = {"folder": "Fluo-N2DH-GOWT1", "voxel_size_um": [0.24, 0.24]}
-STACK = {"folder": "Fluo-N3DH-CE", "voxel_size_um": [1.0, 0.09, 0.09]}
-
-
-def problems(raw):
-    """The lines of the one error that a configuration gives."""
-    with pytest.raises(InputError) as caught:
-        load_config(raw)
-    return [line.strip(" -") for line in caught.value.found.splitlines() if line.strip()]
+from tests.unit.config.problems import PLANE, STACK, problems
 
 
 def test_defaults_complete_every_data_set():
@@ -78,9 +69,9 @@ def test_variants_are_left_out_of_all_and_form_curves_and_ablations():
 
 def test_models_of_other_frames_are_not_reused_and_folders_of_results_are_no_names():
     (found,) = problems({"datasets": {**VARIANTS, "A_1": {"inherits": "A", "models_from": "A", "train_frames": 1}}})
-    assert "datasets.A_1.models_from 'A': its models learned from other train_frames" in found
+    assert "datasets.A_1.models_from: the models of 'A' learned from other train_frames" in found
     (found,) = problems({"datasets": {**VARIANTS, "C_3": {"inherits": "C", "models_from": "C", "train_slices": 3}}})
-    assert "datasets.C_3.models_from 'C': its models learned from other train_frames or train_slices" in found
+    assert "datasets.C_3.models_from: the models of 'C' learned from other train_frames or train_slices" in found
     (found,) = problems({"datasets": {"A": {**PLANE, "train_slices": 3}}})
     assert "train_slices 3 is for stacks" in found
     (found,) = problems({"datasets": {"overview": PLANE}})
@@ -92,7 +83,7 @@ def test_an_overlay_can_drop_a_data_set():
     assert list(load_config(raw).datasets) == ["B"]
 
 
-def test_all_problems_are_told_at_once_each_with_its_path():
+def test_all_problems_are_reported_at_once_each_with_its_path():
     found = problems(
         {
             "sed": 3,
@@ -114,7 +105,7 @@ def test_all_problems_are_told_at_once_each_with_its_path():
         "defaults.population.clustering: Input should be less than or equal to 1 (found 2)",
         "datasets.A.crops.sise: unknown key (found 64)",
         "datasets.A.train_sequence: must be text; put it in quotes (found 1)",
-        "datasets.B.folder: required key is missing",
+        "datasets.B.folder: is required, and missing",
         "datasets.B.voxel_size_um.2: Input should be greater than 0 (found -0.1)",
         "multiview.train.steps: Input should be a valid integer, unable to parse string as an integer (found 'many')",
     ]
@@ -133,33 +124,6 @@ def test_a_problem_is_blamed_on_the_entry_that_holds_the_key():
 
 
 @pytest.mark.parametrize(
-    "change, message",
-    [
-        ({"crops": {"size": 100}}, "datasets.A: mask_ddpm.grid 32 must divide crops.size 100"),
-        ({"texture": {"space": "latent"}}, "datasets.A: texture.space latent needs a texture.base"),
-        ({"texture": {"base": "some/sd"}}, "datasets.A: texture.block 4 does not fit texture.base 'some/sd'"),
-        ({"texture": {"guidance": 5}}, "datasets.A.texture: guidance 5.0 needs a model that also learned without"),
-        ({"mask_ddpm": {"grid": 2}}, "datasets.A.mask_ddpm: grid 2 cannot be halved 2 times"),
-        (
-            {"crops": {"size": 32}, "texture": {"block": 8, "channels": [8, 8, 8, 8]}},
-            "to be a multiple of 64, it is 32",
-        ),
-        ({"population": {"frame_shape": [4, 64, 64]}}, "must have as many axes as voxel_size_um (0.24, 0.24)"),
-        ({"test_sequence": "01"}, "train_sequence and test_sequence are both '01'"),
-        ({"voxel_size_um": [0.24, 0.3]}, "y and x pixel sizes differ"),
-        ({"models_from": "B"}, "datasets.A.models_from 'B' must name another data set"),
-        ({"inherits": "B"}, "datasets.A.inherits: there is no such data set (found 'B', of ['A'])"),
-        ({"inherits": "A"}, "datasets.A.inherits: the data sets inherit from each other in a circle"),
-        ({"evaluation": {"regimes": ["both"]}}, "regimes ['both'] must differ, and hold real"),
-        ({"evaluation": {"cellpose": {"real_share": 0.01}}}, "real_share 0.01 of train.batch_size 8 is not a mixture"),
-    ],
-)
-def test_settings_that_do_not_fit_together(change, message):
-    (found,) = problems({"datasets": {"A": {**PLANE, **change}}})
-    assert message in found
-
-
-@pytest.mark.parametrize(
     "raw", [{}, {"datasets": None}, {"datasets": ["A"]}, {"datasets": {"A": PLANE}, "defaults": 3}]
 )
 def test_blocks_of_the_wrong_type_are_named(raw):
@@ -171,7 +135,49 @@ def test_run_names_data_sets():
     assert "run names 'B', but datasets holds ['A']" in problems({"datasets": {"A": PLANE}, "run": ["B"]})[0]
 
 
-def test_files_are_laid_over_each_other(tmp_path):
+def test_a_name_of_a_data_set_that_is_none_is_named():
+    (found,) = problems({"datasets": {"a b": PLANE}})
+    assert found.startswith("datasets.a b: a data set's name may hold letters, digits, - and _")
+    (found,) = problems({"datasets": {"A": PLANE, 1: PLANE}})
+    assert found == "datasets.1: a data set's name must be text; put it in quotes"
+
+
+def test_paths_hold_no_names_of_types():
+    found = problems({"datasets": {"A": {**PLANE, "train_frames": 0}, "B": {**STACK, "train_slices": [1, "x"]}}})
+    assert {line.split(": ")[0] for line in found} == {
+        "datasets.A.train_frames",
+        "datasets.B.train_slices",
+        "datasets.B.train_slices.1",
+    }
+
+
+@pytest.mark.parametrize(
+    "text, expected",
+    [
+        (None, "No such file or directory"),
+        ("datasets: [1\nseed: 2", "line 2, column 5"),
+        ("- a", "list ['a']"),
+        ("just text", "str 'just text'"),
+        (b"seed: \xff", "no text (UTF-8)"),
+    ],
+)
+def test_a_file_that_cannot_be_read_is_named_and_why(tmp_path, text, expected):
+    path = tmp_path / "config.yaml"
+    if text is not None:
+        path.write_bytes(text if isinstance(text, bytes) else text.encode())
+    with pytest.raises(InputError) as caught:
+        read_config(path)
+    assert caught.value.what == "The configuration cannot be read"
+    assert caught.value.where == str(path) and expected in caught.value.found
+
+
+def test_an_empty_file_changes_nothing(tmp_path):
+    (tmp_path / "a.yaml").write_text(yaml.safe_dump({"datasets": {"A": PLANE}}))
+    (tmp_path / "b.yaml").write_text("# nothing\n")
+    assert list(read_config(tmp_path / "a.yaml", tmp_path / "b.yaml").datasets) == ["A"]
+
+
+def test_later_files_override_earlier_ones(tmp_path):
     (tmp_path / "a.yaml").write_text(yaml.safe_dump({"datasets": {"A": PLANE}, "seed": 1}))
     (tmp_path / "b.yaml").write_text(yaml.safe_dump({"seed": 2, "defaults": {"crops": {"size": 64}}}))
     config = read_config(tmp_path / "a.yaml", tmp_path / "b.yaml")
