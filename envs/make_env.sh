@@ -1,0 +1,52 @@
+#!/usr/bin/env bash
+# Makes .venv with Python 3.11 or 3.12, found on this machine or fetched by uv, and installs requirements.lock and the
+# package into it. Which PyTorch fits this machine is found out; UV_TORCH_BACKEND (cpu, cu130, …) overrides that.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+UV=$(envs/uv.sh)
+VERSIONS=(3.11 3.12)
+unset VIRTUAL_ENV CONDA_PREFIX  # .venv is meant, whatever else is activated
+
+# uv does not read pip's settings: mirrors and folders of wheels that pip knows are handed on, and searched as pip does.
+PIP_SETTINGS=$(python3 -m pip config list 2> /dev/null || true)
+hand_on() { # NAME OF UV'S VARIABLE, ITS SEPARATOR, VALUE OF PIP'S VARIABLE, KEY IN PIP'S CONFIGURATION
+  local value=$3
+  [ -n "$value" ] || value=$(sed -n "s/^[a-z]*\.$4='\(.*\)'$/\1/p" <<< "$PIP_SETTINGS" | head -n 1)
+  value=$(echo ${value//\\n/ })
+  if [ -n "$value" ] && [ -z "${!1:-}" ]; then export "$1=${value// /$2}"; fi
+}
+hand_on UV_FIND_LINKS , "${PIP_FIND_LINKS:-}" find-links
+hand_on UV_DEFAULT_INDEX " " "${PIP_INDEX_URL:-}" index-url
+hand_on UV_INDEX " " "${PIP_EXTRA_INDEX_URL:-}" extra-index-url
+export UV_INDEX_STRATEGY=${UV_INDEX_STRATEGY:-unsafe-best-match}
+
+find_python() {
+  local version
+  for version in "${VERSIONS[@]}"; do
+    "$UV" python find --system --no-project --no-python-downloads "$version" 2> /dev/null && return
+  done
+  UV_HTTP_RETRIES=1 UV_HTTP_TIMEOUT=60 "$UV" python install --quiet "${VERSIONS[0]}" >&2 || return
+  "$UV" python find --system --no-project "${VERSIONS[0]}"
+}
+if ! python=$(find_python); then
+  echo "cellcascade needs Python 3.11 or 3.12. This machine has neither (python3 is $(python3 --version 2>&1))," >&2
+  echo "and uv could not fetch one. Install one: Debian, Ubuntu: sudo apt install python3.11 (or python3.12);" >&2
+  echo "conda: conda create -n python311 python=3.11 && conda activate python311. Then say 'make env' again." >&2
+  exit 1
+fi
+echo "Making .venv with $("$python" --version); this takes some minutes, fewer if packages are in uv's cache."
+"$UV" venv --quiet --clear --no-project --python "$python" .venv
+
+# PyTorch: from a folder of wheels if there is one with it; else what uv finds to fit the machine's GPU, or its lack; else
+# PyPI's, which is for GPUs. That one is also right on the login node of a cluster, which has no GPU when its nodes have.
+TORCH=$(grep '^torch==' requirements.lock)
+can_install() { "$UV" pip install --quiet --dry-run --no-deps --python .venv "$@" "$TORCH" 2> /dev/null; }
+backend=()
+if [ -z "${UV_TORCH_BACKEND:-}" ] && ! command -v sbatch > /dev/null && ! can_install --no-index; then
+  if UV_HTTP_RETRIES=0 UV_HTTP_TIMEOUT=10 can_install --torch-backend auto; then backend=(--torch-backend auto)
+  else echo "PyTorch's own package index cannot be reached, or has no $TORCH for this machine: taking it from PyPI."
+  fi
+fi
+"$UV" pip install --quiet --python .venv "${backend[@]}" pip -r requirements.lock
+"$UV" pip install --quiet --python .venv --no-deps --no-build-isolation --editable .
+"$UV" pip list --quiet --python .venv | awk '$1 == "torch" {print "Made .venv with PyTorch " $2 "."}'
