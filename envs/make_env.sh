@@ -4,7 +4,6 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 UV=$(envs/uv.sh)
-VERSIONS=(3.11 3.12)
 unset VIRTUAL_ENV CONDA_PREFIX  # .venv is meant, whatever else is activated
 
 # uv does not read pip's settings: mirrors and folders of wheels that pip knows are handed on, and searched as pip does.
@@ -20,22 +19,19 @@ hand_on UV_DEFAULT_INDEX " " "${PIP_INDEX_URL:-}" index-url
 hand_on UV_INDEX " " "${PIP_EXTRA_INDEX_URL:-}" extra-index-url
 export UV_INDEX_STRATEGY=${UV_INDEX_STRATEGY:-unsafe-best-match}
 
-find_python() {
-  local version
-  for version in "${VERSIONS[@]}"; do
-    "$UV" python find --system --no-project --no-python-downloads "$version" 2> /dev/null && return
-  done
-  UV_HTTP_RETRIES=1 UV_HTTP_TIMEOUT=60 "$UV" python install --quiet "${VERSIONS[0]}" >&2 || return
-  "$UV" python find --system --no-project "${VERSIONS[0]}"
-}
-if ! python=$(find_python); then
-  echo "cellcascade needs Python 3.11 or 3.12. This machine has neither (python3 is $(python3 --version 2>&1))," >&2
-  echo "and uv could not fetch one. Install one: Debian, Ubuntu: sudo apt install python3.11 (or python3.12);" >&2
-  echo "conda: conda create -n python311 python=3.11 && conda activate python311. Then say 'make env' again." >&2
+for version in 3.11 3.12; do
+  python=$("$UV" python find --system --no-project --no-python-downloads "$version" 2> /dev/null) && break
+done
+echo "Making .venv; this takes some minutes, fewer where uv has packages in its cache."
+if ! UV_HTTP_RETRIES=${UV_HTTP_RETRIES:-1} "$UV" venv --quiet --clear --no-project --python "${python:-3.11}" .venv; then
+  [ -n "$python" ] || cat >&2 << END
+cellcascade needs Python 3.11 or 3.12. There is none here (python3 is $(python3 --version 2>&1)), and uv could not
+fetch one: 'uv python install 3.11' says why. Install one and say 'make env' again:
+  Debian, Ubuntu   sudo apt install python3.11 (or python3.12)
+  conda            conda create -n python311 python=3.11 && conda activate python311
+END
   exit 1
 fi
-echo "Making .venv with $("$python" --version); this takes some minutes, fewer if packages are in uv's cache."
-"$UV" venv --quiet --clear --no-project --python "$python" .venv
 
 # PyTorch: from a folder of wheels if there is one with it; else what uv finds to fit the machine's GPU, or its lack; else
 # PyPI's, which is for GPUs. That one is also right on the login node of a cluster, which has no GPU when its nodes have.
@@ -49,4 +45,4 @@ if [ -z "${UV_TORCH_BACKEND:-}" ] && ! command -v sbatch > /dev/null && ! can_in
 fi
 "$UV" pip install --quiet --python .venv "${backend[@]}" pip -r requirements.lock
 "$UV" pip install --quiet --python .venv --no-deps --no-build-isolation --editable .
-"$UV" pip list --quiet --python .venv | awk '$1 == "torch" {print "Made .venv with PyTorch " $2 "."}'
+echo "Made .venv: $(.venv/bin/python --version), PyTorch $("$UV" pip list --python .venv 2> /dev/null | awk '$1 == "torch" {print $2}')."
