@@ -26,7 +26,7 @@ echo "Making .venv; this takes some minutes, fewer where uv has packages in its 
 if ! UV_HTTP_RETRIES=${UV_HTTP_RETRIES:-1} "$UV" venv --quiet --clear --no-project --python "${python:-3.11}" .venv; then
   [ -n "$python" ] || cat >&2 << END
 cellcascade needs Python 3.11 or 3.12. There is none here (python3 is $(python3 --version 2>&1)), and uv could not
-fetch one: 'uv python install 3.11' says why. Install one and say 'make env' again:
+fetch one, see above. Install one and say 'make env' again:
   Debian, Ubuntu   sudo apt install python3.11 (or python3.12)
   conda            conda create -n python311 python=3.11 && conda activate python311
 END
@@ -37,12 +37,11 @@ fi
 # PyPI's, which is for GPUs. That one is also right on the login node of a cluster, which has no GPU when its nodes have.
 TORCH=$(grep '^torch==' requirements.lock)
 can_install() { "$UV" pip install --quiet --dry-run --no-deps --python .venv "$@" "$TORCH" 2> /dev/null; }
-backend=()
 if [ -z "${UV_TORCH_BACKEND:-}" ] && ! command -v sbatch > /dev/null && ! can_install --no-index; then
-  if UV_HTTP_RETRIES=0 UV_HTTP_TIMEOUT=10 can_install --torch-backend auto; then backend=(--torch-backend auto)
+  if UV_HTTP_RETRIES=0 UV_HTTP_TIMEOUT=10 can_install --torch-backend auto; then export UV_TORCH_BACKEND=auto
   else echo "PyTorch's own package index cannot be reached, or has no $TORCH for this machine: taking it from PyPI."
   fi
 fi
-"$UV" pip install --quiet --python .venv "${backend[@]}" pip -r requirements.lock
+"$UV" pip install --quiet --python .venv pip -r requirements.lock
 "$UV" pip install --quiet --python .venv --no-deps --no-build-isolation --editable .
 echo "Made .venv: $(.venv/bin/python --version), PyTorch $("$UV" pip list --python .venv 2> /dev/null | awk '$1 == "torch" {print $2}')."
