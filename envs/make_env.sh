@@ -19,11 +19,16 @@ hand_on UV_DEFAULT_INDEX " " "${PIP_INDEX_URL:-}" index-url
 hand_on UV_INDEX " " "${PIP_EXTRA_INDEX_URL:-}" extra-index-url
 export UV_INDEX_STRATEGY=${UV_INDEX_STRATEGY:-unsafe-best-match}
 
+python=
 for version in 3.11 3.12; do
-  python=$("$UV" python find --system --no-project --no-python-downloads "$version" 2> /dev/null) && break
+  found=$("$UV" python find --system --no-project --no-python-downloads "$version" 2> /dev/null || true)
+  for candidate in "$found" "${PYENV_ROOT:-$HOME/.pyenv}/versions/$version".*/bin/python; do
+    if [ -x "$candidate" ]; then python=$candidate; break 2; fi
+  done
 done
+if [ -n "$python" ]; then which=(--python "$python"); else which=(--python 3.11 --python-preference only-managed); fi
 echo "Making .venv; this takes some minutes, fewer where uv has packages in its cache."
-if ! UV_HTTP_RETRIES=${UV_HTTP_RETRIES:-1} "$UV" venv --quiet --clear --no-project --python "${python:-3.11}" .venv; then
+if ! UV_HTTP_RETRIES=${UV_HTTP_RETRIES:-1} "$UV" venv --quiet --clear --no-project "${which[@]}" .venv; then
   [ -n "$python" ] || cat >&2 << END
 cellcascade needs Python 3.11 or 3.12. There is none here (python3 is $(python3 --version 2>&1)), and uv could not
 fetch one, see above. Install one and say 'make env' again:

@@ -104,8 +104,8 @@ def environments(text: str) -> dict[str, list[Path]]:
     """Environments of a rule, and what else is imported there: of Cellpose, the module of its version."""
     if "cellpose_environment(" not in text:
         return {re.search(r"envs/(\S+)\.yaml\"", text)[1]: []}
-    folder = REPOSITORY / "src/cellcascade/segmentation"
-    return {name: [folder / f"cellpose{version}.py"] for version, name in ENVIRONMENTS.items()}
+    folder = REPOSITORY / "src/cellcascade/evaluation/cellpose"
+    return {name: [folder / f"v{version}.py"] for version, name in ENVIRONMENTS.items()}
 
 
 def third_party(*files: Path) -> set[str]:
