@@ -11,7 +11,7 @@ PIP_SETTINGS=$(python3 -m pip config list 2> /dev/null || true)
 hand_on() { # NAME OF UV'S VARIABLE, ITS SEPARATOR, VALUE OF PIP'S VARIABLE, KEY IN PIP'S CONFIGURATION
   local value=$3
   [ -n "$value" ] || value=$(sed -n "s/^[a-z]*\.$4='\(.*\)'$/\1/p" <<< "$PIP_SETTINGS" | head -n 1)
-  value=$(echo ${value//\\n/ })
+  value=$(xargs <<< "${value//\\n/ }")  # one space between two of them
   if [ -n "$value" ] && [ -z "${!1:-}" ]; then export "$1=${value// /$2}"; fi
 }
 hand_on UV_FIND_LINKS , "${PIP_FIND_LINKS:-}" find-links

@@ -12,12 +12,11 @@ stop() {
 if [ ! -x .uv/bin/uv ] && command -v uv; then exit; fi
 if [ ! -x .uv/bin/uv ]; then
   command -v python3 > /dev/null || stop "there is no python3 (Debian, Ubuntu: sudo apt install python3-venv)"
-  trap 'rm -rf .uv.part .uv.log' EXIT
+  trap 'rm -rf .uv.part' EXIT
   # Debian's Python may lack venv, others may lack pip: either will do.
-  if python3 -m venv .uv.part && .uv.part/bin/python -m pip install --quiet uv; then :
-  elif rm -rf .uv.part; python3 -m pip install --quiet --target .uv.part uv; then :
-  else stop "$(tail -n 1 .uv.log)"
-  fi 2> .uv.log >&2
+  in_venv() { python3 -m venv .uv.part && .uv.part/bin/python -m pip install --quiet uv; }
+  by_pip() { rm -rf .uv.part && python3 -m pip install --quiet --target .uv.part uv; }
+  reasons=$({ in_venv || by_pip; } 2>&1) || stop "$(tail -n 1 <<< "$reasons")"
   rm -rf .uv && mkdir -p .uv/bin
   mv .uv.part/bin/uv .uv/bin/
 fi
