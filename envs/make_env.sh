@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Makes .venv with Python 3.11 or 3.12, found on this machine or fetched by uv, and installs requirements.lock and the
-# package into it. Which PyTorch fits this machine is found out; UV_TORCH_BACKEND (cpu, cu130, …) overrides that.
+# Makes .venv with Python 3.11, 3.12 or 3.13, found on this machine or else fetched by uv, and installs requirements.lock
+# and the package into it. Which PyTorch fits this machine is found out; UV_TORCH_BACKEND (cpu, cu130, …) overrides that.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 UV=$(envs/uv.sh)
@@ -20,7 +20,7 @@ hand_on UV_INDEX " " "${PIP_EXTRA_INDEX_URL:-}" extra-index-url
 export UV_INDEX_STRATEGY=${UV_INDEX_STRATEGY:-unsafe-best-match}
 
 python=
-for version in 3.11 3.12; do
+for version in 3.11 3.12 3.13; do
   found=$("$UV" python find --system --no-project --no-python-downloads "$version" 2> /dev/null || true)
   for candidate in "$found" "${PYENV_ROOT:-$HOME/.pyenv}/versions/$version".*/bin/python; do
     if [ -x "$candidate" ]; then python=$candidate; break 2; fi
@@ -30,9 +30,9 @@ if [ -n "$python" ]; then which=(--python "$python"); else which=(--python 3.11 
 echo "Making .venv; this takes some minutes, fewer where uv has packages in its cache."
 if ! UV_HTTP_RETRIES=${UV_HTTP_RETRIES:-1} "$UV" venv --quiet --clear --no-project "${which[@]}" .venv; then
   [ -n "$python" ] || cat >&2 << END
-cellcascade needs Python 3.11 or 3.12. There is none here (python3 is $(python3 --version 2>&1)), and uv could not
+cellcascade needs Python 3.11, 3.12 or 3.13. There is none here (python3 is $(python3 --version 2>&1)), and uv could not
 fetch one, see above. Install one and say 'make env' again:
-  Debian, Ubuntu   sudo apt install python3.11 (or python3.12)
+  Debian, Ubuntu   sudo apt install python3.11 (or 3.12, 3.13)
   conda            conda create -n python311 python=3.11 && conda activate python311
 END
   exit 1
@@ -47,6 +47,8 @@ if [ -z "${UV_TORCH_BACKEND:-}" ] && ! command -v sbatch > /dev/null && ! can_in
   else echo "PyTorch's own package index cannot be reached, or has no $TORCH for this machine: taking it from PyPI."
   fi
 fi
+overrides=envs/$(.venv/bin/python -c 'import sys; print("python%d.%d" % sys.version_info[:2])').txt
+if [ -f "$overrides" ]; then export UV_OVERRIDE=$overrides; fi
 "$UV" pip install --quiet --python .venv pip -r requirements.lock
 "$UV" pip install --quiet --python .venv --no-deps --no-build-isolation --editable .
 echo "Made .venv: $(.venv/bin/python --version), PyTorch $("$UV" pip list --python .venv 2> /dev/null | awk '$1 == "torch" {print $2}')."
