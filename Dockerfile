@@ -1,5 +1,5 @@
-# The workflow with all that it needs, for GPUs or, with --build-arg TORCH=cpu, without. The folder in which it is started
-# holds config.yaml and the data, and gets the results:
+# The workflow with all that it needs, for GPUs or, with --build-arg TORCH=cpu, without. The folder in which it is
+# started holds config.yaml and the data, and gets the results:
 #
 #   docker build -t cellcascade .
 #   docker run --rm --gpus all --user "$(id -u):$(id -g)" -v "$PWD:/work" cellcascade all --cores 8

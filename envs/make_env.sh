@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# Makes .venv with Python 3.11, 3.12 or 3.13, found on this machine or else fetched by uv, and installs requirements.lock
-# and the package into it. Which PyTorch fits this machine is found out; UV_TORCH_BACKEND (cpu, cu130, …) overrides that.
+# Makes .venv with Python 3.11, 3.12 or 3.13, found on this machine or else fetched by uv, and installs
+# requirements.lock and the package into it. Which PyTorch fits this machine is found out; UV_TORCH_BACKEND (cpu, cu130,
+# …) overrides that.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 UV=$(envs/uv.sh)
@@ -38,12 +39,13 @@ END
   exit 1
 fi
 
-# PyTorch: from a folder of wheels if there is one with it; else what uv finds to fit the machine's GPU, or its lack; else
-# PyPI's, which is for GPUs. That one is also right on the login node of a cluster, which has no GPU when its nodes have.
+# PyTorch: from a folder of wheels if there is one with it; else what uv finds to fit the machine's GPU, or its lack;
+# else PyPI's, which is for GPUs. So is a cluster's login node served, which has no GPU when its nodes have.
 TORCH=$(grep '^torch==' requirements.lock)
 can_install() { "$UV" pip install --quiet --dry-run --no-deps --python .venv "$@" "$TORCH" 2> /dev/null; }
-if [ -z "${UV_TORCH_BACKEND:-}" ] && ! command -v sbatch > /dev/null && ! can_install --no-index; then
-  if UV_HTTP_RETRIES=0 UV_HTTP_TIMEOUT=10 can_install --torch-backend auto; then export UV_TORCH_BACKEND=auto
+if [ -z "${UV_TORCH_BACKEND:-}" ] && ! can_install --no-index; then
+  if command -v sbatch > /dev/null; then echo "SLURM is installed here: taking PyTorch with CUDA, for the nodes."
+  elif UV_HTTP_RETRIES=0 UV_HTTP_TIMEOUT=10 can_install --torch-backend auto; then export UV_TORCH_BACKEND=auto
   else echo "PyTorch's own package index cannot be reached, or has no $TORCH for this machine: taking it from PyPI."
   fi
 fi
@@ -51,4 +53,5 @@ overrides=envs/$(.venv/bin/python -c 'import sys; print("python%d.%d" % sys.vers
 if [ -f "$overrides" ]; then export UV_OVERRIDE=$overrides; fi
 "$UV" pip install --quiet --python .venv pip -r requirements.lock
 "$UV" pip install --quiet --python .venv --no-deps --no-build-isolation --editable .
-echo "Made .venv: $(.venv/bin/python --version), PyTorch $("$UV" pip list --python .venv 2> /dev/null | awk '$1 == "torch" {print $2}')."
+torch=$("$UV" pip list --python .venv 2> /dev/null | awk '$1 == "torch" {print $2}')
+echo "Made .venv: $(.venv/bin/python --version), PyTorch $torch."
