@@ -3,7 +3,8 @@
 # make proof  the demo, and Cellpose trained with and without its images: about an hour and a half on two cores
 # make test   all tests; PYTEST_ARGS="tests/unit -k masks" for some
 # make lint   style of Python and Snakemake files
-# make docs   workflow/schemas/config.schema.json, docs/configuration.md and the defaults in config.yaml, from their models
+# make lock   requirements.lock, from pyproject.toml
+# make docs   schema, docs/configuration.md, docs/stores.md and the defaults in config.yaml, from their models
 
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
@@ -21,24 +22,7 @@ STAMP := .venv/.made-from-$(shell sha256sum requirements.lock | cut -c1-16)
 env: $(STAMP)
 
 $(STAMP):
-	@python=
-	for candidate in python3.11 python3.12 python3; do
-	  fits='import sys, venv, ensurepip; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 13))'
-	  if "$$candidate" -c "$$fits" 2>/dev/null; then python=$$candidate; break; fi
-	done
-	if [ -z "$$python" ]; then
-	  echo "cellcascade needs Python 3.11 or 3.12 with its venv module; found: $$(python3 --version 2>&1 || true)." >&2
-	  echo "Install one, on Debian or Ubuntu with: sudo apt install python3.11 python3.11-venv" >&2
-	  exit 1
-	fi
-	echo "Making .venv with $$("$$python" --version); this takes some minutes."
-	"$$python" -m venv --clear .venv
-	export UV_FIND_LINKS="$${UV_FIND_LINKS:-$${PIP_FIND_LINKS:-}}"
-	if $(BIN)/pip install --quiet uv && $(BIN)/uv pip install --python $(BIN)/python -r requirements.lock
-	then echo "Installed with uv."
-	else $(BIN)/pip install -r requirements.lock
-	fi
-	$(BIN)/pip install --quiet --no-deps --no-build-isolation --editable .
+	@envs/make_env.sh
 	touch $@
 
 # Small models gain little from a second thread: one job a core is nearly twice as fast.
@@ -68,9 +52,14 @@ lint: env
 	$(BIN)/snakemake --lint --configfile demo/config.yaml
 
 docs: env
-	@$(BIN)/python -m cellcascade schema > workflow/schemas/config.schema.json
-	$(BIN)/python -m cellcascade reference > docs/configuration.md
-	$(BIN)/python -m cellcascade defaults config.yaml
+	@$(BIN)/cellcascade schema > workflow/schemas/config.schema.json
+	$(BIN)/cellcascade reference > docs/configuration.md
+	$(BIN)/cellcascade stores > docs/stores.md
+	$(BIN)/cellcascade defaults config.yaml
 
-lock: env
-	@$(BIN)/uv pip compile --no-header --no-annotate --python $(BIN)/python requirements.in -o requirements.lock
+# Versions stay as they are unless pyproject.toml rules them out; make lock UPGRADE=--upgrade takes the newest ones.
+# What PyTorch needs of CUDA depends on the machine, and is left to the installation.
+lock:
+	@$$(envs/uv.sh) pip compile --quiet --no-header --no-annotate --python-version 3.11.4 $(UPGRADE) pyproject.toml \
+	  --extra workflow --extra evaluation --extra dev --output-file requirements.lock
+	sed -i -E '/^(nvidia-|cuda-|triton)/d' requirements.lock

@@ -1,6 +1,7 @@
 """Slices textured a second: our sampling in batches against diffusers' ControlNet pipeline, slice by slice, in one run.
 
 python benchmarks/texture.py [--slices 64] [--steps 20]
+The pipeline needs transformers: .venv/bin/pip install -e '.[benchmarks]'
 
 Both use the same networks with random weights, the same hints, noise and steps. On a CPU the networks are tiny; with a
 GPU there is a second row, at the size of Stable Diffusion 1.5.

@@ -1,4 +1,4 @@
-"""Run the command line: `python -m cellcascade`."""
+"""Run the command line: `python -m cellcascade` does what `cellcascade` does."""
 
 import sys
 

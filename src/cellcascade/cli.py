@@ -1,55 +1,51 @@
 """Command line: what the configuration may hold, whether it and its data are sound, and SEG of a segmentation.
 
-python -m cellcascade schema              JSON schema of config.yaml, for editors
-python -m cellcascade reference           docs/configuration.md
-python -m cellcascade defaults            writes the defaults into config.yaml
-python -m cellcascade check config.yaml   later files override earlier ones
-python -m cellcascade seg 01_GT 01_RES    SEG of a segmentation, as the Cell Tracking Challenge defines it
+cellcascade schema              JSON schema of config.yaml, for editors
+cellcascade reference           docs/configuration.md
+cellcascade defaults            writes the defaults into config.yaml
+cellcascade stores              docs/stores.md
+cellcascade check config.yaml   later files override earlier ones
+cellcascade seg 01_GT 01_RES    SEG of a segmentation, as the Cell Tracking Challenge defines it
+
+Each command imports what it needs when it runs, so that `cellcascade --help` answers at once.
 """
 
 import argparse
-import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from cellcascade.config.datasets import Config
-from cellcascade.config.document import config_schema, reference, with_defaults
-from cellcascade.config.load import read_config, read_text
+from cellcascade import __version__
 from cellcascade.core.errors import InputError
-from cellcascade.core.files import atomic_path
-from cellcascade.data.recording import held_out_recording, training_recording
-from cellcascade.diffusion.multiview_weights import check_weights
-from cellcascade.diffusion.texture.pretrained import check_base
-from cellcascade.evaluation.cellpose.weights import check_start
-from cellcascade.evaluation.scoring import reference_annotations
-from cellcascade.metrics.seg import annotation_pairs, score
+
+if TYPE_CHECKING:
+    from cellcascade.config.datasets import Config
+
+DEFAULTS_DESCRIPTION = (
+    "Write the package's defaults, with their comments, between the two lines of config.yaml that mark them. Values that "
+    "were changed there are reset; the rest of the file stays as it is."
+)
+SEG_DESCRIPTION = (
+    "Print SEG of a segmentation, as the Cell Tracking Challenge defines it: for every reference object of every "
+    "annotation file the IoU with the object that covers more than half of it, 0 if there is none; the mean over all "
+    "reference objects. For 2D, 3D and sparse 3D gold truth, where the result is cut at the annotated slice."
+)
 
 
-def check(config: Config) -> list[str]:
+def check(config: "Config") -> list[str]:
     """Look at the sequences of all data sets that a configuration runs, and at folders of pretrained models.
 
     Args:
         config: The checked configuration.
 
     Returns:
-        Messages, one a data set with problems.
+        Messages, one per data set with problems.
     """
     problems = []
     for name in config.selected:
-        data = config.datasets[name]
-        recording, held_out = training_recording(config, name), held_out_recording(config, name)
         try:
-            frames = recording.checked_frames()
-            tests = reference_annotations(held_out) if held_out else {}
-            if held_out:
-                check_start(data.evaluation)
-            if data.has_views and config.multiview.folder:
-                check_weights(config.multiview.folder)
-            if Path(data.texture.base).is_dir():
-                check_base(data.texture.base, latent=data.texture.space == "latent")
-            counts = "".join(f", {len(items)} to test on ({kind})" for kind, items in tests.items())
-            print(f"{name}: {len(frames)} annotations in {recording.folder}{counts}")
+            print(f"{name}: {_check_dataset(config, name)}")
         except InputError as error:
             problems.append(f"{name}: {error}")
     return problems
@@ -59,52 +55,103 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and give its exit status."""
     given = _parser().parse_args(arguments)
     try:
-        return _run(given)
+        return given.run(given)
     except InputError as error:
         print(error, file=sys.stderr)
         return 1
 
 
+def _check_dataset(config: "Config", name: str) -> str:
+    """What a data set has to learn from and to test on; an `InputError` if some of it cannot be used."""
+    from cellcascade.data.recording import held_out_recording, training_recording
+    from cellcascade.diffusion.multiview_weights import check_weights
+    from cellcascade.diffusion.texture.pretrained import check_base
+    from cellcascade.evaluation.cellpose.weights import check_start
+    from cellcascade.evaluation.scoring import reference_annotations
+
+    data = config.datasets[name]
+    training, held_out = training_recording(config, name), held_out_recording(config, name)
+    frames = training.checked_frames()
+    tests = reference_annotations(held_out) if held_out else {}
+    if held_out:
+        check_start(data.evaluation)
+    if data.has_views and config.multiview.folder:
+        check_weights(config.multiview.folder)
+    if Path(data.texture.base).is_dir():
+        check_base(data.texture.base, latent=data.texture.space == "latent")
+    counts = "".join(f", {len(items)} to test on ({kind})" for kind, items in tests.items())
+    return f"{len(frames)} annotations in {training.folder}{counts}"
+
+
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m cellcascade", description=__doc__.splitlines()[0])
-    commands = parser.add_subparsers(dest="command", required=True)
-    commands.add_parser("schema", help="print the JSON schema of config.yaml")
-    commands.add_parser("reference", help="print docs/configuration.md")
+    parser = argparse.ArgumentParser(prog="cellcascade", description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    schema = commands.add_parser("schema", help="print the JSON schema of config.yaml")
+    schema.set_defaults(run=_run_schema)
+    reference = commands.add_parser("reference", help="print docs/configuration.md")
+    reference.set_defaults(run=_run_reference)
     writing = commands.add_parser(
-        "defaults",
-        help="write the defaults into config.yaml",
-        description="Write the package's defaults, with their comments, between the two lines of config.yaml that mark "
-        "them. Values that were changed there are reset; the rest of the file stays as it is.",
+        "defaults", help="write the defaults into config.yaml", description=DEFAULTS_DESCRIPTION
     )
     writing.add_argument("config", nargs="?", default="config.yaml", type=Path, help="the file (default: config.yaml)")
+    writing.set_defaults(run=_run_defaults)
+    stores = commands.add_parser("stores", help="print docs/stores.md")
+    stores.set_defaults(run=_run_stores)
     checking = commands.add_parser("check", help="check configuration files and the data they name")
     checking.add_argument("config", nargs="+", help="YAML files; later ones override earlier ones")
-    scoring = commands.add_parser(
-        "seg",
-        help="print SEG of a segmentation",
-        description="Print SEG of a segmentation, as the Cell Tracking Challenge defines it: for every reference "
-        "object of every annotation file the IoU with the object that covers more than half of it, 0 if there is "
-        "none; the mean over all reference objects. For 2D, 3D and sparse 3D gold truth, where the result is cut at "
-        "the annotated slice.",
-    )
+    checking.set_defaults(run=_run_check)
+    scoring = commands.add_parser("seg", help="print SEG of a segmentation", description=SEG_DESCRIPTION)
     scoring.add_argument("reference", help="folder with SEG/man_segTTT.tif or SEG/man_seg_TTT_ZZZ.tif: 01_GT or 01_ST")
     scoring.add_argument("result", help="folder with maskTTT.tif: 01_RES")
+    scoring.set_defaults(run=_run_seg)
     return parser
 
 
-def _run(given: argparse.Namespace) -> int:
-    if given.command == "schema":
-        print(json.dumps(config_schema(), indent=2))
-    elif given.command == "reference":
-        print(reference(), end="")
-    elif given.command == "defaults":
-        text = with_defaults(read_text(given.config), given.config)
-        with atomic_path(given.config) as scratch:
-            scratch.write_text(text, encoding="utf-8")
-    elif given.command == "seg":
-        print(f"SEG measure: {score(annotation_pairs(given.reference, given.result)).seg:.6f}")
-    else:
-        problems = check(read_config(*given.config))
-        print("\n\n".join(problems), file=sys.stderr)
-        return 1 if problems else 0
+def _run_schema(given: argparse.Namespace) -> int:
+    import json
+
+    from cellcascade.config.document import config_schema
+
+    print(json.dumps(config_schema(), indent=2))
+    return 0
+
+
+def _run_reference(given: argparse.Namespace) -> int:
+    from cellcascade.config.document import reference
+
+    print(reference(), end="")
+    return 0
+
+
+def _run_defaults(given: argparse.Namespace) -> int:
+    from cellcascade.config.document import with_defaults
+    from cellcascade.config.load import read_text
+    from cellcascade.core.files import atomic_path
+
+    text = with_defaults(read_text(given.config), given.config)
+    with atomic_path(given.config) as scratch:
+        scratch.write_text(text, encoding="utf-8")
+    return 0
+
+
+def _run_stores(given: argparse.Namespace) -> int:
+    from cellcascade.data.store_document import document
+
+    print(document(), end="")
+    return 0
+
+
+def _run_check(given: argparse.Namespace) -> int:
+    from cellcascade.config.load import read_config
+
+    problems = check(read_config(*given.config))
+    print("\n\n".join(problems), file=sys.stderr)
+    return 1 if problems else 0
+
+
+def _run_seg(given: argparse.Namespace) -> int:
+    from cellcascade.metrics.seg import annotation_pairs, score
+
+    print(f"SEG measure: {score(annotation_pairs(given.reference, given.result)).seg:.6f}")
     return 0

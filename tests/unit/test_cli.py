@@ -1,0 +1,34 @@
+"""The command line as a whole; what its commands do is tested with the rooms that do it."""
+
+import subprocess
+import sys
+
+import pytest
+
+import cellcascade
+from cellcascade.cli import main
+
+
+def test_version(capsys):
+    with pytest.raises(SystemExit, match="0"):
+        main(["--version"])
+    assert capsys.readouterr().out == f"cellcascade {cellcascade.__version__}\n"
+
+
+def test_without_a_command_it_says_how_it_is_used(capsys):
+    with pytest.raises(SystemExit, match="2"):
+        main([])
+    assert "usage: cellcascade " in capsys.readouterr().err
+
+
+def test_the_module_is_the_command():
+    done = subprocess.run([sys.executable, "-m", "cellcascade", "--help"], capture_output=True, text=True)
+    assert done.returncode == 0 and {"schema", "reference", "check", "seg"} <= set(done.stdout.split())
+
+
+def test_it_answers_at_once():
+    """Only the standard library and the package itself are imported before a command runs."""
+    code = "import sys, cellcascade.cli; print(*{name.split('.')[0] for name in sys.modules})"
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.split()
+    assert "cellcascade" in loaded
+    assert not {"numpy", "pandas", "pydantic", "scipy", "torch", "yaml", "zarr"} & set(loaded)
