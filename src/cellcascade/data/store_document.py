@@ -43,8 +43,8 @@ print(group["mask"][:].shape, dict(group.attrs))               # the attributes 
 **Axes.** `n` counts the items of the store: cells, and frames for predictions. `v` are views, `c` channels, `s` slices,
 and `z`, `y`, `x` pixels or voxels. `[z,]` is there in 3D only. Masks are 0 or 1. Distances are positive inside a cell.
 
-**Failed cells.** `cell_id` is the number of a cell in its data set. `valid` is 0 for a cell that failed in this stage or
-in an earlier one; the record's `reasons` say why. Such cells get into no image.
+**Failed cells.** `cell_id` is the number of a cell in its data set. `valid` is 0 for a cell that failed in this stage
+or in an earlier one; the record's `reasons` say why. Such cells get into no image.
 
 **The record** of every store has `schema` (kind and version of its layout, for example `masks/2`), `dataset`, `seed`,
 `stage_version` and `package_version` (of what wrote it), and `digests` (of the files that it was made from). What each
@@ -62,9 +62,9 @@ x to the right, y down, and z along the optical axis, away from the viewer. The 
 
 The extrinsics E of a view are a rigid motion from the world to the camera; the rows of the rotation point right, down
 and forward. The intrinsics K map a point of the camera to (u q, v q, q). The image coordinates u and v go from -1 to 1,
-from edge to edge. So a point X of the world is seen at u, v = (K E [X, 1])[:2] / q. For orthographic cameras q is 1; for
-perspective cameras q is the distance along the forward direction. The depth of a point is this distance minus that of
-the middle of the cube.
+from edge to edge. So a point X of the world is seen at u, v = (K E [X, 1])[:2] / q. For orthographic cameras q is 1;
+for perspective cameras q is the distance along the forward direction. The depth of a point is this distance minus that
+of the middle of the cube.
 """
 
 CELL = {
@@ -170,7 +170,7 @@ STORES: list[tuple[Schema, Described]] = [
         Described(
             "Shapes",
             "shared/spharm/shard-003.zarr.zip",
-            "Random bodies of spherical harmonics, on which the multiview model is trained (`multiview.weights: train`).",
+            "Random bodies of spherical harmonics that train the multiview model (`multiview.weights: train`).",
             {
                 "views": f"views of the bodies, the input view first; {CHANNELS}",
                 "coeffs": "spherical-harmonic coefficients of the radius",
