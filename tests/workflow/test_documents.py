@@ -1,4 +1,4 @@
-"""Documents for developers: the example of docs/adding-a-stage.md works as it stands there."""
+"""Documents: the example of docs/adding-a-stage.md works as it stands there, links and imports lead somewhere."""
 
 import os
 import re
@@ -14,6 +14,7 @@ from cellcascade.data.stores import CROPS, TEXTURES
 from tests.stores import write_store
 from tests.workflow.dry_run import PARTS, REPOSITORY
 
+DOCUMENTS = [*REPOSITORY.glob("*.md"), *sorted((REPOSITORY / "docs").glob("*.md")), REPOSITORY / "benchmarks/README.md"]
 DOCUMENT = (REPOSITORY / "docs/adding-a-stage.md").read_text()
 # What stands before a block of code, and what comes after the place in the file where the block goes.
 BEFORE = {
@@ -106,3 +107,16 @@ def test_rule_of_the_example_runs(changed):
     options = ("--cores", "1", "--allowed-rules", "evaluate_granularity", "--configfile", "demo/config.yaml")
     run(changed, "snakemake", str(table.relative_to(changed)), *options)
     assert table.read_text().splitlines()[1].startswith("granularity,")
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_links_lead_to_files(document):
+    for target in re.findall(r"\]\(([^)#\s]+)(?:#[\w-]*)?\)", document.read_text()):
+        assert target.startswith("http") or (document.parent / target).exists(), target
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_modules_that_documents_import_exist(document):
+    for name in re.findall(r"^from (cellcascade[\w.]*) import", document.read_text(), re.MULTILINE):
+        path = REPOSITORY / "src" / name.replace(".", "/")
+        assert path.is_dir() or path.with_suffix(".py").exists() or name == "cellcascade.metrics.granularity", name
