@@ -26,9 +26,9 @@ Equal inputs and an equal seed give equal bytes on the same kind of machine. Wit
 ```python
 from cellcascade.data.stores import MASKS
 
-store = MASKS.open("results/GOWT1/masks/shard-003.zarr.zip")   # one clear error if this is no such store
-masks = store["mask"][store["valid"] == 1]                     # a whole array; store.read("mask", 5) reads one row
-print(store.record.redraws, store.record.reasons)              # its record
+store = MASKS.open("results/GOWT1/masks/shard-003.zarr.zip")  # one clear error if this is no such store
+masks = store["mask"][store["valid"] == 1]  # a whole array; store.read("mask", 5) reads one row
+print(store.record.redraws, store.record.reasons)  # its record
 ```
 
 Without this package:
@@ -37,18 +37,18 @@ Without this package:
 import zarr
 
 group = zarr.open_group(zarr.storage.ZipStore("results/GOWT1/masks/shard-003.zarr.zip", mode="r"), mode="r")
-print(group["mask"][:].shape, dict(group.attrs))               # the attributes are the record
+print(group["mask"][:].shape, dict(group.attrs))  # the attributes are the record
 ```
 
 **Axes.** `n` counts the items of the store: cells, and frames for predictions. `v` are views, `c` channels, `s` slices,
 and `z`, `y`, `x` pixels or voxels. `[z,]` is there in 3D only. Masks are 0 or 1. Distances are positive inside a cell.
 
 **Failed cells.** `cell_id` is the number of a cell in its data set. `valid` is 0 for a cell that failed in this stage
-or in an earlier one; the record's `reasons` say why. Such cells get into no image.
+or in an earlier one; the record's `reasons` say why. Such cells are not used in any image.
 
 **The record** of every store has `schema` (kind and version of its layout, for example `masks/2`), `dataset`, `seed`,
 `stage_version` and `package_version` (of what wrote it), and `digests` (of the files that it was made from). What each
-store has besides is listed below.
+store has in addition is listed below.
 
 This file is made by `python -m cellcascade.data.store_document > docs/stores.md`.
 """
@@ -269,7 +269,7 @@ def _facts(record: type[Record], meanings: dict[str, str]) -> list[str]:
     """What a record has beside that of every store, as a list."""
     own = [name for name in record.model_fields if name not in Record.model_fields]
     lines = [f"- `{name}` ({_kind(record.model_fields[name].annotation)}): {meanings[name]}" for name in own]
-    return ["The record has besides:", "", *lines, ""] if lines else []
+    return ["The record also has:", "", *lines, ""] if lines else []
 
 
 def _kind(annotation: Any) -> str:
