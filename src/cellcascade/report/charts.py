@@ -61,7 +61,7 @@ def loss_curves(logs: Mapping[str, pd.DataFrame]) -> Figure:
 
 
 def strips(seg: pd.DataFrame, references: Sequence[str]) -> Figure:
-    """SEG of every training by regime, one panel per reference; and F1 against the overlap that is asked for.
+    """SEG of every training by regime, one panel per reference; and F1 against the required overlap.
 
     Args:
         seg: Rows of `seg.csv` of one data set.
@@ -112,7 +112,7 @@ def _overlap_curves(axes: Axes, seg: pd.DataFrame) -> None:
         values = seg.loc[seg["regime"] == name, list(columns.values())].mean()
         axes.plot(list(columns), values, color=COLOURS[name], lw=1.8, marker="o", ms=4, label=name.capitalize())
     axes.set_xticks(list(columns))
-    axes.set_xlabel("overlap that is asked for (IoU)", fontsize=8, color=INK)
+    axes.set_xlabel("required overlap (IoU)", fontsize=8, color=INK)
     axes.legend(frameon=False, fontsize=8, labelcolor=INK)
 
 

@@ -99,7 +99,7 @@ def label_overlay(grey: np.ndarray, labels: np.ndarray, opacity: float = 0.35) -
     Returns:
         Red, green, blue `(y, x, 3)`, uint8.
     """
-    inside, rim = (label2rgb(labels, grey, alpha=alpha, bg_label=0) for alpha in (opacity, 0.9))
+    inside, rim = (label2rgb(labels, grey, alpha=alpha, bg_color=None) for alpha in (opacity, 0.9))
     at_rim = find_boundaries(labels, mode="inner")
     return img_as_ubyte(np.where(at_rim[..., None], rim, inside))
 

@@ -144,8 +144,8 @@ def verdict(tables: Tables) -> Verdict:
     if "seg" not in tables:
         return Verdict(
             "Not measured",
-            "Whether the synthetic images help a segmentation was not measured here. To measure it, list the regimes "
-            "under evaluation.regimes in the configuration, for example [real, synthetic, both], and run again.",
+            "Whether the synthetic images help a segmentation network was not measured here. To measure it, list "
+            "regimes under evaluation.regimes in the configuration, for example [real, synthetic, both], and rerun.",
             "open",
         )
     seg, reference = tables["seg"], main_reference(tables["seg"])
@@ -210,9 +210,10 @@ def _seg_table(seg: pd.DataFrame, gain: pd.DataFrame) -> dict:
                 "seeds": chosen["seed"].nunique(),
             }
         )
-    frames = f" in {int(seg['frames'].max())} test frames" if "frames" in seg and seg["frames"].notna().any() else ""
-    title = f"{seg['reference'].iloc[0].capitalize()} truth"
-    return {"title": title, "note": f"{int(seg['n_objects'].max()):,} objects{frames}", "rows": rows}
+    note = f"{int(seg['n_objects'].max()):,} objects"
+    if "frames" in seg and seg["frames"].notna().any():
+        note += f" in {counted(int(seg['frames'].max()), 'test frame')}"
+    return {"title": f"{seg['reference'].iloc[0].capitalize()} truth", "note": note, "rows": rows}
 
 
 def _training_facts(trained: pd.DataFrame) -> str:

@@ -104,9 +104,8 @@ def segmented_frame(files: EvaluationFiles, display: Display) -> SegmentedFrame 
     """
     if not files.predictions or files.test_recording is None:
         return None
-    predictions = sorted(
-        map(_opened, files.predictions), key=lambda item: list(REGIMES).index(item.store.record.regime)
-    )
+    regimes = list(REGIMES)
+    predictions = sorted(map(_opened, files.predictions), key=lambda each: regimes.index(each.store.record.regime))
     annotations = reference_annotations(files.test_recording)
     reference = "silver" if "silver" in annotations else "gold"
     shown = [item for item in annotations[reference] if all(item.frame in each.rows for each in predictions)]
@@ -115,11 +114,11 @@ def segmented_frame(files: EvaluationFiles, display: Display) -> SegmentedFrame 
     chosen = shown[len(shown) // 2]
     image, labels, results, where = _planes(chosen, files.test_recording, predictions)
     matched = {each.store.record.regime: match(labels, result) for each, result in zip(predictions, results)}
-    seeds = sorted({str(each.store.record.seed) for each in predictions})
+    seeds = ", ".join(sorted({str(each.store.record.seed) for each in predictions}))
+    which = f"the middle one of {len(shown)} annotated ones" if len(shown) > 1 else "the only annotated one"
     caption = (
-        f"Test frame {chosen.frame}{where} of sequence {files.test_recording.sequence}, the middle one of {len(shown)} "
-        f"annotated ones ({reference} truth); {display.text}; seed {', '.join(seeds)}. Found: one segmented object "
-        "covers more than half of the annotated one."
+        f"Test frame {chosen.frame}{where} of sequence {files.test_recording.sequence}, {which} ({reference} truth); "
+        f"{display.text}; seed {seeds}. Found: one segmented object covers more than half of the annotated one."
     )
     return _framed(display.grey(image), labels, matched, caption)
 
