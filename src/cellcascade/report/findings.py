@@ -107,15 +107,15 @@ def evaluation_part(tables: Tables) -> EvaluationPart:
 
 
 def read_evaluation(paths: Mapping[str, Path]) -> dict[str, pd.DataFrame]:
-    """Read the tables of an evaluation; those that hold no row are left out.
+    """Read the tables of an evaluation that the pages know; those that hold no row are left out.
 
     Args:
-        paths: CSV files by the names of `COLUMNS`; what was not measured is not named.
+        paths: CSV files by their names; the pages know those of `COLUMNS`.
 
     Raises:
         InputError: A file is missing or lacks a column.
     """
-    tables = {name: read_table(path, COLUMNS[name]) for name, path in paths.items()}
+    tables = {name: read_table(path, COLUMNS[name]) for name, path in paths.items() if name in COLUMNS}
     return {name: table for name, table in tables.items() if len(table)}
 
 

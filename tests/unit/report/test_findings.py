@@ -73,4 +73,4 @@ def test_missing_columns_and_files_are_named(tmp_path):
     with pytest.raises(InputError, match="gain.csv"):
         findings.read_evaluation({"gain": tmp_path / "gain.csv"})
     (tmp_path / "fid.csv").write_text(",".join(findings.COLUMNS["fid"]) + "\n")
-    assert findings.read_evaluation({"fid": tmp_path / "fid.csv"}) == {}
+    assert findings.read_evaluation({"fid": tmp_path / "fid.csv", "other": tmp_path / "other.csv"}) == {}
