@@ -18,6 +18,7 @@ resource_scopes:
 
 include: "workflow/rules/common.smk"
 include: "workflow/rules/common_evaluation.smk"
+include: "workflow/rules/common_report.smk"
 include: "workflow/rules/resources.smk"
 include: "workflow/rules/crops.smk"
 include: "workflow/rules/masks.smk"

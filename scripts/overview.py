@@ -3,17 +3,5 @@
 from cellcascade.core.jobs import run_job
 from cellcascade.report.overview import write_overview
 
-
-def main(inputs, outputs, *, title, datasets, curves, ablations):
-    write_overview(
-        title=title,
-        datasets=datasets,
-        html=outputs.html,
-        table=outputs.table,
-        curves=curves,
-        ablations=[tuple(pair) for pair in ablations],
-    )
-
-
 if "snakemake" in globals():
-    run_job(main, snakemake)  # noqa: F821
+    run_job(write_overview, snakemake)  # noqa: F821

@@ -65,18 +65,8 @@ rule evaluate_seg:
     input:
         scores=of_networks("scores.csv"),
     output:
-        seg=report(
-            "results/{dataset}/evaluation/seg.csv",
-            caption="../report/seg.rst",
-            category="Evaluation",
-            subcategory="{dataset}",
-        ),
-        gain=report(
-            "results/{dataset}/evaluation/gain.csv",
-            caption="../report/gain.rst",
-            category="Evaluation",
-            subcategory="{dataset}",
-        ),
+        seg="results/{dataset}/evaluation/seg.csv",
+        gain="results/{dataset}/evaluation/gain.csv",
     log:
         "logs/{dataset}/evaluation/seg.log",
     benchmark:

@@ -22,12 +22,7 @@ rule evaluate_shapes:
         crops=source("crops.zarr.zip"),
         masks=cell_shards("masks"),
     output:
-        table=report(
-            "results/{dataset}/evaluation/shape.csv",
-            caption="../report/shape.rst",
-            category="Evaluation",
-            subcategory="{dataset}",
-        ),
+        table="results/{dataset}/evaluation/shape.csv",
     log:
         "logs/{dataset}/evaluation/shape.log",
     benchmark:
@@ -48,12 +43,7 @@ rule evaluate_textures:
         crops=source("crops.zarr.zip"),
         textures=cell_shards("textures"),
     output:
-        table=report(
-            "results/{dataset}/evaluation/texture.csv",
-            caption="../report/texture.rst",
-            category="Evaluation",
-            subcategory="{dataset}",
-        ),
+        table="results/{dataset}/evaluation/texture.csv",
     log:
         "logs/{dataset}/evaluation/texture.log",
     benchmark:
@@ -74,12 +64,7 @@ rule evaluate_population:
         frames=annotated_files,
         synthetic="results/{dataset}/synthetic",
     output:
-        table=report(
-            "results/{dataset}/evaluation/population.csv",
-            caption="../report/population.rst",
-            category="Evaluation",
-            subcategory="{dataset}",
-        ),
+        table="results/{dataset}/evaluation/population.csv",
     log:
         "logs/{dataset}/evaluation/population.log",
     benchmark:
@@ -103,12 +88,7 @@ rule evaluate_memorisation:
         masks=cell_shards("masks"),
         textures=cell_shards("textures"),
     output:
-        table=report(
-            "results/{dataset}/evaluation/memorisation.csv",
-            caption="../report/memorisation.rst",
-            category="Evaluation",
-            subcategory="{dataset}",
-        ),
+        table="results/{dataset}/evaluation/memorisation.csv",
     log:
         "logs/{dataset}/evaluation/memorisation.log",
     benchmark:
@@ -131,12 +111,7 @@ rule evaluate_fid:
         cellpose=style_network,
         inception=inception_weights,
     output:
-        table=report(
-            "results/{dataset}/evaluation/fid.csv",
-            caption="../report/fid.rst",
-            category="Evaluation",
-            subcategory="{dataset}",
-        ),
+        table="results/{dataset}/evaluation/fid.csv",
     log:
         "logs/{dataset}/evaluation/fid.log",
     benchmark:

@@ -4,8 +4,9 @@ rule overview:
     output:
         html=report(
             "results/{page}/index.html",
-            caption="../report/overview.rst",
-            category="Overview",
+            caption="../report/page.rst",
+            category="Across data sets",
+            labels={"page": "{page}"},
         ),
         table="results/{page}/seg.csv",
     log:

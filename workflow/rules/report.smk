@@ -7,20 +7,20 @@ rule report:
         volumes=cell_shards_3d("volumes"),
         slices=cell_shards_3d("slices"),
         textures=cell_shards("textures"),
+        rho_table=source("models/texture/rho.csv"),
         synthetic="results/{dataset}/synthetic",
+        real_frame=lambda wildcards: annotated_files(wildcards)[0],
         tables=lambda wildcards: list(tables(wildcards.dataset).values()),
         predictions=of_networks("predictions.zarr.zip", seeds=[0]),
+        test_frames=lambda wildcards: test_files(wildcards) if networks_of(wildcards.dataset) else [],
         mask_training=source("models/mask_ddpm/training.csv"),
         texture_training=source("models/texture/training.csv"),
-        rho=source("models/texture/rho.csv"),
-        real_frame=lambda wildcards: annotated_files(wildcards)[0],
-        test_frames=lambda wildcards: test_files(wildcards) if networks_of(wildcards.dataset) else [],
     output:
         html=report(
             "results/{dataset}/report/index.html",
-            caption="../report/index.rst",
-            category="Report",
-            subcategory="{dataset}",
+            caption="../report/page.rst",
+            category="Data sets",
+            labels={"page": "{dataset}"},
         ),
     log:
         "logs/{dataset}/report.log",
@@ -33,10 +33,12 @@ rule report:
         runtime=scaled(30),
     params:
         dataset="{dataset}",
-        config=record,
-        evaluation=lambda wildcards: tables(wildcards.dataset),
-        truth=lambda wildcards: [data_folder(wildcards), entry(wildcards).test_sequence],
-        benchmarks="benchmarks/{dataset}",
+        settings=record,
+        rho=lambda wildcards: entry(wildcards).texture.rho,
+        cells=grouped("crops", "crops_table", "masks", "views", "volumes", "slices", "textures", "rho_table"),
+        images=lambda wildcards, input: {"synthetic": str(input.synthetic), "recording": real_frames(wildcards)},
+        evaluation=evaluation_files,
+        work=work_files,
         version=STAGE_VERSIONS["report"],
     script:
         "../../scripts/report.py"

@@ -12,7 +12,10 @@ from typing import TypeVar
 from tqdm import tqdm
 
 Item = TypeVar("Item")
-PACKAGES = ("numpy", "scipy", "scikit-image", "torch", "diffusers", "pyshtools", "zarr", "ome-zarr", "snakemake")
+PACKAGES = (
+    *("numpy", "scipy", "scikit-image", "torch", "diffusers", "cellpose", "pyshtools"),
+    *("zarr", "ome-zarr", "snakemake"),
+)
 
 
 def package_versions() -> dict[str, str]:

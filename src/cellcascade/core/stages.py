@@ -26,6 +26,6 @@ STAGE_VERSIONS = {
     "evaluate_textures": 1,
     "evaluate_population": 1,
     "evaluate_memorisation": 1,
-    "overview": 1,
-    "report": 2,
+    "overview": 2,
+    "report": 3,
 }

@@ -1,5 +1,8 @@
-"""Charts of the evaluation: trainings by seed, gains with intervals, learning curves, distances."""
+"""Charts of the pages: distributions, losses, trainings by seed, gains with intervals, learning curves, distances."""
 
+import base64
+import io
+import math
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -8,8 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullLocator
 
-from cellcascade.report.figures import INK, quiet
-
+REAL, SYNTHETIC, INK, PAPER = "#7b8794", "#c8553d", "#1f2933", "#fbfaf8"
 COLOURS = {"none": "#a8b0b9", "real": "#5f6b77", "synthetic": "#dd9a4b", "both": "#c8553d"}
 GROUPS = {"shape": "#3d6b8c", "texture": "#c8553d", "population": "#6b8f3d"}
 LINE = "#dde1e6"
@@ -18,12 +20,52 @@ FARTHEST = 3.0  # real standard deviations; distances beyond are drawn at the ed
 OVERLAPS = {0.5: "f1", 0.6: "f1_60", 0.7: "f1_70", 0.8: "f1_80", 0.9: "f1_90"}
 
 
+def histograms(panels: Sequence[tuple[str, np.ndarray, np.ndarray]]) -> Figure:
+    """Distributions of real (filled) and synthetic (line) values side by side, as densities.
+
+    Args:
+        panels: Title with unit, real values, synthetic values.
+    """
+    figure = Figure(figsize=(2.9 * len(panels), 2.5), layout="constrained")
+    for axes, (title, real, synthetic) in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels):
+        both = np.concatenate([real, synthetic])
+        low, high = np.percentile(both, [0.5, 99.5]) if len(both) else (0, 1)
+        bins = int(np.clip(2 * math.sqrt(min(len(real), len(synthetic))), 6, 30))
+        edges = np.linspace(low, high if high > low else low + 1, bins + 1)
+        for values, style in (
+            (real, {"histtype": "stepfilled", "color": REAL, "alpha": 0.45, "label": "real"}),
+            (synthetic, {"histtype": "step", "color": SYNTHETIC, "lw": 1.6, "label": "synthetic"}),
+        ):
+            if len(values):
+                axes.hist(np.clip(values, edges[0], edges[-1]), bins=edges, density=True, **style)
+        quiet(axes, title)
+        axes.set_yticks([])
+        axes.spines["left"].set_visible(False)
+    handles = figure.axes[0].get_legend_handles_labels()
+    figure.legend(*handles, loc="outside lower center", ncols=2, frameon=False, fontsize=8)
+    return figure
+
+
+def loss_curves(logs: Mapping[str, pd.DataFrame]) -> Figure:
+    """Loss against step, one panel per model: its logged values and their running median."""
+    figure = Figure(figsize=(3.8 * len(logs), 2.5), layout="constrained")
+    for axes, (name, log) in zip(figure.subplots(1, len(logs), squeeze=False)[0], logs.items()):
+        axes.plot(log["step"], log["loss"], color=SYNTHETIC, alpha=0.35, lw=1, marker="." if len(log) < 30 else "")
+        axes.plot(log["step"], log["loss"].rolling(9, center=True, min_periods=1).median(), color=SYNTHETIC, lw=1.6)
+        if (log["loss"] > 0).all():
+            axes.set_yscale("log")
+        quiet(axes, name)
+        axes.set_xlabel("step", fontsize=8, color=INK)
+        axes.set_ylabel("loss", fontsize=8, color=INK)
+    return figure
+
+
 def strips(seg: pd.DataFrame, references: Sequence[str]) -> Figure:
-    """SEG of every training by regime, one panel a reference; and F1 against the overlap asked for.
+    """SEG of every training by regime, one panel per reference; and F1 against the required overlap.
 
     Args:
         seg: Rows of `seg.csv` of one data set.
-        references: The kinds of truth, most telling first; the F1 curves are of the first.
+        references: The references, the one with most objects first; the F1 curves are of the first.
     """
     figure = Figure(figsize=(11.1, 3.5), layout="constrained")
     panels = figure.subplots(1, len(references) + 1, width_ratios=[1.25] * len(references) + [1])
@@ -70,7 +112,7 @@ def _overlap_curves(axes: Axes, seg: pd.DataFrame) -> None:
         values = seg.loc[seg["regime"] == name, list(columns.values())].mean()
         axes.plot(list(columns), values, color=COLOURS[name], lw=1.8, marker="o", ms=4, label=name.capitalize())
     axes.set_xticks(list(columns))
-    axes.set_xlabel("overlap asked for (IoU)", fontsize=8, color=INK)
+    axes.set_xlabel("required overlap (IoU)", fontsize=8, color=INK)
     axes.legend(frameon=False, fontsize=8, labelcolor=INK)
 
 
@@ -142,7 +184,7 @@ def learning_curves(seg: pd.DataFrame, references: Sequence[str], unit: str) -> 
 
     Args:
         seg: Rows of `seg.csv` of the data sets that form the curve, and `annotated`, the number of frames or slices.
-        references: The kinds of truth, one panel each.
+        references: The references, one panel each.
         unit: What `annotated` counts, for the axis.
     """
     figure = Figure(figsize=(min(5.55 * len(references), 11.1), 3.9), layout="constrained")
@@ -180,3 +222,19 @@ def _curve(axes: Axes, seg: pd.DataFrame, regime: str) -> None:
     axes.fill_between(mean.index, mean - spread, mean + spread, color=colour, alpha=0.16, lw=0)
     axes.plot(mean.index, mean, color=colour, lw=2, marker="o", ms=5, label=regime.capitalize())
     axes.scatter(seg["annotated"] * shift, seg["seg"], s=14, color=colour, alpha=0.55, lw=0, zorder=3)
+
+
+def quiet(axes: Axes, title: str) -> None:
+    """Give a panel a small title and remove what carries no data."""
+    axes.set_facecolor(PAPER)
+    axes.set_title(title, fontsize=9, color=INK, loc="left")
+    axes.tick_params(which="both", labelsize=8, colors=INK, length=3)
+    for side in ("top", "right"):
+        axes.spines[side].set_visible(False)
+
+
+def figure_uri(figure: Figure) -> str:
+    """A matplotlib figure as a `data:` address of a PNG."""
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=150, facecolor=PAPER, metadata={"Software": None})
+    return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()

@@ -1,6 +1,5 @@
-"""What the evaluation found, for the page of one data set: verdict, tables and charts, in plain words."""
+"""What the evaluation found, for the pages: verdict, tables and charts, in plain words."""
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,10 +7,12 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from cellcascade.report import charts, figures
-from cellcascade.report.sections import Picture
+from cellcascade.report import charts
+from cellcascade.report.pictures import Picture
 from cellcascade.report.sources import read_table
+from cellcascade.report.words import counted, interval, mean_and_spread, plain, readable, signed, with_spread
 
+Tables = Mapping[str, pd.DataFrame]
 REGIMES = {
     "none": "generalist weights as they are, no training",
     "real": "trained on the annotated real frames",
@@ -19,6 +20,7 @@ REGIMES = {
     "both": "trained on real and synthetic images together",
 }
 DISTANCES = ("property", "real_mean", "real_std", "synthetic_mean", "synthetic_std", "w1_over_std")
+KINDS = ("shape", "texture", "population")  # the tables of distances
 COLUMNS = {
     "seg": (
         *("dataset", "regime", "train_frames", "train_slices", "seed", "reference"),
@@ -26,19 +28,10 @@ COLUMNS = {
     ),
     "gain": ("dataset", "reference", "train_frames", "regime", "gain", "low", "high", "seeds"),
     "fid": ("features", "metric", "pair", "value", "low", "high", "n", "warning"),
-    "shape": DISTANCES,
-    "texture": DISTANCES,
-    "population": DISTANCES,
+    **dict.fromkeys(KINDS, DISTANCES),
     "memorisation": (
-        "what",
-        "n_synthetic",
-        "n_real_test",
-        "n_train",
-        "share_synthetic",
-        "share_real",
-        "excess",
-        "nearest_synthetic_median",
-        "nearest_real_median",
+        *("what", "n_synthetic", "n_real_test", "n_train", "share_synthetic", "share_real", "excess"),
+        *("nearest_synthetic_median", "nearest_real_median"),
     ),
 }
 EXCESS = 0.05  # share of samples beyond the real baseline from which copying must be suspected
@@ -55,41 +48,75 @@ class Verdict:
     kind: str
 
 
-def read_evaluation(paths: Mapping[str, str | Path | None]) -> dict[str, pd.DataFrame]:
-    """Read the tables of an evaluation; those that were not asked for or hold no row are left out.
+@dataclass(frozen=True)
+class Segmentation:
+    """What was trained to segment.
+
+    Attributes:
+        tables: A table per reference: `title`, `note` and `rows`, one per regime.
+        strip: SEG of every training, and F1 by overlap.
+        regimes: Names of the regimes and what they mean.
+        facts: How the networks were trained, as one sentence.
+    """
+
+    tables: list[dict]
+    strip: Picture
+    regimes: list[tuple[str, str]]
+    facts: str
+
+
+@dataclass(frozen=True)
+class Features:
+    """FID and KID: a row per kind of features and metric, and the warnings that go with them."""
+
+    rows: list[dict]
+    warnings: list[str]
+
+
+@dataclass(frozen=True)
+class EvaluationPart:
+    """What the page of a data set says of its evaluation; what is `None` or empty was not measured.
+
+    Attributes:
+        verdict: Whether synthetic images help a segmentation.
+        segmentation: The scores of the trained networks.
+        features: FID and KID.
+        distance_chart: All distances in one picture.
+        distances: Rows of the tables of shape, texture and population.
+        memorisation: Whether training cells are copied, a row per kind of sample.
+    """
+
+    verdict: Verdict
+    segmentation: Segmentation | None
+    features: Features | None
+    distance_chart: Picture | None
+    distances: dict[str, list[dict]]
+    memorisation: list[dict]
+
+
+def evaluation_part(tables: Tables) -> EvaluationPart:
+    """Say what the evaluation of a data set found."""
+    return EvaluationPart(
+        verdict=verdict(tables),
+        segmentation=segmentation(tables),
+        features=features(tables.get("fid")),
+        distance_chart=distance_chart(tables),
+        distances=distances(tables),
+        memorisation=memorisation(tables.get("memorisation")),
+    )
+
+
+def read_evaluation(paths: Mapping[str, Path]) -> dict[str, pd.DataFrame]:
+    """Read the tables of an evaluation that the pages know; those that hold no row are left out.
 
     Args:
-        paths: CSV files by the names of `COLUMNS`; `None` for what was not measured.
+        paths: CSV files by their names; the pages know those of `COLUMNS`.
 
     Raises:
         InputError: A file is missing or lacks a column.
     """
-    tables = {name: read_table(path, COLUMNS[name]) for name, path in paths.items() if path is not None}
+    tables = {name: read_table(path, COLUMNS[name]) for name, path in paths.items() if name in COLUMNS}
     return {name: table for name, table in tables.items() if len(table)}
-
-
-def signed(value: float, digits: int = 3) -> str:
-    """A difference with its sign, typeset; no sign where it rounds to 0."""
-    if not np.isfinite(value):
-        return "–"
-    text = f"{value:+.{digits}f}"
-    return text.replace("-", "−") if float(text) else text[1:]
-
-
-def plain(value: float, form: str = ".4g") -> str:
-    """A number as text; a dash where there is none."""
-    return format(value, form).replace("-", "−") if np.isfinite(value) else "–"
-
-
-def interval(low: float, high: float) -> str:
-    """A 95 % interval of a difference; empty where a single training gives none."""
-    return f"[{signed(low)}, {signed(high)}]" if np.isfinite([low, high]).all() else ""
-
-
-def mean_and_spread(values: pd.Series, form: str = ".3f") -> str:
-    """Mean ± sample standard deviation; the mean alone of a single value."""
-    spread = f" ± {format(values.std(), form)}" if len(values) > 1 else ""
-    return f"{format(values.mean(), form)}{spread}" if len(values) else "–"
 
 
 def annotated(seg: pd.DataFrame) -> pd.Series:
@@ -98,18 +125,12 @@ def annotated(seg: pd.DataFrame) -> pd.Series:
 
 
 def annotated_unit(seg: pd.DataFrame) -> str:
-    """What `annotated` counts."""
-    return "slices" if seg["train_slices"].notna().any() else "frames"
-
-
-def annotated_text(seg: pd.DataFrame) -> str:
-    """How much was annotated for one data set, e.g. `48 annotated frames`."""
-    count, unit = annotated(seg).max(), annotated_unit(seg)
-    return f"{count} annotated {unit if count > 1 else unit[:-1]}"
+    """What `annotated` counts: `slice` or `frame`."""
+    return "slice" if seg["train_slices"].notna().any() else "frame"
 
 
 def main_reference(seg: pd.DataFrame) -> str:
-    """The truth that annotates most objects, which says most."""
+    """The reference that annotates most objects, which says most."""
     return seg.groupby("reference")["n_objects"].max().idxmax()
 
 
@@ -118,30 +139,30 @@ def regimes_in(table: pd.DataFrame) -> list[str]:
     return [name for name in REGIMES if name in set(table["regime"])]
 
 
-def verdict(tables: Mapping[str, pd.DataFrame]) -> Verdict:
+def verdict(tables: Tables) -> Verdict:
     """Say what synthetic images did to the segmentation of one data set."""
     if "seg" not in tables:
         return Verdict(
             "Not measured",
-            "Whether the synthetic images help a segmentation was not measured here. To measure it, list the regimes "
-            "under evaluation.regimes in the configuration, for example [real, synthetic, both], and run again.",
+            "Whether the synthetic images help a segmentation network was not measured here. To measure it, list "
+            "regimes under evaluation.regimes in the configuration, for example [real, synthetic, both], and rerun.",
             "open",
         )
-    reference = main_reference(tables["seg"])
+    seg, reference = tables["seg"], main_reference(tables["seg"])
     rows = tables["gain"].query("regime == 'both' and reference == @reference") if "gain" in tables else []
     if not len(rows):
         return Verdict(
             NO_GAIN,
-            "The gain is the SEG of Both less that of Real: it needs both regimes and a seed that they share. "
+            "The gain is the SEG of Both minus that of Real: it needs both regimes and a seed that they share. "
             "List real and both under evaluation.regimes in the configuration.",
             "open",
         )
     row = rows.iloc[-1]
-    seeds = "1 seed" if row.seeds == 1 else f"{int(row.seeds)} seeds"
-    facts = f"{seeds}, {reference} truth, models from {annotated_text(tables['seg'])}."
     kind, words = judge(row.gain, row.low, row.high)
     limits = f"95 % interval {interval(row.low, row.high)}, " if interval(row.low, row.high) else ""
-    return Verdict(signed(row.gain), f"SEG of Both over Real: {words}. {_first_upper(limits + facts)}", kind)
+    learned = counted(annotated(seg).max(), f"annotated {annotated_unit(seg)}")
+    facts = f"{limits}{counted(int(row.seeds), 'seed')}, {reference} truth, models trained on {learned}"
+    return Verdict(signed(row.gain), f"SEG of Both minus SEG of Real: {words} ({facts}).", kind)
 
 
 def judge(gain: float, low: float, high: float) -> tuple[str, str]:
@@ -155,55 +176,48 @@ def judge(gain: float, low: float, high: float) -> tuple[str, str]:
     return "open", "no gain could be shown: the interval contains 0"
 
 
-def _first_upper(text: str) -> str:
-    return text[0].upper() + text[1:]
-
-
-def segmentation(tables: Mapping[str, pd.DataFrame]) -> dict | None:
+def segmentation(tables: Tables) -> Segmentation | None:
     """Tables by reference, strip plot and F1 curves; `None` where nothing was trained."""
     if "seg" not in tables:
         return None
     seg, gain = tables["seg"], tables.get("gain", pd.DataFrame(columns=COLUMNS["gain"]))
     references = sorted(seg["reference"].unique(), key=lambda name: name != main_reference(seg))
-    strip = figures.figure_uri(charts.strips(seg, references))
+    strip = charts.figure_uri(charts.strips(seg, references))
     note = (
-        "Left: SEG of each training, one point a seed; lines join trainings with the same seed, bars are means. "
+        "Left: SEG of each training, one point per seed; lines join trainings with the same seed, bars are means. "
         "Right: F1 against the overlap (IoU) from which an object counts as found, mean over seeds."
     )
-    return {
-        "tables": [_seg_table(seg[seg["reference"] == name], gain[gain["reference"] == name]) for name in references],
-        "strip": Picture(strip, "SEG by regime and seed; F1 by overlap", note, 1112),
-        "regimes": [(name.capitalize(), REGIMES[name]) for name in regimes_in(seg)],
-        "facts": _training_facts(seg),
-    }
+    return Segmentation(
+        tables=[_seg_table(seg[seg["reference"] == name], gain[gain["reference"] == name]) for name in references],
+        strip=Picture(strip, "SEG by regime and seed; F1 by overlap", note, 1112),
+        regimes=[(name.capitalize(), REGIMES[name]) for name in regimes_in(seg)],
+        facts=_training_facts(seg[seg["regime"] != "none"]),
+    )
 
 
 def _seg_table(seg: pd.DataFrame, gain: pd.DataFrame) -> dict:
     rows = []
     for name in regimes_in(seg):
         chosen, over = seg[seg["regime"] == name], gain[gain["regime"] == name]
-        worse = {key: chosen[key] for key in ("precision", "recall", "f1")}
         rows.append(
             {
                 "regime": name.capitalize(),
                 "seg": mean_and_spread(chosen["seg"]),
                 "gain": signed(over["gain"].iloc[-1]) if len(over) else "–",
                 "interval": interval(*over[["low", "high"]].iloc[-1]) if len(over) else "",
-                "scores": [plain(values.mean(), ".3f") for values in worse.values()],
+                "scores": [plain(chosen[key].mean(), ".3f") for key in ("precision", "recall", "f1")],
                 "strict": [plain(chosen[key].mean(), ".3f") if key in chosen else "–" for key in ("f1_70", "f1_90")],
                 "seeds": chosen["seed"].nunique(),
             }
         )
-    frames = f" in {int(seg['frames'].max())} test frames" if "frames" in seg and seg["frames"].notna().any() else ""
-    title = f"{seg['reference'].iloc[0].capitalize()} truth"
-    return {"title": title, "note": f"{int(seg['n_objects'].max()):,} objects{frames}", "rows": rows}
+    note = f"{int(seg['n_objects'].max()):,} objects"
+    if "frames" in seg and seg["frames"].notna().any():
+        note += f" in {counted(int(seg['frames'].max()), 'test frame')}"
+    return {"title": f"{seg['reference'].iloc[0].capitalize()} truth", "note": note, "rows": rows}
 
 
-def _training_facts(seg: pd.DataFrame) -> str:
-    """How the networks were trained, as one sentence."""
-    trained = seg[seg["regime"] != "none"]
-    if trained.empty:
-        return ""
+def _training_facts(trained: pd.DataFrame) -> str:
+    """How the networks of some rows of `seg.csv` were trained, as one sentence."""
 
     def several(name: str, form: str) -> str:
         values = sorted(trained[name].dropna().unique()) if name in trained else []
@@ -218,28 +232,22 @@ def _training_facts(seg: pd.DataFrame) -> str:
         parts.append(f"cell diameter {diameter} pixels")
     both = trained[trained["regime"] == "both"]
     if "real_share" in both and both["real_share"].notna().any():
-        parts.append(f"real share of the images in Both {100 * both['real_share'].mean():.0f} %")
+        parts.append(f"{100 * both['real_share'].mean():.0f} % of the images in Both are real")
     return f"Training: {', '.join(parts)}." if parts else ""
 
 
-def features(fid: pd.DataFrame | None) -> dict | None:
-    """FID and KID as rows (features, metric), with the warnings that go with them."""
+def features(fid: pd.DataFrame | None) -> Features | None:
+    """FID and KID between real cells, and between real and synthetic ones."""
     if fid is None:
         return None
     rows = []
     for (name, metric), group in fid.groupby(["features", "metric"], sort=False):
-        pairs = {pair: group[group["pair"] == pair] for pair in ("real-real", "real-synthetic")}
-        cells = {pair: [_value(row) for row in rows_.itertuples()][:1] for pair, rows_ in pairs.items()}
-        rows.append(
-            {
-                "features": name,
-                "metric": metric,
-                "real": (cells["real-real"] or [("–", "")])[0],
-                "synthetic": (cells["real-synthetic"] or [("–", "")])[0],
-                "n": " / ".join(dict.fromkeys(f"{int(number):,}" for number in group["n"])),
-            }
-        )
-    return {"rows": rows, "warnings": list(dict.fromkeys(str(text) for text in fid["warning"].dropna() if str(text)))}
+        found = {row.pair: _value(row) for row in reversed(list(group.itertuples()))}
+        numbers = " / ".join(dict.fromkeys(f"{int(number):,}" for number in group["n"]))
+        row = {"features": name, "metric": metric, "n": numbers}
+        row |= {"real": found.get("real-real", ("–", "")), "synthetic": found.get("real-synthetic", ("–", ""))}
+        rows.append(row)
+    return Features(rows, list(dict.fromkeys(str(text) for text in fid["warning"].dropna() if str(text))))
 
 
 def _value(row) -> tuple[str, str]:
@@ -247,78 +255,57 @@ def _value(row) -> tuple[str, str]:
     return plain(row.value, ".3g"), limits
 
 
-def distances(tables: Mapping[str, pd.DataFrame]) -> dict[str, list[dict]]:
+def distances(tables: Tables) -> dict[str, list[dict]]:
     """Rows of the tables of shape, texture and population, as text."""
     return {
         name: [
             {
                 "property": readable(row.property),
-                "real": _spread(row.real_mean, row.real_std),
-                "synthetic": _spread(row.synthetic_mean, row.synthetic_std),
+                "real": with_spread(row.real_mean, row.real_std),
+                "synthetic": with_spread(row.synthetic_mean, row.synthetic_std),
                 "distance": plain(row.w1_over_std, ".3f"),
             }
             for row in tables[name].itertuples()
         ]
-        for name in ("shape", "texture", "population")
+        for name in KINDS
         if name in tables
     }
 
 
-def _spread(mean: float, std: float) -> str:
-    return plain(mean) + (f" ± {plain(std, '.3g')}" if np.isfinite(std) else "")
-
-
-def readable(name: str) -> str:
-    """The name of a property as text."""
-    units = {"area": " (pixels)", "major_axis_length": " (pixels)", "power_spectrum_db": " (largest deviation)"}
-    text = name.removesuffix("_dim").replace("_", " ") + units.get(name, "") + ", dim cells" * name.endswith("_dim")
-    text = re.sub(r"slice correlation (\d)", r"slice correlation, \1 apart", text)
-    for plain_word, word in (
-        (" um", " (µm)"),
-        (" db", ", dB"),
-        ("ring mean", "mean of the ring outside"),
-        ("otsu iou", "IoU with Otsu's threshold"),
-        ("std", "std."),
-    ):
-        text = text.replace(plain_word, word)
-    return text
-
-
-def distance_chart(tables: Mapping[str, pd.DataFrame]) -> Picture | None:
-    """All distances of shape, texture and population in one picture, in units of the real spread."""
-    rows = [
-        (name, readable(row.property), row.w1_over_std)
-        for name in ("shape", "texture", "population")
-        for row in tables.get(name, pd.DataFrame(columns=DISTANCES)).itertuples()
+def measured_distances(tables: Tables) -> dict[tuple[str, str], float]:
+    """Distances in real standard deviations by their table and property, those that are numbers."""
+    return {
+        (name, row.property): row.w1_over_std
+        for name in KINDS
+        if name in tables
+        for row in tables[name].itertuples()
         if np.isfinite(row.w1_over_std)
-    ]
+    }
+
+
+def distance_chart(tables: Tables) -> Picture | None:
+    """All distances of shape, texture and population in one picture, in units of the real spread."""
+    rows = [(kind, readable(name), value) for (kind, name), value in measured_distances(tables).items()]
     if not rows:
         return None
     note = (
-        "Distance of the synthetic values from the real ones, W₁/σ: 0 is equal, 1 means that values had to be moved "
+        "Distance of the synthetic values from the real ones, W₁/σ: 0 means equal; 1 means that values had to be moved "
         "by one real standard deviation on average."
     )
-    return Picture(figures.figure_uri(charts.lollipops(rows)), "distances by property", note, 860)
+    return Picture(charts.figure_uri(charts.lollipops(rows)), "distances by property", note, 860)
 
 
-def memorisation(table: pd.DataFrame | None) -> list[dict] | None:
-    """Rows and a sentence for each kind of sample: does the model copy what it was trained on?"""
-    if table is None:
-        return None
+def memorisation(table: pd.DataFrame | None) -> list[dict]:
+    """Does the model copy what it was trained on? Numbers and a sentence for each kind of sample."""
     rows = []
-    for row in table.itertuples():
+    for row in table.itertuples() if table is not None else ():
         what = {"mask": "masks", "image": "cell images"}.get(row.what, row.what)
         shares = [f"{100 * value:.1f} %" for value in (row.share_synthetic, row.share_real)]
-        if row.n_real_test < FEWEST or not np.isfinite(row.excess):
-            kind, found = "open", f"cannot be judged: only {int(row.n_real_test)} real test cells"
-        else:
-            kind, found = ("bad", "copies are likely") if row.excess > EXCESS else ("good", "no sign of copying")
+        kind, found = _copies(row.excess, int(row.n_real_test))
         words = (
             f"{what.capitalize()}: {found}. {shares[0]} of the synthetic ones lie closer to a training cell than the "
-            f"closest 5 % of real test cells do; of the real test cells {shares[1]}"
+            f"closest 5 % of the real test cells do; of the real test cells, {shares[1]} do"
         )
-        medians = [plain(value, ".3f") for value in (row.nearest_synthetic_median, row.nearest_real_median)]
-        counts = [f"{int(value):,}" for value in (row.n_synthetic, row.n_real_test, row.n_train)]
         rows.append(
             {
                 "what": what,
@@ -326,9 +313,16 @@ def memorisation(table: pd.DataFrame | None) -> list[dict] | None:
                 "found": found,
                 "words": words,
                 "shares": shares,
-                "medians": medians,
-                "counts": counts,
+                "medians": [plain(value, ".3f") for value in (row.nearest_synthetic_median, row.nearest_real_median)],
+                "counts": [f"{int(value):,}" for value in (row.n_synthetic, row.n_real_test, row.n_train)],
+                "excess": signed(100 * row.excess, 1),
             }
         )
-        rows[-1]["excess"] = signed(100 * row.excess, 1)
     return rows
+
+
+def _copies(excess: float, n_real_test: int) -> tuple[str, str]:
+    """Word the excess of near samples over real cells: `good`, `bad` or `open`, and the words."""
+    if n_real_test < FEWEST or not np.isfinite(excess):
+        return "open", f"cannot be judged: only {n_real_test} real test cells"
+    return ("bad", "copies are likely") if excess > EXCESS else ("good", "no sign of copying")

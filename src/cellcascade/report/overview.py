@@ -1,66 +1,108 @@
 """The page across data sets: gains, SEG and FID tables, learning curves, ablations, distances."""
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from cellcascade.core.files import atomic_path
+from cellcascade.core.files import write_table
 from cellcascade.evaluation.gain import paired_gain
-from cellcascade.report import charts, figures, findings
+from cellcascade.report import charts, findings
 from cellcascade.report.pages import write_page
-from cellcascade.report.sections import Picture
+from cellcascade.report.pictures import Picture
+from cellcascade.report.words import counted, interval, mean_and_spread, plain, readable, signed
 
-Tables = Mapping[str, Mapping[str, pd.DataFrame]]
+Tables = Mapping[str, findings.Tables]
 GAP = 3.0  # real standard deviations at which a distance has its full tint
+UNKNOWN = "–"
+
+
+@dataclass(frozen=True)
+class Curve:
+    """A learning curve.
+
+    Attributes:
+        title: What its data sets have in common.
+        unit: What was annotated: frames or slices.
+        chart: The curve.
+        rows: Its points by reference and number of annotations.
+        missing: Data sets that were not measured.
+    """
+
+    title: str
+    unit: str
+    chart: Picture
+    rows: list[dict]
+    missing: list[str]
+
+
+@dataclass(frozen=True)
+class OverviewPage:
+    """Content of the page across data sets; what is `None` or empty was not measured or not asked for.
+
+    Attributes:
+        title: Heading of the page.
+        verdict: In how many data sets synthetic images helped.
+        gains: Gains with their intervals in one chart.
+        seg: SEG by data set and reference.
+        fid: FID and KID by data set and kind of features.
+        curves: Learning curves.
+        ablations: Variants against the data sets that they differ from.
+        distances: Distances of shape, texture and population by property.
+        memorisation: Whether training cells are copied, by data set and kind of sample.
+    """
+
+    title: str
+    verdict: findings.Verdict
+    gains: Picture | None
+    seg: list[dict]
+    fid: findings.Features | None
+    curves: list[Curve]
+    ablations: dict | None
+    distances: dict | None
+    memorisation: list[dict]
 
 
 def write_overview(
     *,
     title: str,
-    datasets: Mapping[str, Mapping[str, str | Path | None]],
-    html: str | Path,
-    table: str | Path,
-    curves: Sequence[Sequence[str]] = (),
-    ablations: Sequence[tuple[str, str]] = (),
+    datasets: dict[str, dict[str, Path]],
+    curves: list[list[str]],
+    ablations: list[tuple[str, str]],
+    html: Path,
+    table: Path,
 ) -> None:
-    """Write the page across data sets, and all their SEG scores as one table.
+    """Stage `overview`: the page across data sets, and all their SEG scores as one table.
 
     Args:
         title: Heading of the page.
-        datasets: CSV files `seg`, `gain`, `fid`, `shape`, `texture`, `population` and `memorisation` by data set;
-            what is `None` or not named was not measured.
-        html: The page to write, without outside references.
-        table: CSV to write: the rows of `seg.csv` of all data sets.
+        datasets: By data set, its CSV files by the names of `findings.COLUMNS`; what was not measured is not named.
         curves: Data sets that differ in their number of annotated training frames alone; each list is one curve.
         ablations: Pairs of a data set and a variant of it.
+        html: The page to write; it loads nothing from elsewhere.
+        table: CSV to write: the rows of `seg.csv` of all data sets.
 
     Raises:
         InputError: A file is missing or lacks a column.
     """
     tables = {name: findings.read_evaluation(paths) for name, paths in datasets.items()}
+    page = OverviewPage(
+        title=title,
+        verdict=verdict(tables),
+        gains=gains(tables),
+        seg=seg_rows(tables),
+        fid=features(tables),
+        curves=[curve for names in curves if (curve := learning_curve(names, tables))],
+        ablations=ablation_section(ablations, tables),
+        distances=distance_rows(tables),
+        memorisation=memorisation(tables),
+    )
+    write_page("overview.html.j2", page, html)
     segs = [found["seg"] for found in tables.values() if "seg" in found]
-    content = {
-        "title": title,
-        "verdict": verdict(tables),
-        "gains": gains(tables),
-        "seg": seg_rows(tables),
-        "fid": fid_rows(tables),
-        "curves": [curve for names in curves if (curve := learning_curve(names, tables))],
-        "ablations": ablation_section(ablations, tables),
-        "distances": distance_rows(tables),
-        "memorisation": [
-            {"dataset": name, **row}
-            for name, found in tables.items()
-            for row in findings.memorisation(found.get("memorisation")) or []
-        ],
-    }
-    write_page("overview.html.j2", content, html)
-    rows = pd.concat(segs) if segs else pd.DataFrame(columns=findings.COLUMNS["seg"])
-    with atomic_path(table) as scratch:
-        rows.to_csv(scratch, index=False)
+    write_table(table, pd.concat(segs) if segs else pd.DataFrame(columns=findings.COLUMNS["seg"]))
 
 
 def verdict(tables: Tables) -> findings.Verdict:
@@ -98,20 +140,20 @@ def gains(tables: Tables) -> Picture | None:
     if not rows:
         return None
     note = (
-        "SEG with synthetic images less SEG with real images alone: mean over trainings paired by their seed, and its "
-        "95 % interval. Right of 0: the synthetic images helped. Without an interval: a single training."
+        "SEG with synthetic images minus SEG with real images alone: mean over trainings paired by their seed, and its "
+        "95 % interval. Right of 0, synthetic images helped. A single training has no interval."
     )
-    return Picture(figures.figure_uri(charts.forest(rows)), "gains by data set", note, 1112)
+    return Picture(charts.figure_uri(charts.forest(rows)), "gains by data set", note, 1112)
 
 
 def _forest_row(name: str, regime: str, row) -> dict:
-    seeds = "1 seed" if row.seeds == 1 else f"{int(row.seeds)} seeds"
-    text = "  ".join(part for part in (findings.signed(row.gain), findings.interval(row.low, row.high), seeds) if part)
+    parts = signed(row.gain), interval(row.low, row.high), counted(int(row.seeds), "seed")
+    text = "  ".join(part for part in parts if part)
     return {"name": name, "regime": regime, "gain": row.gain, "low": row.low, "high": row.high, "text": text}
 
 
 def seg_rows(tables: Tables) -> list[dict]:
-    """SEG by data set and truth, a column a regime."""
+    """SEG by data set and reference, with a value for each regime."""
     rows = []
     for name, found in tables.items():
         if "seg" not in found:
@@ -126,97 +168,115 @@ def seg_rows(tables: Tables) -> list[dict]:
                 {
                     "dataset": name,
                     "reference": reference,
-                    "annotated": findings.annotated_text(chosen).replace(" annotated", ""),
+                    "annotated": counted(findings.annotated(chosen).max(), findings.annotated_unit(chosen)),
                     "objects": int(chosen["n_objects"].max()),
                     "seeds": int(chosen.groupby("regime")["seed"].nunique().max()),
-                    "start": ", ".join(dict.fromkeys(starts)) or "–",
-                    "values": [findings.mean_and_spread(part["seg"]) for part in by_regime.values()],
+                    "start": ", ".join(dict.fromkeys(starts)) or UNKNOWN,
+                    "values": [mean_and_spread(part["seg"]) for part in by_regime.values()],
                     "best": [regime == max(means, key=means.get) for regime in by_regime],
                 }
             )
     return rows
 
 
-def fid_rows(tables: Tables) -> dict | None:
+def features(tables: Tables) -> findings.Features | None:
     """FID and KID, a row for each data set and kind of features."""
     rows: dict[tuple[str, str], dict] = {}
-    warnings = []
+    warnings: list[str] = []
     for name, found in tables.items():
-        part = findings.features(found.get("fid"))
-        for item in part["rows"] if part else []:
+        part = findings.features(found.get("fid")) or findings.Features([], [])
+        for item in part.rows:
             row = rows.setdefault((name, item["features"]), {"dataset": name, "features": item["features"]})
             row |= {item["metric"]: [item["real"], item["synthetic"]], "n": item["n"]}
-        warnings += [text for text in (part["warnings"] if part else []) if text not in warnings]
-    empty = [("–", ""), ("–", "")]
+        warnings += part.warnings
+    empty = [(UNKNOWN, "")] * 2
     filled = [{"FID": empty, "KID": empty, **row} for row in rows.values()]
-    return {"rows": filled, "warnings": warnings} if filled else None
+    return findings.Features(filled, list(dict.fromkeys(warnings))) if filled else None
 
 
-def learning_curve(names: Sequence[str], tables: Tables) -> dict | None:
+def memorisation(tables: Tables) -> list[dict]:
+    """Whether training cells are copied, a row for each data set and kind of sample."""
+    found = {name: findings.memorisation(entry.get("memorisation")) for name, entry in tables.items()}
+    return [{"dataset": name, **row} for name, rows in found.items() for row in rows]
+
+
+def learning_curve(names: Sequence[str], tables: Tables) -> Curve | None:
     """One learning curve: chart and table; `None` where none of its data sets was measured."""
-    segs = [tables[name]["seg"] for name in names if "seg" in tables.get(name, {})]
-    if not segs:
+    measured = {name: tables[name] for name in names if "seg" in tables.get(name, {})}
+    if not measured:
         return None
-    seg = pd.concat(segs).assign(annotated=findings.annotated)
+    seg = pd.concat(found["seg"] for found in measured.values()).assign(annotated=findings.annotated)
     references = sorted(seg["reference"].unique(), reverse=True)
-    no_gain = pd.DataFrame(columns=findings.COLUMNS["gain"])
-    gain = pd.concat([tables[name]["gain"] for name in names if "gain" in tables.get(name, {})] or [no_gain])
+    unit = f"{findings.annotated_unit(seg)}s"
+    chart = charts.figure_uri(charts.learning_curves(seg, references, unit))
+    note = "Points: single trainings; lines: their means; bands: ± one standard deviation over seeds."
+    return Curve(
+        title=os.path.commonprefix(list(names)).rstrip("_-") or names[-1],
+        unit=unit,
+        chart=Picture(chart, "learning curve", note, min(556 * len(references), 1112)),
+        rows=_curve_rows(seg, references, [found["gain"] for found in measured.values() if "gain" in found]),
+        missing=[name for name in names if name not in measured],
+    )
+
+
+def _curve_rows(seg: pd.DataFrame, references: Sequence[str], gains: Sequence[pd.DataFrame]) -> list[dict]:
+    """SEG of Real and Both and the gain, by reference and number of annotations."""
+    known = {(row.dataset, row.reference): row for gain in gains for row in gain[gain["regime"] == "both"].itertuples()}
     rows = []
     for reference in references:
         for (annotated, name), part in seg[seg["reference"] == reference].groupby(["annotated", "dataset"]):
-            by = [part.loc[part["regime"] == regime, "seg"] for regime in ("real", "both")]
-            row = {"reference": reference, "annotated": int(annotated)}
-            row["values"] = [findings.mean_and_spread(values) for values in by]
-            over = gain[(gain["dataset"] == name) & (gain["reference"] == reference) & (gain["regime"] == "both")]
-            known = len(over) > 0
-            row["gain"] = findings.signed(over["gain"].iloc[0]) if known else "–"
-            row["interval"] = findings.interval(*over[["low", "high"]].iloc[0]) if known else ""
-            row["seeds"] = int(over["seeds"].iloc[0]) if known else "–"
-            rows.append(row)
-    unit = findings.annotated_unit(seg)
-    note = "Points: single trainings; lines: their means; bands: ± one standard deviation over seeds."
-    width = min(556 * len(references), 1112)
-    chart = Picture(figures.figure_uri(charts.learning_curves(seg, references, unit)), "learning curve", note, width)
-    common = os.path.commonprefix(list(names)).rstrip("_-") or names[-1]
-    return {
-        "title": common,
-        "unit": unit,
-        "chart": chart,
-        "rows": rows,
-        "missing": [n for n in names if "seg" not in tables.get(n, {})],
-    }
+            gain = known.get((name, reference))
+            by_regime = [part.loc[part["regime"] == regime, "seg"] for regime in ("real", "both")]
+            rows.append(
+                {
+                    "reference": reference,
+                    "annotated": int(annotated),
+                    "values": [mean_and_spread(values) for values in by_regime],
+                    "gain": signed(gain.gain) if gain else UNKNOWN,
+                    "interval": interval(gain.low, gain.high) if gain else "",
+                    "seeds": int(gain.seeds) if gain else UNKNOWN,
+                }
+            )
+    return rows
 
 
 def ablation_section(pairs: Sequence[tuple[str, str]], tables: Tables) -> dict | None:
     """Variants against the data sets they differ from; `None` where nothing was asked for."""
     if not pairs:
         return None
-    rows, forest = [], []
-
-    def change(before: str, after: str) -> str:
-        return f"{before} → {after}" if {before, after} != {"–"} else "–"
-
+    rows, lines = [], []
     for parent, variant in pairs:
         before, after = tables.get(parent, {}), tables.get(variant, {})
         differences = ablation(before.get("seg"), after.get("seg"))
-        forest += [_forest_row(f"{variant}, {row.reference}", row.regime, row) for row in differences.itertuples()]
-        both = differences[differences["regime"] == "both"]
-        main = both.loc[both["n_objects"].idxmax()] if len(both) else None
-        rows.append(
-            {
-                "parent": parent,
-                "variant": variant,
-                "seg": f"{main.real_mean:.3f} → {main.regime_mean:.3f}" if main is not None else "–",
-                "difference": findings.signed(main.gain) if main is not None else "–",
-                "interval": findings.interval(main.low, main.high) if main is not None else "",
-                "fid": change(*(_main_fid(found.get("fid")) for found in (before, after))),
-                "shape": change(*(_mean_distance(found.get("shape")) for found in (before, after))),
-                "texture": change(*(_mean_distance(found.get("texture")) for found in (before, after))),
-            }
-        )
-    note = "SEG of the variant less SEG of the data set it differs from, paired by seed. Left of 0: the part helps."
-    chart = Picture(figures.figure_uri(charts.forest(forest)), "ablations", note, 1112) if forest else None
+        lines += [_forest_row(f"{variant}, {row.reference}", row.regime, row) for row in differences.itertuples()]
+        rows.append({"parent": parent, "variant": variant, **_ablation_row(differences, before, after)})
+    note = (
+        "SEG of the variant minus SEG of the data set that it differs from, paired by seed. Left of 0, the part that "
+        "the variant lacks helps."
+    )
+    chart = Picture(charts.figure_uri(charts.forest(lines)), "ablations", note, 1112) if lines else None
     return {"rows": rows, "chart": chart}
+
+
+def _ablation_row(differences: pd.DataFrame, before: findings.Tables, after: findings.Tables) -> dict[str, str]:
+    """How SEG of Both, FID and mean distances change from a data set to its variant."""
+
+    def change(measure: Callable[[pd.DataFrame | None], str], table: str) -> str:
+        sides = [measure(found.get(table)) for found in (before, after)]
+        return " → ".join(sides) if set(sides) != {UNKNOWN} else UNKNOWN
+
+    row = {"fid": change(_main_fid, "fid")}
+    row |= {name: change(_mean_distance, name) for name in ("shape", "texture")}
+    both = differences[differences["regime"] == "both"]
+    if both.empty:
+        return row | {"seg": UNKNOWN, "difference": UNKNOWN, "interval": ""}
+    main = both.loc[both["n_objects"].idxmax()]
+    limits = interval(main.low, main.high)
+    return row | {
+        "seg": f"{main.real_mean:.3f} → {main.regime_mean:.3f}",
+        "difference": signed(main.gain),
+        "interval": limits,
+    }
 
 
 def ablation(parent: pd.DataFrame | None, variant: pd.DataFrame | None) -> pd.DataFrame:
@@ -228,7 +288,7 @@ def ablation(parent: pd.DataFrame | None, variant: pd.DataFrame | None) -> pd.Da
 
     Returns:
         The columns of `paired_gain`, `real` standing for the data set, and `n_objects`: a row for each reference and
-        regime, `gain` is variant less data set.
+        regime, `gain` is variant minus data set.
     """
     rows = [pd.DataFrame(columns=["regime", "n_objects"])]
     if parent is None or variant is None:
@@ -245,34 +305,25 @@ def ablation(parent: pd.DataFrame | None, variant: pd.DataFrame | None) -> pd.Da
 
 def _main_fid(fid: pd.DataFrame | None) -> str:
     chosen = fid.query("metric == 'FID' and pair == 'real-synthetic'") if fid is not None else []
-    return findings.plain(chosen["value"].iloc[0], ".3g") if len(chosen) else "–"
+    return plain(chosen["value"].iloc[0], ".3g") if len(chosen) else UNKNOWN
 
 
 def _mean_distance(table: pd.DataFrame | None) -> str:
     values = table["w1_over_std"].dropna() if table is not None else []
-    return f"{values.mean():.2f}" if len(values) else "–"
+    return f"{values.mean():.2f}" if len(values) else UNKNOWN
 
 
 def distance_rows(tables: Tables) -> dict | None:
-    """Distances in real standard deviations, a row a property and a column a data set, with tints by size."""
-    kinds = ("shape", "texture", "population")
-    measured = {
-        name: {
-            (kind, row.property): row.w1_over_std
-            for kind in kinds
-            for row in found.get(kind, pd.DataFrame(columns=findings.DISTANCES)).itertuples()
-            if np.isfinite(row.w1_over_std)
-        }
-        for name, found in tables.items()
-    }
-    measured = {name: values for name, values in measured.items() if values}
+    """Distances in real standard deviations: a row per property, a value per data set, tinted by its size."""
+    found = {name: findings.measured_distances(entry) for name, entry in tables.items()}
+    measured = {name: values for name, values in found.items() if values}
     if not measured:
         return None
-    known = list(dict.fromkeys(key for values in measured.values() for key in values))
-    order = sorted(known, key=lambda key: kinds.index(key[0]))
+    known = dict.fromkeys(key for values in measured.values() for key in values)
+    order = sorted(known, key=lambda key: findings.KINDS.index(key[0]))
     rows = [
         {
-            "property": findings.readable(key[1]),
+            "property": readable(key[1]),
             "first": index == 0 or order[index - 1][0] != key[0],
             "cells": [_tinted(values.get(key, np.nan)) for values in measured.values()],
         }
@@ -282,4 +333,5 @@ def distance_rows(tables: Tables) -> dict | None:
 
 
 def _tinted(value: float) -> tuple[str, float]:
-    return findings.plain(value, ".2f"), round(min(value / GAP, 1) ** 0.7 * 0.6, 3) if np.isfinite(value) else 0
+    """A distance as text, and the opacity of its tint."""
+    return plain(value, ".2f"), round(min(value / GAP, 1) ** 0.7 * 0.6, 3) if np.isfinite(value) else 0

@@ -1,42 +1,22 @@
-"""From content to a page: templates, the versions behind a result, and writing whole or not at all."""
+"""From content to a page: fills a template and writes the page whole or not at all."""
 
-import platform
-from collections.abc import Mapping
-from importlib import metadata
 from pathlib import Path
 
 import jinja2
 
 from cellcascade import __version__
 from cellcascade.core.files import atomic_path
-
-PACKAGES = (
-    "torch",
-    "snakemake",
-    "cellpose",
-    "diffusers",
-    "numpy",
-    "scipy",
-    "scikit-image",
-    "pyshtools",
-    "zarr",
-    "ome-zarr",
-)
+from cellcascade.core.logs import package_versions
 
 
-def versions() -> list[tuple[str, str]]:
-    """The programs behind a result and their versions; packages that are not installed are left out."""
-    found = [("cellcascade", __version__), ("python", platform.python_version())]
-    for name in PACKAGES:
-        try:
-            found.append((name, metadata.version(name)))
-        except metadata.PackageNotFoundError:
-            continue
-    return found
+def write_page(template: str, content: object, html: Path) -> None:
+    """Fill one of the templates beside this module and write the page.
 
-
-def write_page(template: str, content: Mapping, html: str | Path) -> None:
-    """Fill one of the templates beside this module and write the page."""
+    Args:
+        template: Name of the template.
+        content: Its content; the template reads its attributes by their names, and the `versions` of programs.
+        html: The page to write.
+    """
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("cellcascade.report", "templates"),
         autoescape=True,
@@ -44,6 +24,7 @@ def write_page(template: str, content: Mapping, html: str | Path) -> None:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    page = environment.get_template(template).render(versions=versions(), **content)
+    versions = {"cellcascade": __version__, **package_versions()}
+    page = environment.get_template(template).render(versions=versions, **vars(content))
     with atomic_path(html) as scratch:
         scratch.write_text(page, encoding="utf-8")

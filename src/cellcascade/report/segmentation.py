@@ -9,18 +9,50 @@ from PIL import Image
 from scipy.ndimage import binary_dilation, uniform_filter
 from skimage.segmentation import find_boundaries
 
-from cellcascade.core.errors import InputError
-from cellcascade.data.ctc import AnnotatedFrame, read_annotated
+from cellcascade.data.ctc import AnnotatedFrame
 from cellcascade.data.recording import Recording
+from cellcascade.data.shards import Store
+from cellcascade.data.stores import PREDICTIONS, PredictionsRecord
 from cellcascade.evaluation.scoring import reference_annotations
 from cellcascade.metrics.seg import overlaps
 from cellcascade.report import figures
 from cellcascade.report.findings import REGIMES
-from cellcascade.report.sections import Display, Picture
-from cellcascade.report.sources import Store
+from cellcascade.report.pictures import Display, Picture
+from cellcascade.report.sources import EvaluationFiles
 
 TRUTH, FOUND, MISSED, EXTRA = (255, 255, 255), (64, 196, 255), (255, 82, 140), (255, 196, 61)
 WIDTH, DETAIL, CELLS_ACROSS = 1100, 480, 5  # pixels of a row of frames and of a detail; cell widths in a detail
+
+
+@dataclass(frozen=True)
+class SegmentedFrame:
+    """A test frame as each regime segments it.
+
+    Attributes:
+        detail: The region where the segmentations are most often wrong.
+        detail_columns: Pictures of it per row.
+        whole: The whole frame.
+        whole_columns: Pictures of it per row.
+        caption: Their common caption.
+    """
+
+    detail: list[Picture]
+    detail_columns: int
+    whole: list[Picture]
+    whole_columns: int
+    caption: str
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """A store of predictions, and its rows by the numbers of their frames."""
+
+    store: Store[PredictionsRecord]
+    rows: dict[int, int]
+
+    def read(self, frame: int) -> np.ndarray:
+        """Labels `((z,) y, x)` of a frame."""
+        return self.store.read("mask", self.rows[frame])
 
 
 @dataclass(frozen=True)
@@ -56,88 +88,78 @@ def match(truth: np.ndarray, result: np.ndarray) -> Matched:
     return Matched(truth, result, result * found, truth * missed, result * ~found)
 
 
-def segmented_frame(
-    predictions: Sequence[str | Path], truth: tuple[str | Path, str], *, display: Display, ndim: int
-) -> dict | None:
+def segmented_frame(files: EvaluationFiles, display: Display) -> SegmentedFrame | None:
     """Show one annotated test frame with the outlines of each regime's segmentation.
 
     Args:
-        predictions: Stores `predictions/1`, one a regime: mask `(frames, (z,) y, x)`, frame `(frames)`.
-        truth: Data set folder and test sequence; silver truth is shown where there is some, as it annotates all cells.
+        files: The predictions, one store per regime, and the test sequence; silver truth is shown where there is some,
+            as it annotates all cells.
         display: How counts are shown.
-        ndim: Axes of the frames: 2 or 3.
 
     Returns:
-        Panels of the whole frame and of a detail, with captions; `None` where no frame is both annotated and
-        segmented by all regimes.
+        The frame; `None` where none is both annotated and segmented by all regimes.
 
     Raises:
         InputError: A store or a frame cannot be read, or a segmentation does not fit its frame.
     """
-    stores = sorted((Store.open(path, "predictions/1") for path in predictions), key=_regime_order)
-    if not stores:
+    if not files.predictions or files.test_recording is None:
         return None
-    rows = [{number: row for row, number in enumerate(store.read("frame").tolist())} for store in stores]
-    annotations = reference_annotations(Recording(Path(truth[0]), truth[1], "ST", (1.0,) * ndim))
+    regimes = list(REGIMES)
+    predictions = sorted(map(_opened, files.predictions), key=lambda each: regimes.index(each.store.record.regime))
+    annotations = reference_annotations(files.test_recording)
     reference = "silver" if "silver" in annotations else "gold"
-    shown = [item for item in annotations[reference] if all(item.frame in numbers for numbers in rows)]
+    shown = [item for item in annotations[reference] if all(item.frame in each.rows for each in predictions)]
     if not shown:
         return None
     chosen = shown[len(shown) // 2]
-    image, labels, results, plane = _planes(chosen, stores, rows, ndim)
-    matched = {store.attributes["regime"]: match(labels, result) for store, result in zip(stores, results, strict=True)}
-    window = _where_they_differ(labels, list(matched.values()))
-    seeds = sorted({str(store.attributes["seed"]) for store in stores})
+    image, labels, results, where = _planes(chosen, files.test_recording, predictions)
+    matched = {each.store.record.regime: match(labels, result) for each, result in zip(predictions, results)}
+    seeds = ", ".join(sorted({str(each.store.record.seed) for each in predictions}))
+    which = f"the middle one of {len(shown)} annotated ones" if len(shown) > 1 else "the only annotated one"
     caption = (
-        f"Test frame {chosen.frame}{plane} of sequence {truth[1]}, the middle one of {len(shown)} annotated ones "
-        f"({reference} truth); {display.text}; seed {', '.join(seeds)}. Found: one segmented object covers more than "
-        "half of the annotated one."
+        f"Test frame {chosen.frame}{where} of sequence {files.test_recording.sequence}, {which} ({reference} truth); "
+        f"{display.text}; seed {seeds}. Found: one segmented object covers more than half of the annotated one."
     )
+    return _framed(display.grey(image), labels, matched, caption)
+
+
+def _opened(path: Path) -> Predictions:
+    store = PREDICTIONS.open(path)
+    return Predictions(store, {frame: row for row, frame in enumerate(store["frame"].tolist())})
+
+
+def _framed(grey: np.ndarray, labels: np.ndarray, matched: Mapping[str, Matched], caption: str) -> SegmentedFrame:
+    """The whole frame and the detail where the segmentations differ most, in rows that are filled."""
+    window = _where_they_differ(labels, list(matched.values()))
+    cut = {name: _cut(item, window) for name, item in matched.items()}
     columns = 2 if len(matched) == 3 else 3
-    return {
-        "detail_columns": 4 if len(matched) == 3 else 3,
-        "whole_columns": columns,
-        "whole": _panels(display.grey(image), labels, matched, edge=WIDTH // columns, counts=True),
-        "detail": _panels(
-            display.grey(image)[window],
-            labels[window],
-            {name: _cut(item, window) for name, item in matched.items()},
-            edge=DETAIL,
-            counts=False,
-        ),
-        "caption": caption,
-    }
-
-
-def _regime_order(store: Store) -> int:
-    names = list(REGIMES)
-    name = store.attributes.get("regime")
-    return names.index(name) if name in names else len(names)
+    return SegmentedFrame(
+        detail=_panels(grey[window], labels[window], cut, edge=DETAIL, counts=False),
+        detail_columns=4 if len(matched) == 3 else 3,
+        whole=_panels(grey, labels, matched, edge=WIDTH // columns, counts=True),
+        whole_columns=columns,
+        caption=caption,
+    )
 
 
 def _planes(
-    chosen: AnnotatedFrame, stores: Sequence[Store], rows: Sequence[Mapping[int, int]], ndim: int
+    chosen: AnnotatedFrame, recording: Recording, predictions: Sequence[Predictions]
 ) -> tuple[np.ndarray, np.ndarray, list[np.ndarray], str]:
     """Image, truth and results on the plane to show, and the words for that plane."""
-    image, labels = read_annotated(chosen, ndim)
-    results = [store.read("mask", row[chosen.frame]) for store, row in zip(stores, rows)]
-    if chosen.z is not None:
-        results, plane = [volume[chosen.z] for volume in results], f", slice {chosen.z}"
-    elif labels.ndim == 3:
+    image, labels = recording.read(chosen)
+    results, z = [each.read(chosen.frame) for each in predictions], chosen.z
+    if z is None and labels.ndim == 3:
         z = int((labels > 0).sum((1, 2)).argmax())
-        image, labels, results, plane = image[z], labels[z], [volume[z] for volume in results], f", slice {z}"
-    else:
-        plane = ""
-    for store, result in zip(stores, results):
+        image, labels = image[z], labels[z]
+    if z is not None:
+        results = [volume[z] for volume in results]
+    for each, result in zip(predictions, results):
         if result.shape != labels.shape:
-            raise InputError(
-                "A segmentation does not fit its frame",
-                where=store.path,
-                found=f"a plane of {result.shape} pixels of frame {chosen.frame}",
-                expected=f"{labels.shape}, as {chosen.labels.name}",
-                fix=f"delete {store.path} and rerun snakemake: it remakes this file alone",
+            raise each.store.damaged(
+                f"a plane of {result.shape} pixels of frame {chosen.frame}",
+                f"{labels.shape}, as {chosen.labels.name}",
             )
-    return image, labels, results, plane
+    return image, labels, results, "" if z is None else f", slice {z}"
 
 
 def _where_they_differ(truth: np.ndarray, matched: Sequence[Matched]) -> tuple[slice, slice]:
@@ -161,7 +183,7 @@ def _cut(item: Matched, window: tuple[slice, slice]) -> Matched:
 def _panels(
     grey: np.ndarray, truth: np.ndarray, matched: Mapping[str, Matched], *, edge: int, counts: bool
 ) -> list[Picture]:
-    """Panels of equal size, enough to fill their rows: the image, the annotation, one a regime."""
+    """Panels of equal size, enough to fill their rows: the image, the annotation, one per regime."""
     shape = tuple(max(1, round(size * edge / max(grey.shape))) for size in grey.shape)
     thickness = 2 if counts else 3
     base, objects = figures.image_uri(_resized(grey, shape)), len(np.unique(truth[truth > 0]))

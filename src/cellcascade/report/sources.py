@@ -1,125 +1,179 @@
-"""What the report reads: shards cell by cell, synthetic images, tables; broken files named as such."""
+"""What the page of a data set reads: its files by part of the page, single cells across shards, tables."""
 
-import re
-import zipfile
-from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import tifffile
-import zarr
 
 from cellcascade.core.errors import InputError
-from cellcascade.data.ngff import read_image
-from cellcascade.data.shards import open_shard
+from cellcascade.data.recording import Recording
+from cellcascade.data.shards import Record, Schema, Store
+from cellcascade.data.stores import CROPS, MASKS, SLICES, TEXTURES, VIEWS, VOLUMES, CropsRecord
 
-UNREADABLE = (KeyError, ValueError, OSError, EOFError, RuntimeError, zipfile.BadZipFile)
-STAGES = (
-    "crops",
-    "background",
-    "models/mask_ddpm",
-    "masks",
-    "views",
-    "volumes",
-    "slices",
-    "models/texture",
-    "textures",
-    "population",
-    "synthetic",
-    "evaluation/test_crops",
-    "evaluation/cellpose/train",
-    "evaluation/cellpose/predict",
-    "evaluation/seg",
-    "evaluation/fid",
-    "evaluation/shape",
-    "evaluation/texture",
-    "evaluation/population",
-    "evaluation/memorisation",
-)
-PARTS = re.compile(r"shard-\d+|(none|real|synthetic|both)-\d+")  # files of one stage: its shards, or its trainings
+STAGES = {"masks": MASKS, "views": VIEWS, "volumes": VOLUMES, "slices": SLICES, "textures": TEXTURES}
 
 
 @dataclass(frozen=True)
-class Store:
-    """An opened shard that knows its path, so that a damaged array is reported by name."""
+class CellFiles:
+    """Files of single cells, real and synthetic.
 
-    path: Path
-    schema: str
-    group: zarr.Group = field(repr=False)
+    Attributes:
+        crops: Store of the real crops.
+        crops_table: `crops.csv`.
+        masks: Shards of masks.
+        views: Shards of predicted views; none in 2D.
+        volumes: Shards of volumes; none in 2D.
+        slices: Shards of slices; none in 2D.
+        textures: Shards of textured cells.
+        rho_table: `rho.csv` of the texture model: how alike neighbouring slices are; `None` leaves it out.
+    """
 
-    @classmethod
-    def open(cls, path: str | Path, schema: str) -> "Store":
-        """Open a shard; see `cellcascade.data.shards.open_shard` for the errors."""
-        return cls(Path(path), schema, open_shard(path, schema))
-
-    def read(self, name: str, row: int | None = None) -> np.ndarray:
-        """Read an array, or one row of it.
-
-        Raises:
-            InputError: The array is missing or its bytes are damaged.
-        """
-        try:
-            array = self.group[name]
-            return np.asarray(array[:] if row is None else array[row])
-        except UNREADABLE as error:
-            raise InputError(
-                "A shard is damaged",
-                where=self.path,
-                found=repr(error),
-                expected=f"a readable array {name!r} in a store {self.schema!r}",
-                fix=f"delete {self.path} and rerun snakemake: it remakes this file alone",
-            ) from error
-
-    @property
-    def attributes(self) -> dict:
-        """The store's attributes."""
-        return dict(self.group.attrs)
+    crops: Path
+    crops_table: Path
+    masks: list[Path]
+    views: list[Path]
+    volumes: list[Path]
+    slices: list[Path]
+    textures: list[Path]
+    rho_table: Path | None = None
 
 
 @dataclass(frozen=True)
-class Cell:
-    """One synthetic cell in a shard."""
+class ImageFiles:
+    """Files of whole images.
+
+    Attributes:
+        synthetic: Folder of the synthetic images, with `manifest.csv` and `cells.csv`.
+        recording: The annotated frames; the first one is shown. `None` leaves it out.
+    """
+
+    synthetic: Path
+    recording: Recording | None = None
+
+
+@dataclass(frozen=True)
+class EvaluationFiles:
+    """Files of the evaluation.
+
+    Attributes:
+        tables: CSV files by the names of `findings.COLUMNS`; what is not named was not measured.
+        predictions: Stores `PREDICTIONS` of the regimes to show on a test frame, one seed of each.
+        test_recording: The test sequence; needed for `predictions`.
+    """
+
+    tables: dict[str, Path] = field(default_factory=dict)
+    predictions: list[Path] = field(default_factory=list)
+    test_recording: Recording | None = None
+
+
+@dataclass(frozen=True)
+class WorkFiles:
+    """Files on the work that it took.
+
+    Attributes:
+        training: Training logs (CSV with step, loss, seconds) by the name of their model.
+        benchmarks: Folder of Snakemake's benchmark files; may be missing.
+    """
+
+    training: dict[str, Path] = field(default_factory=dict)
+    benchmarks: Path | None = None
+
+
+@dataclass(frozen=True)
+class CellEntry:
+    """Where one synthetic cell stands in the shards of a stage.
+
+    Attributes:
+        store: Its shard.
+        row: Its row there.
+        valid: Whether the stage made it.
+    """
 
     store: Store = field(repr=False)
     row: int
-    cell_id: int
     valid: bool
 
     def read(self, name: str) -> np.ndarray:
-        """Read this cell's row of an array."""
+        """This cell's row of an array."""
         return self.store.read(name, self.row)
 
 
-def open_cells(paths: Sequence[str | Path], schema: str) -> dict[int, Cell]:
-    """Open shards of a stage and index their cells by id, in order."""
+@dataclass(frozen=True)
+class CellSources:
+    """The single cells of a data set, opened; their arrays are read when they are asked for.
+
+    Attributes:
+        crops: Store of the real crops.
+        widest: Its rows (m) with the widest slice of each real cell.
+        objects: `crops.csv`: a row for each annotated object.
+        stages: By stage, in the order of the cascade, its synthetic cells by their numbers; none where the data set
+            does without the stage.
+        likeness: `rho.csv`: how alike neighbouring slices are at several rho; `None` where it is left out.
+    """
+
+    crops: Store[CropsRecord]
+    widest: np.ndarray
+    objects: pd.DataFrame
+    stages: Mapping[str, Mapping[int, CellEntry]]
+    likeness: pd.DataFrame | None = None
+
+    @cached_property
+    def shown(self) -> list[int]:
+        """Numbers of the cells that can be shown with mask and texture."""
+        masks = self.stages["masks"]
+        return [number for number, entry in self.stages["textures"].items() if entry.valid and number in masks]
+
+    def valid(self, stage: str) -> dict[int, CellEntry]:
+        """The cells that a stage made."""
+        return {number: entry for number, entry in self.stages[stage].items() if entry.valid}
+
+    def stores(self, stage: str) -> list[Store]:
+        """The shards of a stage."""
+        return list({entry.store.path: entry.store for entry in self.stages[stage].values()}.values())
+
+    @property
+    def pixel_um(self) -> float:
+        """Size of a pixel along y and x, micrometres."""
+        return self.crops.record.voxel_size_um[-1]
+
+
+def open_sources(files: CellFiles) -> CellSources:
+    """Open the single cells of a data set.
+
+    Raises:
+        InputError: A file is missing or damaged, or there is nothing to show.
+    """
+    crops = CROPS.open(files.crops)
+    widest = np.flatnonzero(crops["widest"])
+    stages = {name: open_cells(getattr(files, name), schema) for name, schema in STAGES.items()}
+    objects = read_table(files.crops_table, ("kept", "reason"))
+    likeness = read_table(files.rho_table, ("rho", "synthetic", "real", "pairs")) if files.rho_table else None
+    sources = CellSources(crops, widest, objects, stages, likeness)
+    if not sources.shown or not len(widest):
+        raise InputError(
+            "There is nothing to report",
+            where=files.crops if sources.shown else ", ".join(map(str, files.textures)),
+            found=f"{len(widest)} real cells, {len(sources.shown)} valid synthetic cells",
+            expected="at least one of each",
+            fix="look at the reasons in crops.csv and in the shards' records; make more cells",
+        )
+    return sources
+
+
+def open_cells(paths: Sequence[Path], schema: Schema[Record]) -> dict[int, CellEntry]:
+    """Open the shards of a stage and index their cells by number, in order."""
     cells = {}
     for path in paths:
-        store = Store.open(path, schema)
-        ids = store.read("cell_id")
-        valid = store.read("valid") if "valid" in store.group else np.ones(len(ids), np.uint8)
-        for row, (cell_id, good) in enumerate(zip(ids.tolist(), valid.tolist(), strict=True)):
-            cells[cell_id] = Cell(store, row, cell_id, bool(good))
+        store = schema.open(path)
+        for row, (number, valid) in enumerate(zip(store["cell_id"].tolist(), store["valid"].tolist(), strict=True)):
+            cells[number] = CellEntry(store, row, bool(valid))
     return dict(sorted(cells.items()))
 
 
-def stores_of(cells: dict[int, Cell]) -> list[Store]:
-    """The different stores that hold these cells."""
-    return list({cell.store.path: cell.store for cell in cells.values()}.values())
-
-
-def group_reasons(reasons: Iterable[str]) -> list[tuple[str, int]]:
-    """Count reasons that differ in their numbers alone as one, with … for the numbers; most frequent first."""
-    groups: dict[str, Counter] = {}
-    for text in reasons:
-        groups.setdefault(re.sub(r"\d+(\.\d+)?", "…", text), Counter())[text] += 1
-    named = [(next(iter(texts)) if len(texts) == 1 else name, texts.total()) for name, texts in groups.items()]
-    return sorted(named, key=lambda item: -item[1])
-
-
-def read_table(path: str | Path, columns: Sequence[str]) -> pd.DataFrame:
+def read_table(path: Path, columns: Sequence[str]) -> pd.DataFrame:
     """Read a CSV that must have certain columns.
 
     Raises:
@@ -142,104 +196,3 @@ def read_table(path: str | Path, columns: Sequence[str]) -> pd.DataFrame:
             fix=fix,
         )
     return table
-
-
-@dataclass(frozen=True)
-class SyntheticImage:
-    """One exported image: counts and labels `((z,) y, x)` and the size of a voxel."""
-
-    name: str
-    image: np.ndarray = field(repr=False)
-    labels: np.ndarray = field(repr=False)
-    voxel_size_um: tuple[float, ...]
-
-
-def read_synthetic_image(folder: str | Path, index: int = 0) -> SyntheticImage:
-    """Read the full resolution of one OME-Zarr image and its labels.
-
-    Args:
-        folder: `results/<data set>/synthetic`.
-        index: Which of the images, in the order of their names.
-
-    Raises:
-        InputError: There is no such image, or it cannot be read.
-    """
-    paths = sorted(Path(folder).glob("img-*.ome.zarr"))
-    fix = f"delete {folder} and rerun snakemake: it remakes the images from their shards"
-    if not paths:
-        raise InputError(
-            "There are no synthetic images", where=folder, found="nothing", expected="img-00000.ome.zarr, …", fix=fix
-        )
-    path = paths[index]
-    try:
-        opened = read_image(path)
-        pixels, cells = opened.image[0].compute(), opened.labels[0].compute()
-    except (*UNREADABLE, IndexError, TypeError, zarr.errors.GroupNotFoundError) as error:
-        raise InputError(
-            "A synthetic image cannot be read",
-            where=path,
-            found=repr(error),
-            expected="an OME-Zarr image with labels/cells",
-            fix=fix,
-        ) from error
-    return SyntheticImage(path.name, pixels, cells, opened.voxel_size_um)
-
-
-def read_real_frame(path: str | Path | None) -> np.ndarray | None:
-    """Read a real frame `((z,) y, x)`, or `None` where none is at hand.
-
-    Raises:
-        InputError: The file is there but is no greyscale TIFF of two or three axes.
-    """
-    if path is None or not Path(path).is_file():
-        return None
-    try:
-        frame = tifffile.imread(path)
-    except (*UNREADABLE, tifffile.TiffFileError) as error:
-        frame, found = None, repr(error)
-    else:
-        found = f"shape {frame.shape}"
-    if frame is None or frame.ndim not in (2, 3):
-        raise InputError(
-            "A real frame cannot be shown",
-            where=path,
-            found=found,
-            expected="a greyscale TIFF with axes (z,) y, x",
-            fix="replace the file by a sound copy",
-        )
-    return frame
-
-
-def read_benchmarks(folder: str | Path | None) -> tuple[pd.DataFrame, list[str]]:
-    """Sum the Snakemake benchmark files of a data set by stage.
-
-    Args:
-        folder: Folder with `*.tsv` files (columns `s`, `max_rss`); shards or trainings of one stage lie in one folder.
-
-    Returns:
-        One row a stage, in the order of the cascade: `stage`, `jobs`, `seconds` (sum), `longest`
-        (seconds of the longest job), `max_rss_mb` (NaN if not measured); and the files that could not be read.
-    """
-    rows, unread = [], []
-    folder = Path(folder) if folder else None
-    for path in sorted(folder.rglob("*.tsv")) if folder and folder.is_dir() else []:
-        relative = path.relative_to(folder).with_suffix("")
-        stage = (relative.parent if PARTS.fullmatch(relative.name) else relative).as_posix()
-        try:
-            table = pd.read_csv(path, sep="\t", na_values=["-"])
-            seconds, memory = table["s"].mean(), pd.to_numeric(table.get("max_rss", pd.Series(dtype=float))).max()
-        except (KeyError, ValueError, OSError):
-            unread.append(relative.as_posix())
-            continue
-        rows.append({"stage": stage, "seconds": seconds, "max_rss_mb": memory})
-    if not rows:
-        return pd.DataFrame(columns=["stage", "jobs", "seconds", "longest", "max_rss_mb"]), unread
-    grouped = pd.DataFrame(rows).groupby("stage", sort=True)
-    table = grouped.agg(
-        jobs=("seconds", "size"),
-        seconds=("seconds", "sum"),
-        longest=("seconds", "max"),
-        max_rss_mb=("max_rss_mb", "max"),
-    ).reset_index()
-    order = table["stage"].map(lambda name: STAGES.index(name) if name in STAGES else len(STAGES))
-    return table.iloc[np.argsort(order.to_numpy(), kind="stable")].reset_index(drop=True), unread

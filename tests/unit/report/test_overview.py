@@ -1,25 +1,23 @@
 """The page across data sets: right numbers, honest where nothing was measured, and drawn by a real browser."""
 
-import re
-
 import numpy as np
 import pandas as pd
 import pytest
 
 from cellcascade.report import overview
 from cellcascade.report.overview import write_overview
-from tests.unit.report.test_dataset import CHROMIUM, Page, browser, inked_rows
-from tests.unit.report.test_findings import all_tables, distance_table, seg_table, write_tables
+from tests.unit.report.reading import CHROMIUM, Page, browser, inked_rows, text_of
+from tests.unit.report.tables import all_tables, distance_table, seg_table, write_tables
 
 
 @pytest.fixture
-def written(tmp_path):
+def pages(tmp_path):
     """A page of four data sets: two that form a learning curve, a variant, and one without evaluation."""
     datasets = {
         name: write_tables(tmp_path / name, all_tables(name, frames=frames, shift=shift))
         for name, frames, shift in (("TOY_k1", 1, 0.05), ("TOY", 20, -0.05), ("TOY_sh", 20, -0.2))
     }
-    datasets["BARE"] = write_tables(tmp_path / "BARE", {"shape": distance_table(area=0.14)}) | {"seg": None}
+    datasets["BARE"] = write_tables(tmp_path / "BARE", {"shape": distance_table(area=0.14)})
     html, table = tmp_path / "overview/index.html", tmp_path / "overview/seg.csv"
     write_overview(
         title="Across <data sets>",
@@ -32,12 +30,12 @@ def written(tmp_path):
     return html, table
 
 
-def test_page_holds_all_sections_and_their_numbers(written):
-    html, table = written
+def test_page_holds_all_sections_and_their_numbers(pages):
+    html, table = pages
     page = Page(html)
     assert {"gains", "seg", "learning-curve", "ablations", "fid", "distances", "memorisation"} <= set(page.ids)
     assert all(link.startswith(("data:image/png;base64,", "#")) for link in page.links)
-    text = re.sub(r"\s+", " ", page.text)
+    text = text_of(page)
     for expected in (
         "Across <data sets>",
         "1 of 3 data sets in which adding synthetic images",
@@ -56,7 +54,8 @@ def test_page_holds_all_sections_and_their_numbers(written):
 
 
 def test_page_without_any_evaluation_says_so(tmp_path):
-    write_overview(title="Nothing", datasets={"A": {"seg": None}}, html=tmp_path / "a.html", table=tmp_path / "a.csv")
+    files = {"html": tmp_path / "a.html", "table": tmp_path / "a.csv"}
+    write_overview(title="Nothing", datasets={"A": {}}, curves=[], ablations=[], **files)
     page = Page(tmp_path / "a.html")
     assert "Not measured" in page.text and "evaluation.regimes" in page.text
     assert not {"gains", "seg", "learning-curve", "ablations", "fid"} & set(page.ids)
@@ -74,7 +73,7 @@ def test_ablations_are_paired_by_seed():
 
 
 @pytest.mark.skipif(CHROMIUM is None, reason="no chromium to draw the page with")
-def test_a_browser_draws_the_page_without_overflow(written, tmp_path):
-    width, images, loaded, picture = browser(written[0], tmp_path)
+def test_a_browser_draws_the_page_without_overflow(pages, tmp_path):
+    width, images, loaded, picture = browser(pages[0], tmp_path)
     assert width <= 1280 and images == loaded == 3
     assert inked_rows(picture) > 0.2
