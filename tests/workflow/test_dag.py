@@ -171,12 +171,12 @@ def test_hub_model_is_fetched_by_one_local_job_and_a_folder_by_none(project):
     )
     target = "results/nuclei2d/models/texture/unet.safetensors"
     files = ("--configfile", "demo/config.yaml", "hub.yaml")
-    output = project.snakemake(target, target.replace("nuclei2d", "local"), "-n", *files)
+    output = project.dry_run(target, target.replace("nuclei2d", "local"), *files)
     assert job_counts(output)["texture_base"] == 1
     inputs = {job["wildcards"]: job["input"] for job in jobs(output) if job["rule"] == "train_texture"}
     assert inputs["dataset=nuclei2d"].endswith("resources/someone/some-model/SHA256SUMS")
     assert inputs["dataset=local"].endswith("models/sd/vae/diffusion_pytorch_model.safetensors")
-    textures = project.snakemake("results/nuclei2d/textures/shard-000.zarr.zip", "-n", *files)
+    textures = project.dry_run("results/nuclei2d/textures/shard-000.zarr.zip", *files)
     (sampling,) = (job["input"] for job in jobs(textures) if job["rule"] == "textures")
     assert sampling.endswith("resources/someone/some-model/SHA256SUMS")  # its autoencoder
 
