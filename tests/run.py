@@ -1,12 +1,16 @@
-"""All tests in two pytest processes side by side; with arguments, one pytest with these arguments.
+"""Tests in two processes side by side: all of them, or with `--check` the unit tests beside style and types.
 
-One process runs the tests that mostly wait, for SLURM and for the jobs of a whole cascade; the other all the rest,
-folders that are new among them. What the first writes is shown as it comes, what the second wrote after it. The last line
-holds the sums of both, and the exit status is zero if neither failed.
+    tests/run.py                        those that mostly wait, for SLURM and for the jobs of a cascade, beside the rest
+    tests/run.py --check                style, types, and unit tests with their coverage
+    tests/run.py tests/unit -k masks    one pytest with these arguments
+
+What the first process writes is shown as it comes, and what the second wrote after it. The last line holds the sums of
+both; the exit status is zero if neither failed. A new folder of tests belongs to the rest without a word here.
 """
 
 import os
 import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -16,11 +20,12 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple
 
 REPOSITORY = Path(__file__).parents[1]
 WAITING = ("tests/slurm", "tests/e2e")
-PARTS = (WAITING, ("tests", *(f"--ignore={folder}" for folder in WAITING)))
+# Two thirds of the time of the unit tests; the other third goes with style and types.
+LONG = ("tests/unit/core", "tests/unit/diffusion", "tests/unit/reconstruction", "tests/unit/report")
 
 OUTCOMES = ("passed", "failed", "skipped")
 CLOSING = re.compile(rb"^[=\s]*((?:no tests ran|\d+ \w+)(?:, \d+ \w+)*) in [\d.]+s", re.MULTILINE)
@@ -28,50 +33,95 @@ NO_TESTS = 5  # pytest's exit status
 GRACE = 60.0  # seconds in which an interrupted pytest ends the cluster and the runs that it has started
 
 
+class Part(NamedTuple):
+    """Commands that one process runs after each other, whether or not one fails."""
+
+    name: str
+    commands: Sequence[Sequence[str]]
+
+
+def pytest(*arguments: str) -> list[str]:
+    """The command that runs pytest; CI sees what the time went to."""
+    return [sys.executable, "-m", "pytest", *(["--durations=25"] if os.environ.get("CI") else []), *arguments]
+
+
+def side_by_side(*arguments: str) -> list[str]:
+    """A pytest beside another: neither keeps a record of what failed last, as both would write the same."""
+    return pytest("-p", "no:cacheprovider", *(["--color=yes"] if sys.stdout.isatty() else []), *arguments)
+
+
+def apart(folder: str, others: Sequence[str]) -> list[tuple[str, ...]]:
+    """The tests of a folder in two parts: the others, and the rest."""
+    return [tuple(others), (folder, *(f"--ignore={other}" for other in others))]
+
+
+def all_tests() -> list[Part]:
+    """The tests that wait, and the rest."""
+    return [Part(f"tests of {folders[0]}", [side_by_side(*folders)]) for folders in apart("tests", WAITING)]
+
+
+def check() -> list[Part]:
+    """The rooms whose tests take long; style, types and the other unit tests."""
+    long, rest = (side_by_side("--cov", "--cov-report=", *folders) for folders in apart("tests/unit", LONG))
+    return [
+        Part("unit tests that take long", [long]),
+        Part("style, types and other unit tests", [["make", "-s", "lint", "types"], rest]),
+    ]
+
+
 def main(arguments: Sequence[str]) -> int:
     """Run the tests; gives the exit status."""
     os.chdir(REPOSITORY)
-    options = ["--durations=25"] if os.environ.get("CI") else []
-    if arguments:
-        command = pytest(*options, *arguments)
+    if arguments and arguments[0] != "--check":
+        command = pytest(*arguments)
         os.execv(command[0], command)
     with tempfile.TemporaryDirectory(prefix="cellcascade-tests-") as folder:
-        logs = [Path(folder) / str(number) for number in range(len(PARTS))]
-        with ended_together() as processes:
-            for part, log in zip(PARTS, logs):
-                processes.append(start(pytest(*options, *part), log))
-            for process, log, part in zip(processes, logs, PARTS):
-                print(f"\n--- {part[0]}", flush=True)
-                follow(process, log)
-        sums = dict.fromkeys(OUTCOMES, 0)
-        for process, log in zip(processes, logs):
-            for outcome, count in counts(log.read_bytes(), process.returncode).items():
-                sums[outcome] += count
+        status = run(check() if arguments else all_tests(), Path(folder))
+    return status
+
+
+def run(parts: Sequence[Part], folder: Path) -> int:
+    """Run the parts side by side; gives 1 if one failed or nothing was tested, else 0."""
+    logs = [folder / f"{number}.log" for number in range(len(parts))]
+    with ended_together() as processes:
+        for part, log in zip(parts, logs):
+            processes.append(start(part, log))
+        for process, log, part in zip(processes, logs, parts):
+            print(f"\n--- {part.name}", flush=True)
+            follow(process, log)
+    report_coverage(folder)
+    sums = dict.fromkeys(OUTCOMES, 0)
+    for process, log in zip(processes, logs):
+        for outcome, count in counts(log.read_bytes(), process.returncode).items():
+            sums[outcome] += count
     print("\n" + ", ".join(f"{count} {outcome}" for outcome, count in sums.items()))
     return int(sums["failed"] > 0 or not sums["passed"])
 
 
-def pytest(*arguments: str) -> list[str]:
-    """The command that runs pytest."""
-    return [sys.executable, "-m", "pytest", *arguments]
+def start(part: Part, log: Path) -> subprocess.Popen[bytes]:
+    """Start a part with one thread, all its output in a file, in a group of processes of its own.
 
-
-def start(command: list[str], log: Path) -> subprocess.Popen[bytes]:
-    """Start a pytest with one thread, all its output in a file, in a group of processes of its own.
-
-    Each takes a temporary folder of its own: pytest's have numbers. Neither keeps a record of what failed last, as both
-    would write the same.
+    Each pytest takes a temporary folder of its own: they are numbered.
     """
-    colour = ["--color=yes"] if sys.stdout.isatty() else []
+    script = "; ".join(
+        ["status=0", *(f"{shlex.join(command)} || status=$?" for command in part.commands), "exit $status"]
+    )
     with log.open("wb") as output:
         return subprocess.Popen(
-            [*command, "-p", "no:cacheprovider", *colour],
+            ["bash", "-c", script],
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
-            env={**os.environ, "OMP_NUM_THREADS": "1"},
+            env={**os.environ, "OMP_NUM_THREADS": "1", "COVERAGE_FILE": str(log.with_suffix(".coverage"))},
             start_new_session=True,
         )
+
+
+def report_coverage(folder: Path) -> None:
+    """Print the coverage of all parts together, if they have measured it."""
+    if measured := [str(path) for path in sorted(folder.glob("*.coverage"))]:
+        for command in (["combine", "--quiet", *measured], ["report"]):
+            subprocess.run([sys.executable, "-m", "coverage", *command], check=False)
 
 
 @contextmanager
@@ -116,7 +166,7 @@ def copy(output: BinaryIO) -> None:
 
 
 def counts(output: bytes, status: int) -> dict[str, int]:
-    """Numbers of tests by outcome, from pytest's closing line; an error, and an end without such a line, is a failure."""
+    """Numbers of tests by outcome, from pytest's closing line; an error is a failure, and so is an end without one."""
     found = dict.fromkeys(OUTCOMES, 0)
     closing = CLOSING.findall(re.sub(rb"\x1b\[[\d;]*m", b"", output))
     for number, word in re.findall(r"(\d+) (passed|failed|skipped|error)", closing[-1].decode() if closing else ""):

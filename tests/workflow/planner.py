@@ -13,7 +13,12 @@ from snakemake import cli
 from snakemake.api import ConfigSettings, DAGSettings, OutputSettings, ResourceSettings, SnakemakeApi
 
 RULES = Path(__file__).parents[2] / "workflow/rules"
-LATE = ("snakemake.report", "snakemake.notebook", "snakemake.executors.dryrun", "snakemake.scheduling.greedy")  # where Snakemake needs them
+LATE = (
+    "snakemake.report",
+    "snakemake.notebook",
+    "snakemake.executors.dryrun",
+    "snakemake.scheduling.greedy",
+)  # where Snakemake needs them
 
 
 class Place(NamedTuple):
