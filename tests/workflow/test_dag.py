@@ -22,6 +22,16 @@ def resources(job: dict[str, str]) -> dict[str, str]:
     return dict(item.split("=", 1) for item in job["resources"].split(", "))
 
 
+def test_a_dry_run_in_a_fork_is_that_of_the_command_whatever_was_planned_before(project, demo_dry_run):
+    def files(output: str) -> set[tuple[str | None, ...]]:
+        return {tuple(map(job.get, ("rule", "wildcards", "input", "output", "log"))) for job in jobs(output)}
+
+    project.dry_run("learning_curve", *WITH_CELLPOSE)
+    arguments = ("all", "--configfile", "demo/config.yaml")
+    for output in (project.snakemake(*arguments, "-n"), project.dry_run(*arguments)):
+        assert job_counts(output) == job_counts(demo_dry_run) and files(output) == files(demo_dry_run)
+
+
 def test_demo_plans_every_stage_in_2d_and_3d(demo_dry_run):
     config = yaml.safe_load((REPOSITORY / "demo/config.yaml").read_text())
     shards = {
