@@ -1,15 +1,17 @@
 # make env    the environment in .venv, from requirements.lock (made anew when the lock file changes)
 # make demo   annotated 2D and 3D images from the bundled real cells
 # make proof  the demo, and Cellpose trained with and without its images: about an hour and a half on two cores
-# make test   all tests; PYTEST_ARGS="tests/unit -k masks" for some
+# make test   all tests, in two processes; PYTEST_ARGS="tests/unit -k masks" for some, in one
+# make check  style, types and unit tests with their coverage, in minutes: before every commit
 # make lint   style of Python and Snakemake files
+# make types  types of the package
 # make lock   requirements.lock, from pyproject.toml
 # make docs   schema, docs/configuration.md, docs/stores.md and the defaults in config.yaml, from their models
 
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .ONESHELL:
-.PHONY: env demo proof test lint docs lock
+.PHONY: env demo proof test check lint types docs lock
 
 # Every job starts Python anew: without the bytecode, importing PyTorch alone takes twice as long.
 unexport PYTHONDONTWRITEBYTECODE
@@ -43,13 +45,19 @@ proof: env
 	echo "Does it help? results/overview/index.html"
 
 test: env
-	@$(BIN)/python -m pytest $(PYTEST_ARGS)
+	@exec $(BIN)/python tests/run.py $(PYTEST_ARGS)
+
+check: env
+	@exec $(BIN)/python tests/run.py --check
 
 lint: env
 	@$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/snakefmt --check Snakefile workflow
 	$(BIN)/snakemake --lint --configfile demo/config.yaml
+
+types: env
+	@$(BIN)/mypy
 
 docs: env
 	@$(BIN)/cellcascade schema > workflow/schemas/config.schema.json

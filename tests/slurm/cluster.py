@@ -1,9 +1,11 @@
 """A real SLURM cluster of two nodes on this machine, in one folder, without root, systemd or files in /etc."""
 
+import contextlib
 import os
 import re
 import secrets
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -107,6 +109,17 @@ class Cluster:
         for daemon in reversed(self.daemons):
             daemon.terminate()
             daemon.wait(60)
+        for pid in self._left():
+            os.kill(pid, signal.SIGKILL)
+
+    def _left(self) -> list[int]:
+        """Processes of jobs that SLURM has given up, as those on a node that was down: they have its environment."""
+        found = []
+        for process in Path("/proc").glob("[0-9]*"):
+            with contextlib.suppress(OSError):  # it has just ended, or is another user's
+                if os.fsencode(self.folder) in (process / "environ").read_bytes():
+                    found.append(int(process.name))
+        return found
 
     def _start(self) -> None:
         key = self.folder / "munge.key"

@@ -1,4 +1,4 @@
-"""A private cluster, and the cascade run once on it."""
+"""A private cluster, and the cascade in 2D run once on it."""
 
 import contextlib
 import os
@@ -13,12 +13,16 @@ from pathlib import Path
 
 import pytest
 
+from tests.e2e.conftest import THREADS
 from tests.slurm.cluster import Cluster, missing, until
 from tests.workflow.dry_run import REPOSITORY, Project
 
+TARGET = "results/nuclei2d/synthetic"
 CONFIGS = ("--configfile", "demo/config.yaml", "tiny.yaml", "slurm-tiny.yaml")
-# The profile's waits are those of a busy cluster.
-OPTIONS = ("--profile", "slurm", "--slurm-init-seconds-before-status-checks", "3", "--latency-wait", "10", *CONFIGS)
+# The profile's waits, like those of the plugin, are those of a busy cluster.
+HEAD = (sys.executable, str(Path(__file__).with_name("head.py")))
+OPTIONS = ("--profile", "slurm", "--slurm-init-seconds-before-status-checks", "1", "--latency-wait", "10")
+OPTIONS += ("--set-threads", *THREADS, *CONFIGS)
 
 HEADS: list[subprocess.Popen] = []  # those that a failed test leaves running are ended with the cluster
 
@@ -40,8 +44,8 @@ class Run(Project):
     def start(self, *targets: str, options: tuple[str, ...] = ()) -> subprocess.Popen:
         """Start the head process; what it says goes to a file."""
         self.heads += 1
-        command = [sys.executable, "-m", "snakemake", *targets, *OPTIONS, *options]
-        environment = {**self.cluster.environment, "XDG_CACHE_HOME": str(self.folder / ".cache"), "COLUMNS": "200"}
+        command = [*HEAD, *targets, *OPTIONS, *options]
+        environment = self.environment | self.cluster.environment
         with open(self.folder / f"head-{self.heads}.log", "wb") as log:
             head = subprocess.Popen(
                 command,
@@ -116,9 +120,9 @@ def cluster() -> Iterator[Cluster]:
 
 @pytest.fixture(scope="session")
 def cascade(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Run:
-    """A project in which everything was made on the cluster."""
+    """A project whose images were made on the cluster."""
     project = Run(tmp_path_factory.mktemp("cascade"), cluster)
-    head = project.start("all")
+    head = project.start(TARGET)
     while head.poll() is None:
         project.note_devices()
         time.sleep(0.5)

@@ -1,10 +1,11 @@
-"""The whole cascade on a real cluster: where its jobs ran, and with what."""
+"""The cascade in 2D on a real cluster: where its jobs ran, and with what. The rest of it is for tests/e2e."""
 
 import re
 
 import pandas as pd
 
 from cellcascade.data.ngff import read_image
+from tests.slurm.conftest import TARGET
 from tests.workflow.test_dag import ON_GPU
 
 
@@ -17,23 +18,20 @@ def rule_of(job: dict[str, str], rules: set[str]) -> str:
 def test_every_job_ran_once_and_the_images_are_there(cascade):
     jobs = cascade.jobs()
     assert {job["JobState"] for job in jobs} == {"COMPLETED"} and len({job["Comment"] for job in jobs}) == len(jobs)
-    for dataset, ndim in (("nuclei2d", 2), ("embryo3d", 3)):
-        folder = cascade.folder / "results" / dataset / "synthetic"
-        for name in pd.read_csv(folder / "manifest.csv")["path"]:
-            made = read_image(folder / name)
-            assert made.image[0].ndim == ndim and made.labels[0].max().compute() > 0
+    for name in pd.read_csv(cascade.folder / TARGET / "manifest.csv")["path"]:
+        made = read_image(cascade.folder / TARGET / name)
+        assert made.image[0].ndim == 2 and made.labels[0].max().compute() > 0
 
 
 def test_gpu_rules_asked_for_one_gpu_and_the_others_for_none(cascade):
-    cpu_only = {"crops", "background", "slices", "population", "report", "overview"}
-    cpu_only |= {f"evaluate_{what}" for what in ("shapes", "textures", "population")}
+    cpu_only = {"crops", "background", "population"}
     seen = set()
     for job in cascade.jobs():
         rule = rule_of(job, ON_GPU | cpu_only)
         expected = ("gpu", "gres:gpu:1") if rule in ON_GPU else ("cpu", None)
         assert (job["Partition"], job.get("TresPerJob")) == expected, job
         seen.add(rule)
-    assert seen == cpu_only | {"train_mask_ddpm", "train_texture", "masks", "views", "volumes", "textures"}
+    assert seen == cpu_only | {"train_mask_ddpm", "train_texture", "masks", "textures"}
 
 
 def test_two_gpu_jobs_ran_at_the_same_time_on_different_devices(cascade):
@@ -43,7 +41,7 @@ def test_two_gpu_jobs_ran_at_the_same_time_on_different_devices(cascade):
 
 def test_every_job_says_with_what_it_ran(cascade):
     logs = [path for path in (cascade.folder / "logs").rglob("*.log") if "slurm" not in path.parts]
-    assert len(logs) == len(cascade.jobs()) + 2  # and the two of rule synthetic, which ran beside the head
+    assert len(logs) == len(cascade.jobs()) + 1  # and that of rule synthetic, which ran beside the head
     for path in logs:
         text = path.read_text()
         for line in (r"seed (\d+|-), \d+ threads", r"packages: python 3\.\d+\.\d+, numpy 2", r"peak memory: \d+ MB"):
@@ -54,11 +52,11 @@ def test_every_job_says_with_what_it_ran(cascade):
 
 def test_a_second_run_does_nothing(cascade):
     before = len(cascade.jobs())
-    assert "Nothing to be done" in cascade.run("all") and len(cascade.jobs()) == before
+    assert "Nothing to be done" in cascade.run(TARGET) and len(cascade.jobs()) == before
 
 
 def test_a_single_target_with_its_slash_is_found(cascade):
-    assert "Nothing to be done" in cascade.run("results/embryo3d/synthetic/")
+    assert "Nothing to be done" in cascade.run(f"{TARGET}/")
 
 
 def test_a_job_that_was_given_a_gpu_and_sees_none_stops_at_once(cascade, project):

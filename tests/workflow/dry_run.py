@@ -1,27 +1,22 @@
 """The workflow in a folder of its own, and what its dry-runs say."""
 
 import json
+import multiprocessing
 import os
 import re
 import subprocess
 import sys
+import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 REPOSITORY = Path(__file__).parents[2]
-PLAN = """
-import json, pathlib, sys
-from snakemake.api import ConfigSettings, DAGSettings, OutputSettings, ResourceSettings, SnakemakeApi
-
-target, *files = sys.argv[1:]
-with SnakemakeApi(OutputSettings(dryrun=True)) as api:
-    config = ConfigSettings(configfiles=[pathlib.Path(file) for file in files])
-    workflow = api.workflow(ResourceSettings(), config_settings=config, snakefile=pathlib.Path("Snakefile"))
-    workflow.dag(DAGSettings(targets={target})).execute_workflow(executor="dryrun")
-    jobs = [job for job in workflow._workflow.dag.jobs if job.conda_env_spec]
-    made = {str(job.output[0]): pathlib.Path(str(job.conda_env_spec.file)).stem for job in jobs}
-print("environments:", json.dumps(made))
-"""
 PARTS = ("Snakefile", "workflow", "scripts", "envs", "config.yaml", "demo", "profiles", "slurm", "presets")
+
+# A dry-run is planned by a fork of a process that has imported Snakemake and what the rules import, once for all tests:
+# a third of the time of a new Python, and no state of Snakemake's modules gets from one run to the next.
+SERVER = multiprocessing.get_context("forkserver")
+SERVER.set_forkserver_preload(["tests.workflow.planner"])
 
 
 class Project:
@@ -32,25 +27,47 @@ class Project:
         for name in PARTS:
             (folder / name).symlink_to(REPOSITORY / name)
 
-    def snakemake(self, *arguments: str, fails: bool = False) -> str:
-        """Run Snakemake here; give what it wrote."""
-        return self.python("-m", "snakemake", *arguments, fails=fails)
+    @property
+    def environment(self) -> dict[str, str]:
+        """Variables of the processes that run here."""
+        return {**os.environ, "XDG_CACHE_HOME": str(self.folder / ".cache"), "COLUMNS": "200"}
 
-    def python(self, *arguments: str, fails: bool = False) -> str:
-        """Run Python here; give what it wrote."""
-        command = [sys.executable, *arguments]
-        environment = {**os.environ, "XDG_CACHE_HOME": str(self.folder / ".cache"), "COLUMNS": "200"}
-        done = subprocess.run(command, cwd=self.folder, env=environment, capture_output=True, text=True, timeout=3000)
+    def snakemake(self, *arguments: str, fails: bool = False) -> str:
+        """Run Snakemake here, as a user does; give what it wrote."""
+        command = [sys.executable, "-m", "snakemake", *arguments]
+        done = subprocess.run(
+            command, cwd=self.folder, env=self.environment, capture_output=True, text=True, timeout=3000
+        )
         output = done.stdout + done.stderr
         assert (done.returncode != 0) == fails, output
         return output
 
-    def dry_run(self, target: str = "all", *arguments: str, fails: bool = False) -> str:
-        return self.snakemake(target, "-n", *arguments, fails=fails)
+    def dry_run(self, *arguments: str, fails: bool = False) -> str:
+        """Plan these targets with these options; give what the command `snakemake -n` writes."""
+        from tests.workflow import planner
+
+        return self._forked(planner.snakemake, [*arguments, "-n"], fails=fails)
 
     def environments(self, target: str, *configfiles: str) -> dict[str, str]:
         """Conda environments of the planned jobs, by first output; asked in Python, as the command needs conda."""
-        return json.loads(self.python("-c", PLAN, target, *configfiles).split("environments: ")[1].splitlines()[0])
+        from tests.workflow import planner
+
+        output = self._forked(planner.environments, target, configfiles)
+        return json.loads(output.split("environments: ")[1].splitlines()[0])
+
+    def _forked(self, call: Callable, *arguments, fails: bool = False) -> str:
+        """Call a function of the planner in a fork of the server; give what it wrote."""
+        from tests.workflow import planner
+
+        with tempfile.NamedTemporaryFile("r", prefix="planned-") as log:
+            place = planner.Place(str(self.folder), self.environment, log.name)
+            process = SERVER.Process(target=planner.run, args=(place, call, *arguments))
+            process.start()
+            process.join(600)
+            output = log.read()
+        assert process.exitcode is not None, f"no end after ten minutes: {arguments}\n{output}"
+        assert (process.exitcode != 0) == fails, output
+        return output
 
 
 def job_counts(output: str) -> dict[str, int]:

@@ -22,6 +22,16 @@ def resources(job: dict[str, str]) -> dict[str, str]:
     return dict(item.split("=", 1) for item in job["resources"].split(", "))
 
 
+def test_a_dry_run_in_a_fork_is_that_of_the_command_whatever_was_planned_before(project, demo_dry_run):
+    def files(output: str) -> set[tuple[str | None, ...]]:
+        return {tuple(map(job.get, ("rule", "wildcards", "input", "output", "log"))) for job in jobs(output)}
+
+    project.dry_run("learning_curve", *WITH_CELLPOSE)
+    arguments = ("all", "--configfile", "demo/config.yaml")
+    for output in (project.snakemake(*arguments, "-n"), project.dry_run(*arguments)):
+        assert job_counts(output) == job_counts(demo_dry_run) and files(output) == files(demo_dry_run)
+
+
 def test_demo_plans_every_stage_in_2d_and_3d(demo_dry_run):
     config = yaml.safe_load((REPOSITORY / "demo/config.yaml").read_text())
     shards = {
@@ -173,12 +183,12 @@ def test_hub_model_is_fetched_by_one_local_job_and_a_folder_by_none(project):
     )
     target = "results/nuclei2d/models/texture/unet.safetensors"
     files = ("--configfile", "demo/config.yaml", "hub.yaml")
-    output = project.snakemake(target, target.replace("nuclei2d", "local"), "-n", *files)
+    output = project.dry_run(target, target.replace("nuclei2d", "local"), *files)
     assert job_counts(output)["texture_base"] == 1
     inputs = {job["wildcards"]: job["input"] for job in jobs(output) if job["rule"] == "train_texture"}
     assert inputs["dataset=nuclei2d"].endswith("resources/someone/some-model/SHA256SUMS")
     assert inputs["dataset=local"].endswith("models/sd/vae/diffusion_pytorch_model.safetensors")
-    textures = project.snakemake("results/nuclei2d/textures/shard-000.zarr.zip", "-n", *files)
+    textures = project.dry_run("results/nuclei2d/textures/shard-000.zarr.zip", *files)
     (sampling,) = (job["input"] for job in jobs(textures) if job["rule"] == "textures")
     assert sampling.endswith("resources/someone/some-model/SHA256SUMS")  # its autoencoder
 

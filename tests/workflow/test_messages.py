@@ -14,7 +14,7 @@ from tests.workflow.dry_run import REPOSITORY, job_counts, jobs
 
 
 def test_missing_data_are_named_all_at_once_with_the_way_to_get_them(project):
-    output = project.dry_run("all", fails=True)
+    output = project.snakemake("all", "-n", fails=True)
     assert "4 data sets cannot be made, and nothing was run: HeLa, GOWT1, CHO, CE" in output
     for folder in ("Fluo-N2DL-HeLa", "Fluo-N2DH-GOWT1", "Fluo-N3DH-CHO", "Fluo-N3DH-CE"):
         assert str(project.folder / "data" / folder) in output
@@ -91,7 +91,7 @@ def test_configuration_errors_are_told_once_with_their_paths(project):
     (project.folder / "wrong.yaml").write_text(
         "datasets: {embryo3d: {cells: many, crop: 3}}\ndefaults: {mask_ddpm: {train: {stepps: 5}}}\n"
     )
-    output = project.dry_run("all", "--configfile", "demo/config.yaml", "wrong.yaml", fails=True)
+    output = project.snakemake("all", "-n", "--configfile", "demo/config.yaml", "wrong.yaml", fails=True)
     assert output.count("The configuration has 3 problems") == 1
     for line in (
         "datasets.embryo3d.cells: Input should be a valid integer",
