@@ -34,7 +34,7 @@ FACTS = {
 
 
 def write_store(schema: Schema, path: str | Path, arrays: dict[str, np.ndarray], **facts) -> Path:
-    """Write a store with these arrays and facts; other arrays are zeros, but for `cell_id` (0, 1, ...) and `valid` (1)."""
+    """Write a store with these arrays and facts; others are zeros, but for `cell_id` (0, 1, ...) and `valid` (1)."""
     lengths = {"n": 1}
     for name, array in arrays.items():
         lengths |= {axis: n for axis, n in zip(schema.arrays[name].axes.split(), np.shape(array)) if axis != "..."}

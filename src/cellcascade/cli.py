@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from cellcascade.config.datasets import Config
 
 DEFAULTS_DESCRIPTION = (
-    "Write the package's defaults, with their comments, between the two lines of config.yaml that mark them. Values that "
-    "were changed there are reset; the rest of the file stays as it is."
+    "Write the package's defaults, with their comments, between the two lines of config.yaml that mark them. Values "
+    "that were changed there are reset; the rest of the file stays as it is."
 )
 SEG_DESCRIPTION = (
     "Print SEG of a segmentation, as the Cell Tracking Challenge defines it: for every reference object of every "

@@ -234,18 +234,3 @@ def _damaged(path: str | Path, found: str, expected: str) -> InputError:
         expected=expected,
         fix=f"delete {path} and rerun snakemake: it remakes this file alone",
     )
-
-
-def open_shard(path, schema):
-    """For the time of the rebuild: stores are opened by their schemas."""
-    from cellcascade.data import stores
-
-    name = schema.split("/")[0]
-    (kind,) = [one for one in vars(stores).values() if isinstance(one, Schema) and one.tag.split("/")[0] == name]
-    kind.open(path)
-    return zarr.open_group(zarr.storage.ZipStore(path, mode="r"), mode="r")
-
-
-def write_shard(path, *, schema, arrays, attributes=None, items_per_chunk=1):
-    """For the time of the rebuild: stores are written by their schemas."""
-    raise NotImplementedError(schema)
