@@ -86,7 +86,7 @@ def test_the_module_of_the_installed_version_is_used():
 
 
 def test_training_with_another_version_says_what_is_there_and_how_to_get_it(tmp_path):
-    settings = Cellpose.model_construct(**{**Cellpose().model_dump(), "version": OTHER})
+    settings = Cellpose(version=OTHER, start="./mine")
     with pytest.raises(InputError, match=f"This network needs Cellpose {OTHER}") as error:
         train(make_data(tmp_path), "real", settings=settings)
     message = str(error.value)
