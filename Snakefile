@@ -6,6 +6,8 @@ min_version("9.0")
 
 # Threads of the jobs that wait for others sleep instead of spinning: two jobs side by side would slow each other tenfold.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+# Importing diffusers asks whether there is a GPU; asked of the driver, that would fix the job's GPU before it is chosen.
+os.environ.setdefault("PYTORCH_NVML_BASED_CUDA_CHECK", "1")
 
 
 configfile: "config.yaml"

@@ -6,15 +6,12 @@ import pytest
 
 from tests.workflow.dry_run import Project
 
-# One job a core, as `make demo` does it.
-THREADS = [f"{rule}=1" for rule in ("train_mask_ddpm", "train_texture", "masks", "views", "volumes", "textures")]
-THREADS += [f"{rule}=1" for rule in ("train_cellpose", "predict_cellpose", "evaluate_fid")]
-CONFIGS = ("--cores", "2", "--resources", "gpu=2", "--set-threads", *THREADS)
-CONFIGS += ("--configfile", "demo/config.yaml", "tiny.yaml")
+# One job per core, as `make demo` does it.
+CONFIGS = ("--cores", "2", "--resources", "gpu=2", "--configfile", "demo/config.yaml", "tiny.yaml")
 
 
 class Cascade(Project):
-    """A project with the tiny configuration laid over the demo's."""
+    """A project with the tiny configuration on top of the demo's."""
 
     def __init__(self, folder: Path):
         super().__init__(folder)

@@ -13,7 +13,6 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.conftest import THREADS
 from tests.slurm.cluster import Cluster, missing, until
 from tests.workflow.dry_run import REPOSITORY, Project
 
@@ -22,7 +21,7 @@ CONFIGS = ("--configfile", "demo/config.yaml", "tiny.yaml", "slurm-tiny.yaml")
 # The profile's waits, like those of the plugin, are those of a busy cluster.
 HEAD = (sys.executable, str(Path(__file__).with_name("head.py")))
 OPTIONS = ("--profile", "slurm", "--slurm-init-seconds-before-status-checks", "1", "--latency-wait", "10")
-OPTIONS += ("--set-threads", *THREADS, *CONFIGS)
+OPTIONS += CONFIGS
 
 HEADS: list[subprocess.Popen] = []  # those that a failed test leaves running are ended with the cluster
 

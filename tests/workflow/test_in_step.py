@@ -216,7 +216,7 @@ def test_each_rule_gives_its_stage_what_it_takes(rule, text):
     assert len(inputs | outputs | params) == len(inputs) + len(outputs) + len(params), "one name for one thing"
     assert outputs | params - {"version"} <= taken.keys()
     needed = {name for name, parameter in taken.items() if parameter.default is parameter.empty}
-    assert needed <= inputs | outputs | params | {"device", "max_invalid_fraction"}
+    assert needed <= inputs | outputs | params | {"device", "max_invalid_fraction", "sampling_batches"}
 
 
 @pytest.mark.parametrize("rule, text", blocks_of_rules().items(), ids=blocks_of_rules())
@@ -239,3 +239,10 @@ def test_style_of_the_workflow():
 
 def test_snakemake_finds_nothing_to_complain_about(project):
     assert "your workflow is in a good condition" in project.snakemake("--lint", "--configfile", "demo/config.yaml")
+
+
+def test_the_cluster_profile_sends_every_gpu_job_to_the_partition_with_gpus():
+    profile = yaml.safe_load((REPOSITORY / "slurm/config.yaml").read_text())
+    on_gpus = {rule for rule, text in blocks_of_rules().items() if "gpu=1" in text}
+    assert set(profile["set-resources"]) == on_gpus
+    assert {entry["slurm_partition"] for entry in profile["set-resources"].values()} == {"gpu"}

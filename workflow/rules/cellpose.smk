@@ -13,7 +13,7 @@ rule train_cellpose:
         "benchmarks/{dataset}/evaluation/cellpose/train/{regime}-{seed}.tsv"
     conda:
         lambda wildcards: cellpose_environment(entry(wildcards).evaluation.cellpose.version)
-    threads: 4
+    threads: CONFIG.threads
     resources:
         gpu=1,
         mem_mb=scaled(8000, each=40, items=lambda wildcards: entry(wildcards).evaluation.cellpose.max_images),
@@ -44,7 +44,7 @@ rule predict_cellpose:
         "benchmarks/{dataset}/evaluation/cellpose/predict/{regime}-{seed}.tsv"
     conda:
         lambda wildcards: cellpose_environment(entry(wildcards).evaluation.cellpose.version)
-    threads: 4
+    threads: CONFIG.threads
     resources:
         gpu=1,
         mem_mb=scaled(16000),

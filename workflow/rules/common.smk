@@ -214,7 +214,9 @@ def flat_masks(wildcards):
 
 def slices_of_shard(wildcards):
     """The sliced cells that get a texture in 3D; none in 2D."""
-    return f"results/{wildcards.dataset}/slices/shard-{wildcards.shard}.zarr.zip" if wildcards.dataset in THREE_D else []
+    return (
+        f"results/{wildcards.dataset}/slices/shard-{wildcards.shard}.zarr.zip" if wildcards.dataset in THREE_D else []
+    )
 
 
 def views_of_shard(wildcards):

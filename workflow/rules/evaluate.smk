@@ -118,7 +118,7 @@ rule evaluate_fid:
         "benchmarks/{dataset}/evaluation/fid.tsv"
     conda:
         "../../envs/segmentation.yaml"
-    threads: 4
+    threads: CONFIG.threads
     resources:
         gpu=1,
         mem_mb=scaled(16000),

@@ -13,7 +13,7 @@ rule train_mask_ddpm:
         dataset=one_of(TRAINED),
     conda:
         "../../envs/diffusion.yaml"
-    threads: 4
+    threads: CONFIG.threads
     resources:
         gpu=1,
         mem_mb=scaled(12000),
@@ -40,7 +40,7 @@ rule masks:
         "benchmarks/{dataset}/masks/shard-{shard}.tsv"
     conda:
         "../../envs/diffusion.yaml"
-    threads: 4
+    threads: CONFIG.threads
     resources:
         gpu=1,
         mem_mb=scaled(8000, each=10, items=cells),

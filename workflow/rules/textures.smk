@@ -16,7 +16,7 @@ rule train_texture:
         dataset=one_of(TRAINED),
     conda:
         "../../envs/diffusion.yaml"
-    threads: 4
+    threads: CONFIG.threads
     resources:
         gpu=1,
         mem_mb=scaled(24000),
@@ -48,7 +48,7 @@ rule textures:
         "benchmarks/{dataset}/textures/shard-{shard}.tsv"
     conda:
         "../../envs/diffusion.yaml"
-    threads: 4
+    threads: CONFIG.threads
     resources:
         gpu=1,
         mem_mb=scaled(10000, each=5, items=slices),

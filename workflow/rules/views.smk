@@ -11,7 +11,7 @@ rule train_multiview:
         "benchmarks/shared/models/multiview.tsv"
     conda:
         "../../envs/diffusion.yaml"
-    threads: 4
+    threads: CONFIG.threads
     resources:
         gpu=1,
         mem_mb=scaled(16000, each=0.5, items=lambda wildcards: CONFIG.shapes.count),
@@ -39,7 +39,7 @@ rule views:
         dataset=one_of(WITH_VIEWS),
     conda:
         "../../envs/diffusion.yaml"
-    threads: 4
+    threads: CONFIG.threads
     resources:
         gpu=1,
         mem_mb=scaled(8000, each=20, items=cells),

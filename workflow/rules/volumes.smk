@@ -12,7 +12,7 @@ rule volumes:
         dataset=one_of(THREE_D),
     conda:
         "../../envs/diffusion.yaml"
-    threads: 4
+    threads: CONFIG.threads
     resources:
         gpu=1,
         mem_mb=scaled(8000, each=200, items=cells),

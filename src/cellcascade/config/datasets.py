@@ -136,6 +136,9 @@ class Config(Settings):
     device: Literal["auto", "cpu", "cuda"] = Field(
         "auto", description="auto: a GPU if the job sees one, else the CPU, but on a cluster only a GPU"
     )
+    threads: Count = Field(
+        4, description="CPU threads of a job that trains or samples; without a GPU, 1 is the fastest"
+    )
     run: list[str] | None = Field(
         None,
         description="data sets that `all` makes; null: every one but variants, which inherit and share data",

@@ -1,4 +1,4 @@
-"""What the ControlNet of the texture model is told of a cell: its outline, brightness, background and relative area."""
+"""What the ControlNet of the texture model knows of a cell: its outline, brightness, background and relative area."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
