@@ -2,7 +2,7 @@
 
 import logging
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -244,7 +244,7 @@ def _draw(
     """Sample the given cells once."""
     schedule, edge = noise_schedule(settings.timesteps), model.config.sample_size
 
-    def draw(batch: list[int]) -> np.ndarray:
+    def draw(batch: list[int]) -> Iterable[np.ndarray]:
         generators = [torch_generator(seed, cell, attempt) for cell in batch]
 
         def noise() -> Tensor:

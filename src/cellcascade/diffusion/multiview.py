@@ -6,7 +6,7 @@ is trained on spherical-harmonic shapes alone and serves all data sets.
 
 import logging
 import textwrap
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import numpy as np
@@ -112,9 +112,11 @@ def train_multiview(
     torch.manual_seed(seed)
     model = build(settings, views.shape[-1]).to(target)
     logger.info("%d shapes, %.2f M parameters", len(views), sum(p.numel() for p in model.parameters()) / 1e6)
-    how = {"checkpoint": training.checkpoint_file(checkpoints, settings, shapes, VERSION), "seed": seed}
+    checkpoint = training.checkpoint_file(checkpoints, settings, shapes, VERSION)
     loss = _view_loss(model, views, settings, target)
-    log = training.train(model, loss, settings.train, **how, device=target, what="multiview training")
+    log = training.train(
+        model, loss, settings.train, checkpoint=checkpoint, seed=seed, device=target, what="multiview training"
+    )
     training.save_weights(weights, model)
     record = {"settings": settings.model_dump(mode="json", exclude_unset=True), "resolution": views.shape[-1]}
     write_json(config, record | {"shapes": len(views), "seed": seed, "version": VERSION, "machine": machine(target)})
@@ -236,7 +238,7 @@ def predict_views(
     views = np.zeros((len(ids), trained.views, CHANNELS[trained.surface], edge, edge), np.float32)
     masks, schedule = to_model(torch.from_numpy(given)[:, None])[:, 0], noise_schedule(trained.timesteps)
 
-    def draw(batch: list[int]) -> Tensor:
+    def draw(batch: list[int]) -> Iterable[Tensor]:
         generators = (torch_generator(seed, int(ids[i])) for i in batch)
         noise = torch.stack([draw_noise(views.shape[1:], generator, device) for generator in generators])
         predict = _guided(model, condition(masks[batch]).to(device), settings.guidance)

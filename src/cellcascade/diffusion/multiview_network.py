@@ -43,8 +43,8 @@ class RayAttention(nn.Module):
         self.query = nn.Conv2d(features, volume, 1)
         self.depth = nn.Parameter(torch.randn(samples, volume) * 0.02)
         self.out = nn.Conv2d(volume, features, 1)
-        nn.init.zeros_(self.out.weight)
-        nn.init.zeros_(self.out.bias)
+        for parameter in self.out.parameters():
+            nn.init.zeros_(parameter)
 
     def forward(self, features: Tensor, along_rays: Tensor) -> Tensor:
         """Add to `features (m, c, y, x)` what `along_rays (m, volume, y, x, depth)` tells."""
@@ -64,6 +64,10 @@ class MultiviewUNet(nn.Module):
         channels: Channels at full resolution; twice as many at half of it.
         volume_channels: Channels of the common volume, whose edge is half the resolution.
     """
+
+    camera: Tensor
+    voxel_uv: Tensor
+    ray_xyz: Tensor
 
     def __init__(self, cameras: Cameras, *, images: int, resolution: int, channels: int, volume_channels: int):
         super().__init__()

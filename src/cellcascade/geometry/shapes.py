@@ -48,7 +48,8 @@ def random_coefficients(settings: Shapes, generator: np.random.Generator) -> np.
 def _stretch(grid: pyshtools.SHGrid, settings: Shapes, generator: np.random.Generator) -> np.ndarray:
     """Radius of a unit sphere stretched along random orthogonal axes, on the grid's directions."""
     axes, _ = np.linalg.qr(generator.standard_normal((3, 3)))
-    scale = np.exp(generator.uniform(*np.log(settings.elongation), size=3))
+    shortest, longest = np.log(settings.elongation)
+    scale = np.exp(generator.uniform(shortest, longest, size=3))
     latitude, longitude = np.meshgrid(np.deg2rad(grid.lats()), np.deg2rad(grid.lons()), indexing="ij")
     ring = np.cos(latitude)
     directions = np.stack([ring * np.cos(longitude), ring * np.sin(longitude), np.sin(latitude)], -1)

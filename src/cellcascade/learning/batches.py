@@ -1,8 +1,8 @@
 """Work on many cells, a batch at a time: always of the same shape, and smaller where the GPU is too small."""
 
 import logging
-from collections.abc import Callable, Iterator, Sequence
-from typing import Any, TypeVar
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import TypeVar
 
 import torch
 
@@ -11,10 +11,11 @@ from cellcascade.core.logs import progress
 
 logger = logging.getLogger(__name__)
 
+Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 
-def fixed_batches(items: Sequence, size: int) -> Iterator[tuple[list, int]]:
+def fixed_batches(items: Sequence[Item], size: int) -> Iterator[tuple[list[Item], int]]:
     """Split `items` into batches of exactly `size`, the last filled up by repeating its last item.
 
     A constant batch shape keeps results bit-identical however the work is sharded: convolution
@@ -29,8 +30,8 @@ def fixed_batches(items: Sequence, size: int) -> Iterator[tuple[list, int]]:
 
 
 def in_batches(
-    work: Callable[[list], Sequence[Result]], items: Sequence, size: int, *, what: str, setting: str
-) -> Iterator[tuple[Any, Result]]:
+    work: Callable[[list[Item]], Iterable[Result]], items: Sequence[Item], size: int, *, what: str, setting: str
+) -> Iterator[tuple[Item, Result]]:
     """Do `work` on batches of `size` items, and on half as many from where a GPU's memory does not suffice.
 
     Args:
@@ -49,12 +50,14 @@ def in_batches(
     yield from progress(_results(work, items, size, what, setting), total=len(items), what=what)
 
 
-def _results(work: Callable, items: Sequence, size: int, what: str, setting: str) -> Iterator[tuple[Any, Any]]:
+def _results(
+    work: Callable[[list[Item]], Iterable[Result]], items: Sequence[Item], size: int, what: str, setting: str
+) -> Iterator[tuple[Item, Result]]:
     done = 0
     while done < len(items):
         batch, count = next(fixed_batches(items[done : done + size], size))
         try:
-            results = work(batch)
+            results: Iterable[Result] | None = work(batch)
         except torch.OutOfMemoryError as error:
             if size == 1:
                 raise InputError(

@@ -76,11 +76,11 @@ class _State:
     PARTS = ("optimizer", "average", "scaler")
 
     def __init__(self, model: nn.Module, settings: FineTuning, device: torch.device, weight_decay: float):
-        self.model, self.rows = model, []
+        self.model = model
+        self.rows: list[dict[str, float]] = []
         self.parameters = [p for p in model.parameters() if p.requires_grad]
         self.frozen = {name for name, p in model.named_parameters() if not p.requires_grad}
-        rates = {"lr": settings.learning_rate, "weight_decay": weight_decay}
-        self.optimizer = _optimizer(settings.optimizer)(self.parameters, **rates)
+        self.optimizer = _optimizer(self.parameters, settings, weight_decay)
         self.average = EMAModel(self.parameters, decay=settings.ema_decay)
         half = settings.precision == "fp16" and device.type == "cuda"
         self.scaler = torch.amp.GradScaler(device.type, enabled=half)  # small gradients vanish in fp16
@@ -88,16 +88,16 @@ class _State:
     def step(self, losses: Iterable[Tensor], count: int) -> Tensor:
         """One step of the optimiser along the mean gradient of `count` losses; gives their mean."""
         self.optimizer.zero_grad(set_to_none=True)
-        total = 0.0
+        parts = []
         for value in losses:
             self.scaler.scale(value / count).backward()
-            total = total + value.detach() / count
+            parts.append(value.detach() / count)
         self.scaler.unscale_(self.optimizer)
         nn.utils.clip_grad_norm_(self.parameters, 1.0)
         self.scaler.step(self.optimizer)
         self.scaler.update()
         self.average.step(self.parameters)
-        return total
+        return sum(parts[1:], parts[0])
 
     @contextlib.contextmanager
     def averaged(self) -> Iterator[None]:
@@ -130,8 +130,9 @@ class _State:
             getattr(self, name).load_state_dict(state[name])
         self.average.to(device)
         self.rows.extend(state["rows"])
-        logger.info("resuming from %s at step %d", path, self.rows[-1]["step"])
-        return self.rows[-1]["step"]
+        done = int(self.rows[-1]["step"])
+        logger.info("resuming from %s at step %d", path, done)
+        return done
 
 
 def train(
@@ -229,16 +230,16 @@ class _Run:
         """Add a row to the log and write a checkpoint, after the steps for which that is due."""
         settings, done = self.settings, step + 1
         last = done == settings.steps
-        looks = look is not None and (last or done % settings.sample_every == 0)
-        if not (looks or last or done % settings.checkpoint_every == 0):
+        due = look if last or done % settings.sample_every == 0 else None
+        if due is None and not (last or done % settings.checkpoint_every == 0):
             return
         mean = _finite_mean(self.recent, self.what, done)
         row = {"step": done, "loss": mean, "learning_rate": learning_rate(step, settings)}
         logger.info("%s step %d: loss %.4f", self.what, done, mean)
         row["seconds"], self.recent = time.monotonic() - self.began, []
-        if looks:
+        if due is not None:
             with self.state.averaged():
-                row |= look(board, done)
+                row |= due(board, done)
         self.state.rows.append(row)
         for name in row.keys() - {"step", "seconds"}:
             board.add_scalar(name, row[name], done)
@@ -255,9 +256,9 @@ def _losses(
         yield value
 
 
-def _optimizer(name: str) -> type[torch.optim.Optimizer]:
-    if name == "adamw":
-        return torch.optim.AdamW
+def _optimizer(parameters: list[nn.Parameter], settings: FineTuning, weight_decay: float) -> torch.optim.Optimizer:
+    if settings.optimizer == "adamw":
+        return torch.optim.AdamW(parameters, lr=settings.learning_rate, weight_decay=weight_decay)
     try:
         from bitsandbytes.optim import AdamW8bit
     except ImportError as error:
@@ -269,7 +270,7 @@ def _optimizer(name: str) -> type[torch.optim.Optimizer]:
             fix="run `.venv/bin/pip install bitsandbytes`, or add it to envs/diffusion.yaml if jobs run in conda "
             "environments; or set optimizer: adamw",
         ) from error
-    return AdamW8bit
+    return AdamW8bit(parameters, lr=settings.learning_rate, weight_decay=weight_decay)
 
 
 def _finite_mean(losses: list[Tensor], what: str, step: int) -> float:

@@ -40,7 +40,7 @@ def _numbers(values: ArrayLike) -> np.ndarray:
 
 
 def _compared(name: str, real: np.ndarray, synthetic: np.ndarray) -> dict[str, str | float]:
-    row = {"property": name, "n_real": len(real), "n_synthetic": len(synthetic)}
+    row: dict[str, str | float] = {"property": name, "n_real": len(real), "n_synthetic": len(synthetic)}
     for side, numbers in (("real", real), ("synthetic", synthetic)):
         if len(numbers):
             row |= {f"{side}_mean": numbers.mean(), f"{side}_std": numbers.std(), f"{side}_median": np.median(numbers)}

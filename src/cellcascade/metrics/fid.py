@@ -106,8 +106,8 @@ def feature_distances(
         `high` (95 % interval), `n` (images on each side), `warning`. Values are NaN where n is below 4.
     """
     n, dims = _images_on_a_side(real, synthetic), real.values.shape[1]
-    values = {(metric, pair): [] for metric in METRICS for pair in PAIRS}
-    deviations = {key: [] for key in values}
+    values: dict[tuple[str, str], list[float]] = {(metric, pair): [] for metric in METRICS for pair in PAIRS}
+    deviations: dict[tuple[str, str], list[float]] = {key: [] for key in values}
     for _ in range(SPLITS if n >= FEWEST else 0):
         order, made = real.order(generator), synthetic.order(generator)[:n]
         first = real.take(order[:n])
@@ -144,7 +144,8 @@ def cell_distances(
     volumes = data.record.ndim == 3
     widest_only = volumes and bool(data.widest.all())
     suffix = "" if not volumes else ", widest slices" if widest_only else ", per slice"
-    stacks = synthetic_stacks(textures, data.image.shape[1:])
+    _, y, x = data.image.shape
+    stacks = synthetic_stacks(textures, (y, x))
     images = [_some(CellRows(data.image, _cells_of(data)), generator), _some(_slices(stacks, widest_only), generator)]
     found = []
     for name, describe in features.items():
@@ -181,7 +182,8 @@ def _deviations(first: CellRows, other: CellRows, count: int, generator: np.rand
 def _covariance_root(rows: np.ndarray) -> np.ndarray:
     """A matrix R of few rows with R^T R the covariance of `rows` (n, d), divided by n - 1."""
     centred = (rows - rows.mean(0)) / np.sqrt(len(rows) - 1)
-    return np.linalg.qr(centred, mode="r") if len(rows) > rows.shape[1] else centred
+    # numpy's stubs do not look at the mode: it gives R alone, an array already
+    return np.asarray(np.linalg.qr(centred, mode="r")) if len(rows) > rows.shape[1] else centred
 
 
 def _kernel(a: np.ndarray, b: np.ndarray) -> np.ndarray:

@@ -139,7 +139,7 @@ def _images(paths: Sequence[Path]) -> Iterator[tuple[np.ndarray, np.ndarray]]:
 
 def _joined(measured: Iterator[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
     images = list(measured)
-    return {name: np.concatenate([values[name] for values in images] or [[]]) for name in PROPERTIES}
+    return {name: np.concatenate([values[name] for values in images] or [np.empty(0)]) for name in PROPERTIES}
 
 
 def _clear(labels: np.ndarray) -> np.ndarray:

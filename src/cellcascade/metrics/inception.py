@@ -139,7 +139,7 @@ def _block_8(channels: int, pool: nn.Module) -> _Mixed:
     def fork(name: str) -> tuple[Layer, ...]:
         return (f"{name}a", 384, (1, 3), 1), (f"{name}b", 384, (3, 1), 1)
 
-    branches = [
+    branches: list[Branch] = [
         [("branch1x1", 320, (1, 1), 1)],
         [*_chain("branch3x3", (384, (1, 1))), fork("branch3x3_2")],
         [*_chain("branch3x3dbl", (448, (1, 1)), (384, (3, 3))), fork("branch3x3dbl_3")],
@@ -150,7 +150,7 @@ def _block_8(channels: int, pool: nn.Module) -> _Mixed:
 class InceptionFID(nn.Module):
     """Inception as the FID uses it; parameters are named as in the published file of weights."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         super().__init__()
         self.Conv2d_1a_3x3 = _ConvNorm(3, 32, (3, 3), stride=2, same=False)
         self.Conv2d_2a_3x3 = _ConvNorm(32, 32, (3, 3), same=False)

@@ -141,15 +141,16 @@ def compare_memorisation(
         InputError: A store cannot be read, the sizes of its cells differ, or there is no synthetic cell.
     """
     training, test = read_crops(crops), read_crops(test_crops)
-    size = training.mask.shape[1:]
+    _, y, x = training.mask.shape
+    size = y, x
     check_size(test_crops, test.mask.shape[1:], size)
     made, cells = synthetic_masks(masks, size), widest_planes(synthetic_stacks(textures, size))
     whole, seen = training.widest.astype(bool), test.widest.astype(bool)
-    outlines = [aligned_masks(side) for side in (made, test.mask[seen], training.mask[whole])]
-    pictures = [
+    outlines = aligned_masks(made), aligned_masks(test.mask[seen]), aligned_masks(training.mask[whole])
+    pictures = (
         aligned_cells(*cells),
         aligned_cells(test.image[seen], test.mask[seen]),
         aligned_cells(training.image, training.mask),
-    ]
+    )
     rows = [shares("mask", *outlines, iou_distances), shares("image", *pictures, correlation_distances)]
     write_table(table, pd.DataFrame(rows), float_format="%.6g")

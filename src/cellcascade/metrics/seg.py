@@ -169,7 +169,8 @@ def annotation_pairs(
     """
     references, results = Path(reference_folder) / "SEG", Path(result_folder)
     found = {int(match[1]): path for path in _files(results) if (match := RESULT.fullmatch(path.name))}
-    annotations, missing = [], {}
+    annotations: list[tuple[int, int, Path]] = []
+    missing: dict[str, None] = {}
     for path in _files(references):
         if match := LABELS.fullmatch(path.name):
             digits = match[1] or match[2]

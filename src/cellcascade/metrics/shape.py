@@ -50,6 +50,7 @@ def compare_shapes(*, crops: Path, masks: list[Path], table: Path) -> None:
         InputError: A store cannot be read, a mask in it is empty, or there is nothing to compare.
     """
     real = real_masks(crops)
-    synthetic = synthetic_masks(masks, real.shape[1:])
+    _, y, x = real.shape
+    synthetic = synthetic_masks(masks, (y, x))
     found = compare_tables(measure_shapes(real), measure_shapes(synthetic))
     write_table(table, found[list(AGREEMENT)], float_format="%.6g")

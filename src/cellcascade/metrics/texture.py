@@ -143,7 +143,8 @@ def compare_textures(*, crops: Path, textures: list[Path], table: Path) -> None:
         InputError: A store cannot be read, the sizes of its cells differ, or there is nothing to compare.
     """
     data = read_crops(crops)
-    synthetic = synthetic_stacks(textures, data.image.shape[1:])
+    _, y, x = data.image.shape
+    synthetic = synthetic_stacks(textures, (y, x))
     write_table(table, compare_stacks(real_stacks(data), synthetic), float_format="%.6g")
 
 
@@ -170,7 +171,7 @@ def compare_stacks(real: Sequence[CellStack], synthetic: Sequence[CellStack]) ->
     halves = [spectrum_deviation(images[0][::2], images[0][1::2])] if len(real) > 1 else []
     values["power_spectrum_db"] = (halves, [spectrum_deviation(*images)])
     for apart in range(1, APART + 1):
-        pair = tuple(slice_correlations(side, apart) for side in (real, synthetic))
+        pair = slice_correlations(real, apart), slice_correlations(synthetic, apart)
         if len(pair[1]):
             values["slice_correlation" if apart == 1 else f"slice_correlation_{apart}"] = pair
     rows = compare_values(values)

@@ -1,6 +1,7 @@
 """Signed distance fields of many cells side by side, positive inside, in half widths of the crop."""
 
 import math
+from collections.abc import Iterator
 from typing import Protocol
 
 import torch
@@ -25,6 +26,10 @@ class Field(Protocol):
 
     def penalty(self) -> Tensor:
         """What the field's kind adds to each cell's loss `(n,)`."""
+        ...
+
+    def parameters(self) -> Iterator[nn.Parameter]:
+        """What is fitted."""
         ...
 
 
@@ -82,6 +87,8 @@ class PerceptronField(nn.Module):
         layers: Hidden layers.
         octaves: Frequencies of the positional encoding.
     """
+
+    frequencies: Tensor
 
     def __init__(
         self,

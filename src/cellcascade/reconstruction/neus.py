@@ -75,8 +75,8 @@ class Fit:
         start = field.volume()
         self.cells = torch.arange(len(start), device=start.device)
         self.log_sharpness = nn.Parameter(torch.full((len(start),), math.log(START_SHARPNESS), device=start.device))
-        groups = [{"params": list(field.parameters())}, {"params": [self.log_sharpness], "lr": 0.01}]
-        self.optimizer = torch.optim.Adam(groups, lr=self.rate)
+        self.optimizer = torch.optim.Adam(field.parameters(), lr=self.rate)
+        self.optimizer.add_param_group({"params": [self.log_sharpness], "lr": 0.01})
 
     def run(self, first: int, stop: int) -> Tensor:
         """Fit from step `first` to before step `stop` of all of them, each cell until it moves no more.

@@ -62,7 +62,8 @@ class Rays:
         self.edge, self.device = edge, images.device
         self._rim = PixelSets(distance.abs() < RIM * 2 / edge)
         self._rim_of_input = PixelSets(distance[:, : edge**2].abs() < RIM * 2 / edge)
-        self.ends, self._with_ends = None, None
+        self.ends: Tensor | None = None
+        self._with_ends: PixelSets | None = None
         if problem.depths is not None:
             self.ends = problem.depths.movedim(2, -1).flatten(1, 3)
             self._with_ends = PixelSets(self.ends.isfinite().all(-1))
@@ -109,7 +110,12 @@ class Rays:
         Returns:
             Points `(n, 2 count, 3)`; how far inside they are, 0 to 1; and whether that is known, which it is not for
             cells without depth.
+
+        Raises:
+            ValueError: The views are silhouettes alone.
         """
+        if self.ends is None or self._with_ends is None:
+            raise ValueError("the views show no surface: they are silhouettes alone")
         rays = self._with_ends(self._uniform(count, generator))
         ends = self.ends.gather(1, rays[..., None].expand(-1, -1, 2))
         inwards = (2 * self._uniform(2 * count, generator) - 1).reshape(count, 2) * DEPTH_BAND

@@ -5,10 +5,11 @@ import logging
 import math
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import torch
-from diffusers import AutoencoderKL, ControlNetModel, DDIMScheduler, UNet2DConditionModel
+from diffusers import AutoencoderKL, ControlNetModel, DDIMScheduler, ModelMixin, UNet2DConditionModel
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
@@ -25,6 +26,8 @@ from cellcascade.learning.device import autocast
 from cellcascade.learning.training import save_weights
 
 logger = logging.getLogger(__name__)
+
+Part = TypeVar("Part", bound=ModelMixin)
 
 NETWORKS = {"unet": UNet2DConditionModel, "controlnet": ControlNetModel}
 EMBEDDING_CHANNELS = (16, 32, 96, 256)  # of the hint at full, half, ... resolution, as in ControlNet
@@ -173,7 +176,7 @@ def _misfit(where: str, found: str, fix: str) -> InputError:
     )
 
 
-def _part(kind: type, base: str, name: str):
+def _part(kind: type[Part], base: str, name: str) -> Part:
     """Load one part of a Stable Diffusion folder in single precision; nothing is downloaded here."""
     found = ""
     try:
@@ -248,9 +251,9 @@ def load(device: torch.device, *, unet: Path, controlnet: Path, config: Path) ->
     try:
         record = json.loads(config.read_text())
         settings = Texture(**record["settings"])
-        networks = [kind.from_config(record[name]) for name, kind in NETWORKS.items()]
-        for network, path in zip(networks, (unet, controlnet)):
-            network.load_state_dict(load_file(path))
+        networks = {name: kind.from_config(record[name]) for name, kind in NETWORKS.items()}
+        for name, path in (("unet", unet), ("controlnet", controlnet)):
+            networks[name].load_state_dict(load_file(path))
     except (OSError, KeyError, ValueError, RuntimeError, SafetensorError) as error:
         raise InputError(
             "The texture model cannot be loaded",
@@ -259,9 +262,10 @@ def load(device: torch.device, *, unet: Path, controlnet: Path, config: Path) ->
             expected="config.json, unet.safetensors and controlnet.safetensors of one training",
             fix=f"delete {config.parent} and rerun snakemake to train it again",
         ) from error
-    space = _space(settings, record["size"], networks[0].config.sample_size)
+    space = _space(settings, record["size"], networks["unet"].config.sample_size)
     space.load_state_dict({name: torch.tensor(value) for name, value in record["scales"].items()}, strict=False)
-    model = TextureModel(*networks, DDIMScheduler.from_config(record["schedule"]), space, settings)
+    schedule = DDIMScheduler.from_config(record["schedule"])
+    model = TextureModel(networks["unet"], networks["controlnet"], schedule, space, settings)
     if record["profile"]:
         model.profile = Profile(**{side: np.array(table) for side, table in record["profile"].items()})
     return model.to(device).eval()

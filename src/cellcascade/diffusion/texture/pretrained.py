@@ -10,11 +10,15 @@ import logging
 import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from safetensors import SafetensorError, safe_open
 
 from cellcascade.core.errors import InputError
 from cellcascade.core.files import atomic_path, disk_full, disk_is_full
+
+if TYPE_CHECKING:
+    from huggingface_hub.hf_api import RepoSibling
 
 logger = logging.getLogger(__name__)
 
@@ -33,7 +37,8 @@ def weights_file(names: Iterable[str]) -> str | None:
 def variant_of(folder: str | Path) -> str | None:
     """Variant of the weights in a part's folder, as diffusers names it; none for the plain ones."""
     name = weights_file(path.name for path in Path(folder).iterdir())
-    return WEIGHTS.fullmatch(name)[1] if name else None
+    match = WEIGHTS.fullmatch(name) if name else None
+    return match[1] if match else None
 
 
 def check_base(folder: str | Path, *, latent: bool = True) -> list[str]:
@@ -102,6 +107,8 @@ def _fetch(hub_id: str, folder: Path) -> list[str]:
 
     try:
         model = HfApi().model_info(hub_id, files_metadata=True)
+        if model.siblings is None:
+            raise ValueError("the hub lists no files of this model")
         files = {item.rfilename: item for item in model.siblings}
         wanted = {name: files[name] for name in _needed(files)}
         for name, item in wanted.items():
@@ -139,7 +146,7 @@ def _accept_copy(folder: Path, hub_id: str, reason: str) -> None:
     logger.warning("the hub cannot confirm the checksums (%s); using the files in %s as they are", reason, folder)
 
 
-def _intact(path: Path, item) -> bool:
+def _intact(path: Path, item: "RepoSibling") -> bool:
     """Whether a file is what the hub says: SHA-256 of large files, git's SHA-1 of small ones."""
     if not path.exists():
         return False

@@ -1,6 +1,6 @@
 """Sampling of textures: noise that slices of a cell share, and denoising in batches across cells."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 import torch
@@ -55,7 +55,7 @@ def draw(model: TextureModel, hints: CellHints, noise: Sequence[Tensor], setting
     """
     device, sampler = next(model.parameters()).device, SAMPLERS[settings.sampler]
 
-    def paint(batch: list[int]) -> np.ndarray:
+    def paint(batch: list[int]) -> Iterable[np.ndarray]:
         seen = hints[batch].planes(device)
         blind = None if settings.guidance == 1 else model.space.hint(without_outline(seen))
         predict = model.guided(model.space.hint(seen), blind, settings.guidance)

@@ -1,5 +1,6 @@
 """The spaces in which textures are made: pixels rearranged without loss, or the latents of an autoencoder."""
 
+from collections.abc import Mapping
 from typing import Protocol
 
 import torch
@@ -16,8 +17,12 @@ class Space(Protocol):
 
     size: int
     noise_shape: tuple[int, int, int]
-    weight: Tensor | float
     shrink: int
+
+    @property
+    def weight(self) -> Tensor | float:
+        """Loss weight, broadcast against `(b, *noise_shape)`."""
+        ...
 
     def encode(self, images: Tensor) -> Tensor:
         """Crops `(b, 1, y, x)` between -1 and 1 to model space `(b, *noise_shape)`."""
@@ -29,6 +34,14 @@ class Space(Protocol):
 
     def hint(self, hints: Tensor) -> Tensor:
         """Hints `(b, c, y, x)` as the ControlNet reads them; nothing is blended, so that masks stay masks."""
+        ...
+
+    def state_dict(self) -> Mapping[str, Tensor]:
+        """The space's tensors by name, as those of every torch module."""
+        ...
+
+    def load_state_dict(self, state_dict: Mapping[str, Tensor], strict: bool = True) -> object:
+        """Take tensors over, as every torch module does; if not `strict`, some may be missing."""
         ...
 
 
@@ -44,6 +57,9 @@ class PixelSpace(nn.Module):
     """
 
     shrink = 1
+    basis: Tensor
+    mean: Tensor
+    spread: Tensor
 
     def __init__(self, size: int, block: int):
         super().__init__()
@@ -110,6 +126,8 @@ class LatentSpace(nn.Module):
     """
 
     weight = 1.0
+    up: Tensor
+    down: Tensor
 
     def __init__(self, size: int, vae: AutoencoderKL, edge: int):
         super().__init__()

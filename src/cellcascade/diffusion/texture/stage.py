@@ -74,9 +74,10 @@ def train_texture(
     checkpoint = training.checkpoint_file(checkpoints, settings, [crops], STAGE_VERSIONS["train_texture"])
     parameters = sum(p.numel() for p in model.trained_parameters())
     logger.info("%d crops, %.2f M trained parameters", len(hints), parameters / 1e6)
-    how = {"checkpoint": checkpoint, "seed": seed, "device": target, "what": "texture training"}
-    loss = crop_loss(model, data, hints, settings)
-    log = training.train(model, loss, settings.train, **how, look=Watch(model, looks, data, hints, seed))
+    loss, look = crop_loss(model, data, hints, settings), Watch(model, looks, data, hints, seed)
+    log = training.train(
+        model, loss, settings.train, checkpoint=checkpoint, seed=seed, device=target, what="texture training", look=look
+    )
     model.profile = measure_profile(model, looks, data, hints, seed)
     model.save(settings, unet=unet, controlnet=controlnet, config=config)
     write_table(table, log)
@@ -146,7 +147,7 @@ def make_textures(
     Raises:
         InputError: A store is damaged, or the model cannot be loaded.
     """
-    data, cells = read_crops(crops), sliced_cells(slices) if slices else flat_cells(masks)
+    data, cells = read_crops(crops), _untextured_cells(masks, slices)
     model = load(pick_device(device), unet=unet, controlnet=controlnet, config=config)
     images = textured(model, cells, data, settings, seed=seed, seeded_as=seeded_as)
     record = TexturesRecord(
@@ -182,8 +183,8 @@ class UntexturedCells:
 def sliced_cells(path: Path) -> UntexturedCells:
     """The cells of a shard of slices."""
     store = SLICES.open(path)
-    arrays = (store[name] for name in ("mask", "n_slices", "valid", "cell_id"))
-    return UntexturedCells(*arrays, store.record.reasons)
+    mask, n_slices, valid, cell_id = (store[name] for name in ("mask", "n_slices", "valid", "cell_id"))
+    return UntexturedCells(mask, n_slices, valid, cell_id, store.record.reasons)
 
 
 def flat_cells(path: Path) -> UntexturedCells:
@@ -191,6 +192,15 @@ def flat_cells(path: Path) -> UntexturedCells:
     store = MASKS.open(path)
     masks, ids = store["mask"], store["cell_id"]
     return UntexturedCells(masks[:, None], np.ones(len(ids), np.int32), store["valid"], ids, store.record.reasons)
+
+
+def _untextured_cells(masks: Path | None, slices: Path | None) -> UntexturedCells:
+    """The cells of the one shard that is given."""
+    if slices:
+        return sliced_cells(slices)
+    if masks:
+        return flat_cells(masks)
+    raise ValueError("neither masks nor slices are given")
 
 
 def textured(
@@ -207,7 +217,9 @@ def textured(
         seeded_as: See `make_textures`.
     """
     images = np.zeros(cells.mask.shape, np.uint16)
-    places, noise, hints = [], [], []
+    places: list[tuple[int, int]] = []
+    noise: list[Tensor] = []
+    hints: list[CellHints] = []
     for i in np.flatnonzero(cells.valid):
         cell, count = int(cells.cell_id[i]), int(cells.n_slices[i])
         generator = torch_generator(seed, seeded_as, "textures", cell)
@@ -233,5 +245,7 @@ def lent_hints(masks: np.ndarray, crops: Crops, generator: np.random.Generator) 
     real = crops.mask[widest].sum((1, 2))
     alike = np.argsort(np.abs(np.log(real / areas.max())), kind="stable")[: max(1, round(SIMILAR_AREA * len(real)))]
     chosen, window = widest[generator.choice(alike)], crops.record.window
-    brightness, background = (float(to_unit(each[chosen], window)) for each in (crops.brightness, crops.background))
-    return CellHints.of(masks, *(np.full(len(masks), level) for level in (brightness, background)), areas / areas.max())
+    brightness, background = (
+        np.full(len(masks), float(to_unit(each[chosen], window))) for each in (crops.brightness, crops.background)
+    )
+    return CellHints.of(masks, brightness, background, areas / areas.max())
