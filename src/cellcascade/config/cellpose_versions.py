@@ -21,6 +21,10 @@ def version_named(start: str) -> int | None:
     Returns:
         3 or 4; `None` for a path, whose file alone can tell.
     """
-    if Path(start).name in GENERALISTS_4:
-        return 4
-    return None if os.path.dirname(start) else 3
+    version = generalist_version(Path(start).name)
+    return None if version == 3 and os.path.dirname(start) else version
+
+
+def generalist_version(name: str) -> int:
+    """The version of Cellpose that has a generalist of this name, 3 or 4."""
+    return 4 if name in GENERALISTS_4 else 3

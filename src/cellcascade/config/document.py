@@ -56,8 +56,8 @@ def leaves(model: type[Settings], values: Settings | None = None, prefix: str = 
     """
     for name, field in model.model_fields.items():
         default = field.default if values is None else getattr(values, name)
-        if _is_block(field):
-            yield from leaves(field.annotation, default, f"{prefix}{name}.")
+        if block := _block(field):
+            yield from leaves(block, default, f"{prefix}{name}.")
         else:
             yield f"{prefix}{name}", field, default
 
@@ -137,7 +137,7 @@ def _yaml(block: FieldInfo, values: Settings | None = None, depth: int = 1) -> s
     values, indent, lines = values or block.default, "  " * depth, []
     for name, field in type(values).model_fields.items():
         default = getattr(values, name)
-        if _is_block(field):
+        if _block(field):
             apart = depth == 1 and block.annotation is Stages
             lines += [*([""] if apart else []), f"{indent}{name}:  # {_about(field)}", _yaml(field, default, depth + 1)]
         else:
@@ -167,12 +167,17 @@ def reference() -> str:
 
 def _blocks(model: type[Settings], prefix: str, skip: str = "") -> list[str]:
     """A table for each block of a block."""
-    fields = [(name, field) for name, field in model.model_fields.items() if _is_block(field) and name != skip]
-    return [_table(f"`{prefix}{name}`", _about(field), field.annotation, field.default) for name, field in fields]
+    return [
+        _table(f"`{prefix}{name}`", _about(field), block, field.default)
+        for name, field in model.model_fields.items()
+        if (block := _block(field)) and name != skip
+    ]
 
 
-def _is_block(field: FieldInfo) -> bool:
-    return isinstance(field.annotation, type) and issubclass(field.annotation, Settings)
+def _block(field: FieldInfo) -> type[Settings] | None:
+    """The class of a block; `None` for a key that is no block."""
+    kind = field.annotation
+    return kind if isinstance(kind, type) and issubclass(kind, Settings) else None
 
 
 def _about(block: FieldInfo) -> str:

@@ -1,10 +1,11 @@
 """From YAML to a checked configuration: defaults, inheritance, and all problems at once. Free of torch."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
 from pydantic import ValidationError
+from pydantic_core import ErrorDetails
 
 from cellcascade.config.datasets import Config, Dataset
 from cellcascade.config.settings import Multiview, Stages
@@ -65,12 +66,13 @@ def load_config(raw: Mapping[str, Any], where: str = "config.yaml") -> Config:
     complete = {**raw, "defaults": defaults, "multiview": multiview, "datasets": entries}
     config, errors = _validated(Config, complete)
     problems += [_line(item, complete, datasets) for item in errors if not (problems and item["loc"] == ("datasets",))]
+    conflicts: Iterable[Conflict] = ()
     if config is not None and not problems:
         conflicts = config.all_conflicts()
-    else:  # of the data sets that are sound in themselves; the whole of them cannot be looked at
-        conflicts = _conflicts_of_each(entries) if isinstance(entries, Mapping) else ()
+    elif isinstance(entries, Mapping):  # of the data sets that are sound in themselves; the whole cannot be looked at
+        conflicts = _conflicts_of_each(entries)
     problems += [f"{_place(conflict.keys, datasets)}: {conflict.message}" for conflict in conflicts]
-    if problems:
+    if config is None or problems:
         raise _all_at_once(list(dict.fromkeys(problems)), where)
     return config
 
@@ -119,7 +121,7 @@ def _complete(block: Settings, given: Any) -> Any:
 
 def _entries(datasets: Mapping[Any, Any], defaults: Mapping[str, Any], problems: list[str]) -> dict[str, Any]:
     """All entries, each completed by the one it inherits from and by `defaults`; without those that have problems."""
-    found = {}
+    found: dict[str, Any] = {}
     for name, entry in datasets.items():
         if not isinstance(name, str):
             problems.append(f"datasets.{name}: a data set's name must be text; put it in quotes")
@@ -147,7 +149,7 @@ def _inherit(
     return None if parent is None else overlay(parent, entry)
 
 
-def _validated(kind: type[Block], raw: Any) -> tuple[Block | None, list[Mapping[str, Any]]]:
+def _validated(kind: type[Block], raw: Any) -> tuple[Block | None, list[ErrorDetails]]:
     """A block whose values are sound each by itself, or the errors."""
     try:
         return kind.model_validate(raw, context=EACH_BY_ITSELF), []
@@ -170,7 +172,7 @@ def _place(keys: Sequence[str], datasets: Any) -> str:
     return keys[0]
 
 
-def _line(item: Mapping[str, Any], complete: Mapping[str, Any], datasets: Any) -> str:
+def _line(item: ErrorDetails, complete: Mapping[str, Any], datasets: Any) -> str:
     """One validation error as a line that names the place where the value was given."""
     path = _path(item["loc"], complete)
     if path[-1:] == [ONE_OF_ITS_KEYS]:

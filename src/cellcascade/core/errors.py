@@ -1,5 +1,7 @@
 """The one exception users are meant to read."""
 
+from collections.abc import Callable
+
 
 class InputError(ValueError):
     """A problem with the user's data, configuration or weights, with how to fix it.
@@ -18,7 +20,7 @@ class InputError(ValueError):
             f"{what}\n    where:    {where}\n    found:    {found}\n    expected: {expected}\n    fix:      {fix}"
         )
 
-    def __reduce__(self):
+    def __reduce__(self) -> tuple[Callable[..., "InputError"], tuple[str, ...]]:
         """Rebuild from the parts: the default replays `args`, which hold only the joined text."""
         return (_rebuild, (self.what, self.where, self.found, self.expected, self.fix))
 

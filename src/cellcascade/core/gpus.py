@@ -1,7 +1,6 @@
 """Which GPU a job runs on: the one its cluster gave it, or a free one of a workstation's. Torch is imported late."""
 
 import fcntl
-import itertools
 import logging
 import os
 import platform
@@ -76,7 +75,8 @@ def claim(devices: Sequence[str], folder: Path) -> str:
         folder: Folder of the lock files, on a local disk.
     """
     folder.mkdir(mode=0o700, exist_ok=True)
-    for turn in itertools.count():
+    turn = 0
+    while True:
         for device in devices:
             file = os.open(folder / f"{device.replace('/', '_')}.{turn}", os.O_CREAT | os.O_RDWR, 0o600)
             try:
@@ -85,3 +85,4 @@ def claim(devices: Sequence[str], folder: Path) -> str:
                 os.close(file)
             else:
                 return device  # the file stays open: closing it would end the claim
+        turn += 1

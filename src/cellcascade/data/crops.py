@@ -199,7 +199,7 @@ def _find_cells(labels: np.ndarray, annotated: AnnotatedFrame, options: CropSett
         row["reason"] = "touches border" if touches else _unfit(plane, options)
         row["kept"] = not row["reason"]
         cell = _Cell(row)
-        if row["kept"]:
+        if row["kept"] and plane:
             others = (_one_piece(inside[i], box, i + box[0].start) for i in _heights(areas, options.slices_per_cell))
             cell.slices = [plane] + [other for other in others if other and _fits(other, plane, options)]
         yield cell
@@ -244,7 +244,8 @@ def _heights(areas: np.ndarray, wanted: int) -> list[int]:
 
 def _origin(plane: _Slice, size: int) -> tuple[int, int]:
     """First pixel (y, x) of the crop that is centred on the bounding box."""
-    return tuple(first + (length - size) // 2 for first, length in zip(plane.corner, plane.mask.shape))
+    y, x = (first + (length - size) // 2 for first, length in zip(plane.corner, plane.mask.shape))
+    return y, x
 
 
 def _fits(other: _Slice, widest: _Slice, options: CropSettings) -> bool:

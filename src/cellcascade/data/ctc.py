@@ -6,7 +6,7 @@ A data set folder holds `01/t000.tif` (frames), `01_ST/SEG/man_seg000.tif` (silv
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
 from pathlib import Path
@@ -135,18 +135,23 @@ def _chosen(
         return found
     chosen = []
     for _, group in groupby(found, key=lambda item: item.frame):
-        items = {item.z: item for item in group}
-        if whole := items.get(None):
-            items = {z: replace(whole, z=z, cut=True) for z in range(read_header(whole.image).shape[0])}
+        items = _by_slice(group)
         chosen += [items[z] for z in sorted(_wanted(sorted(items), slices, "slices", where))]
     return chosen
 
 
+def _by_slice(annotations: Iterable[AnnotatedFrame]) -> dict[int, AnnotatedFrame]:
+    """The annotations of one frame by their slices; one that covers the whole frame counts alone, slice by slice."""
+    items = {item.z: item for item in annotations}
+    if whole := items.get(None):
+        return {z: replace(whole, z=z, cut=True) for z in range(read_header(whole.image).shape[0])}
+    return {z: item for z, item in items.items() if z is not None}
+
+
 def _wanted(numbers: list[int], choice: int | Sequence[int], what: str, where: Path) -> set[int]:
     """`choice` of the numbers, spread evenly, or those that `choice` lists."""
-    counted = isinstance(choice, int)
-    missing = [] if counted else sorted(set(choice) - set(numbers))
-    if missing or (counted and choice > len(numbers)):
+    missing = [] if isinstance(choice, int) else sorted(set(choice) - set(numbers))
+    if missing or (isinstance(choice, int) and choice > len(numbers)):
         raise InputError(
             f"There are fewer annotated {what} than train_{what} asks for",
             where=where,
@@ -154,7 +159,7 @@ def _wanted(numbers: list[int], choice: int | Sequence[int], what: str, where: P
             expected=f"{what} {', '.join(map(str, missing))} among them" if missing else f"at least {choice}",
             fix=f"correct train_{what} in the data set's entry, or annotate more {what}",
         )
-    return set(evenly_spaced(numbers, choice) if counted else choice)
+    return set(evenly_spaced(numbers, choice) if isinstance(choice, int) else choice)
 
 
 def count_slices(annotated: Sequence[AnnotatedFrame]) -> int:

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypedDict
 
 import numpy as np
 import zarr
@@ -15,6 +15,20 @@ if TYPE_CHECKING:
 
 FORMATS: dict[str, Format] = {"0.4": FormatV04(), "0.5": FormatV05()}
 CHUNK = (16, 512, 512)
+
+
+class _Scale(TypedDict):
+    """How a level's pixels become micrometres."""
+
+    type: str
+    scale: list[float]
+
+
+class _Level(TypedDict):
+    """A level of resolution: its array, and the size of its pixels."""
+
+    path: str
+    coordinateTransformations: list[_Scale]
 
 
 @dataclass(frozen=True)
@@ -63,7 +77,7 @@ def write_image(
     _write_levels(cells, _pyramid(labels, levels, _half_nearest), voxel_size_um, form, "cells")
     write_label_metadata(members, "cells", fmt=form, source={"image": "../../"})
     if version != "0.4":  # the writer leaves the version out of the labels group, where the specification wants it
-        members.attrs["ome"] = {**members.attrs["ome"], "version": version}
+        members.attrs["ome"] = {**_attributes(members)["ome"], "version": version}
 
 
 def read_image(path: str | Path) -> AnnotatedImage:
@@ -74,8 +88,29 @@ def read_image(path: str | Path) -> AnnotatedImage:
     """
     root = zarr.open_group(path, mode="r")
     image, voxel_size_um = _read_levels(root)
-    labels, _ = _read_levels(root["labels/cells"])
-    return AnnotatedImage(image, labels, voxel_size_um, dict(root.attrs["cellcascade"]))
+    cells = root["labels/cells"]
+    if not isinstance(cells, zarr.Group):
+        raise KeyError("labels/cells is no group")
+    labels, _ = _read_levels(cells)
+    return AnnotatedImage(image, labels, voxel_size_um, _facts(root))
+
+
+def read_facts(path: str | Path) -> dict[str, Any]:
+    """What `write_image` was given beside the pixels.
+
+    Args:
+        path: An OME-Zarr that `write_image` wrote, of either version.
+    """
+    return _facts(zarr.open_group(path, mode="r"))
+
+
+def _facts(root: zarr.Group) -> dict[str, Any]:
+    return dict(_attributes(root)["cellcascade"])
+
+
+def _attributes(group: zarr.Group) -> dict[str, Any]:
+    """The attributes of a group, as `json.loads` would give them: what they hold is known where they are read."""
+    return group.attrs.asdict()
 
 
 def _half_mean(level: np.ndarray) -> np.ndarray:
@@ -103,17 +138,14 @@ def _write_levels(
     group: zarr.Group, pyramid: Sequence[np.ndarray], voxel_size_um: Sequence[float], form: Format, name: str
 ) -> None:
     axes = list("zyx")[-pyramid[0].ndim :]
-    datasets = []
+    datasets: list[_Level] = []
     for index, level in enumerate(pyramid):
         group.create_array(
             f"s{index}",
             data=np.ascontiguousarray(level),
             chunks=tuple(min(n, chunk) for n, chunk in zip(level.shape, CHUNK[-level.ndim :])),
-            **(
-                {"dimension_names": axes}
-                if form.zarr_format == 3
-                else {"chunk_key_encoding": {"name": "v2", "separator": "/"}}
-            ),
+            dimension_names=axes if form.zarr_format == 3 else None,
+            chunk_key_encoding=None if form.zarr_format == 3 else {"name": "v2", "separator": "/"},
         )
         coarser = {"y": 2**index, "x": 2**index}
         scale = [float(size) * coarser.get(axis, 1) for axis, size in zip(axes, voxel_size_um)]
@@ -126,6 +158,7 @@ def _write_levels(
 def _read_levels(group: zarr.Group) -> "tuple[list[da.Array], tuple[float, ...]]":
     import dask.array as da
 
-    datasets = group.attrs.get("ome", group.attrs)["multiscales"][0]["datasets"]
+    attributes = _attributes(group)
+    datasets: list[_Level] = attributes.get("ome", attributes)["multiscales"][0]["datasets"]
     size_um = tuple(datasets[0]["coordinateTransformations"][0]["scale"])
     return [da.from_zarr(group[item["path"]]) for item in datasets], size_um

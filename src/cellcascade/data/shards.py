@@ -179,7 +179,10 @@ class Store(Generic[R]):
             InputError: The array is missing or its bytes are damaged.
         """
         try:
-            return np.asarray(self.group[name][rows])
+            array = self.group[name]
+            if not isinstance(array, zarr.Array):
+                raise KeyError(f"{name} is no array")
+            return np.asarray(array[rows])
         except UNREADABLE as error:
             raise _damaged(self.path, repr(error), f"a readable array '{name}' in a '{self.schema.tag}'") from error
 

@@ -1,6 +1,6 @@
 """Test frames, predictions on them, and their scores. Free of torch until a network is used."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -20,6 +20,7 @@ from cellcascade.metrics.seg import THRESHOLDS, score
 
 REFERENCES = {"gold": "GT", "silver": "ST"}
 FACTS = ("train_frames", "train_slices", "start", "steps", "diameter", "real_share")  # of a network, in its scores
+Row = dict[str, str | float | None]  # scores or facts by their column
 
 
 def reference_annotations(recording: Recording, most: int | None = None) -> dict[str, list[AnnotatedFrame]]:
@@ -98,7 +99,7 @@ def predict_cellpose(
 
 def score_rows(
     recording: Recording, annotations: Mapping[str, Sequence[AnnotatedFrame]], made: Mapping[int, np.ndarray]
-) -> list[dict[str, str | float | None]]:
+) -> list[Row]:
     """Score a segmentation of test frames.
 
     Args:
@@ -132,22 +133,20 @@ def join_scores(*, scores: list[Path], dataset: str, seg: Path, gain: Path) -> N
     write_table(gain, paired_gain(table))
 
 
-def _row(
-    recording: Recording, reference: str, items: Sequence[AnnotatedFrame], made: Mapping[int, np.ndarray]
-) -> dict[str, str | float | None]:
-    def pairs():
+def _row(recording: Recording, reference: str, items: Sequence[AnnotatedFrame], made: Mapping[int, np.ndarray]) -> Row:
+    def pairs() -> Iterator[tuple[np.ndarray, np.ndarray]]:
         for item in items:
             result = made[item.frame]
             yield recording.read(item)[1], result if item.z is None else result[item.z]
 
     got = score(pairs())
-    row = {"reference": reference, "seg": got.seg, "n_objects": got.n_objects}
+    row: Row = {"reference": reference, "seg": got.seg, "n_objects": got.n_objects}
     row |= {"precision": got.precision[0.5], "recall": got.recall[0.5], "f1": got.f1[0.5]}
     row |= {f"f1_{round(100 * t)}": got.f1[t] for t in THRESHOLDS if t > 0.5}
     return {**row, "frames": len({item.frame for item in items})}
 
 
-def _facts(network: NetworkRecord) -> dict[str, str | float | None]:
+def _facts(network: NetworkRecord) -> Row:
     return {name: getattr(network, name) for name in FACTS}
 
 

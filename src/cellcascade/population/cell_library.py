@@ -83,7 +83,7 @@ class CellLibrary:
         image, mask = store.read("image", row)[:slices].astype(np.float32), store.read("mask", row)[:slices] > 0
         distance = edt.edt(np.ascontiguousarray(~mask))
         far = distance > np.median(distance[~mask]) if not mask.all() else ~mask
-        dark = image[far] if far.any() else np.float32([store.record.background])
+        dark = image[far] if far.any() else np.array([store.record.background], np.float32)
         level, darkest = float(dark.mean()), float(np.percentile(dark, DARKEST))
         return Cell(image, _around(image, mask), mask, level, darkest, cell_id)
 
@@ -96,13 +96,14 @@ def turned(cell: Cell, generator: np.random.Generator) -> tuple[Cell, str]:
     """
     turns, mirror, upside = int(generator.integers(4)), bool(generator.integers(2)), bool(generator.integers(2))
     upside = upside and len(cell.mask) > 1
-    arrays = {}
-    for part in ("image", "around", "mask"):
-        array = np.rot90(getattr(cell, part), turns, (1, 2))
+
+    def moved(part: np.ndarray) -> np.ndarray:
+        array = np.rot90(part, turns, (1, 2))
         array = array[:, ::-1] if mirror else array
-        arrays[part] = np.ascontiguousarray(array[::-1] if upside else array)
+        return np.ascontiguousarray(array[::-1] if upside else array)
+
     name = f"rot{90 * turns}{'-mirror' if mirror else ''}{'-upside' if upside else ''}"
-    return replace(cell, **arrays), name
+    return replace(cell, image=moved(cell.image), around=moved(cell.around), mask=moved(cell.mask)), name
 
 
 def _around(image: np.ndarray, mask: np.ndarray) -> np.ndarray:

@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-import zarr
 
 from cellcascade import __version__
 from cellcascade.core.errors import InputError
 from cellcascade.core.files import atomic_path, digest
 from cellcascade.core.logs import package_versions
+from cellcascade.data.ngff import read_facts
 
 
 def collect_images(*, population: list[Path], sources: list[Path], record: dict[str, Any], folder: Path) -> None:
@@ -74,7 +74,7 @@ def _check(images: pd.DataFrame, cells: pd.DataFrame, stores: Mapping[str, Path]
     rows = {image: list(table["label"]) for image, table in cells.groupby("image")}
     strays = sorted(set(rows) - set(names))
     for name, store in stores.items():
-        labels = sorted(cell["label"] for cell in zarr.open_group(store, mode="r").attrs["cellcascade"]["cells"])
+        labels = sorted(cell["label"] for cell in read_facts(store)["cells"])
         if labels != rows.get(name, []):
             strays.append(name)
     if strays:

@@ -126,12 +126,14 @@ def compose(
 def _canvas(shape: Sequence[int], frames: CropsRecord, settings: Population) -> Canvas:
     """An empty canvas for an image of a shape ([z,] y, x)."""
     size_um = frames.voxel_size_um
+    depth, height, width = (1, *shape)[-3:]
+    cut_z, cut_y, cut_x = (True, *frames.cut_by_border)[-3:]
     return Canvas(
-        (1, *shape)[-3:],
+        (depth, height, width),
         spacing=(size_um[0] / size_um[-1] if frames.ndim == 3 else 1.0, 1.0, 1.0),
         gap=settings.gap,
         reach=max(settings.reach, settings.rim),
-        cut=(True, *frames.cut_by_border)[-3:],
+        cut=(cut_z, cut_y, cut_x),
     )
 
 

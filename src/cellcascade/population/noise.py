@@ -27,8 +27,8 @@ def quantiles(level: np.ndarray, residual: np.ndarray) -> tuple[np.ndarray, np.n
     """
     edges = np.unique(np.quantile(level, np.linspace(0, 1, LEVELS + 1)[1:-1]))
     row = np.searchsorted(edges, level)
-    rows = [index for index in range(len(edges) + 1) if np.count_nonzero(row == index) >= 50] or [None]
-    chosen = [np.ones(len(row), bool) if index is None else row == index for index in rows]
+    rows: list[int | None] = [index for index in range(len(edges) + 1) if np.count_nonzero(row == index) >= 50]
+    chosen = [np.ones(len(row), bool) if index is None else row == index for index in rows or [None]]
     return (
         np.array([level[here].mean() for here in chosen], np.float32),
         np.array([np.quantile(residual[here], ndtr(SCORES.astype(float))) for here in chosen], np.float32),

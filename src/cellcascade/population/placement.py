@@ -152,7 +152,7 @@ def free_corner(canvas: Canvas, mask: np.ndarray, *, tries: int, generator: np.r
         middles = generator.integers(0, canvas.shape, (min(BATCH, tries - start), 3))
         for corner in _plausible(canvas, mask, middles - (np.array(mask.shape) - 1) // 2):
             if canvas.fits(mask, tuple(corner)):
-                return tuple(int(c) for c in corner)
+                return _as_corner(corner)
     return None
 
 
@@ -206,9 +206,14 @@ def _first_near(
         farther = np.rint(corner + extra).astype(int)
         for choice in (*_plausible(canvas, mask, farther[None]), corner):
             if canvas.fits(mask, tuple(choice)) and canvas.separation(mask, tuple(choice)) <= reach:
-                return tuple(int(c) for c in choice)
+                return _as_corner(choice)
         return None
     return None
+
+
+def _as_corner(position: np.ndarray) -> Corner:
+    z, y, x = (int(c) for c in position)
+    return z, y, x
 
 
 def _plausible(canvas: Canvas, mask: np.ndarray, corners: np.ndarray) -> np.ndarray:

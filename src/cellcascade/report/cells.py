@@ -176,10 +176,12 @@ def _views(views: np.ndarray) -> list[Picture]:
     """Distance and, where it was predicted, thickness of a cell's views (v, c, y, x)."""
     distance, columns = views[:, 0], (len(views) + 1) // 2
     reach = 0.25 * float(np.abs(distance).max())
-    made = [_strip(distance, Display((-reach, reach)), columns, EDGE // 2, f"{len(views)} predicted views")]
+    made = [_strip(list(distance), Display((-reach, reach)), columns, EDGE // 2, f"{len(views)} predicted views")]
     if views.shape[1] > 1:
         thickness = 2 * np.sqrt(views[:, 2].clip(0))
-        made.append(_strip(thickness, Display((0, float(thickness.max()))), columns, EDGE // 2, "their thickness"))
+        made.append(
+            _strip(list(thickness), Display((0, float(thickness.max()))), columns, EDGE // 2, "their thickness")
+        )
     return made
 
 
@@ -197,9 +199,9 @@ def _slices(sliced: CellEntry, textured: CellEntry | None, display: Display) -> 
     chosen = evenly_spaced(range(count), SHOWN_SLICES)
     apart = sliced.store.record.spacing_um
     note = f"{len(chosen)} of {count} slices, {apart:.3g} µm apart; widest: number {widest + 1}"
-    made = [_strip(sliced.read("mask")[chosen], BINARY, len(chosen), SLICE_EDGE, note)]
+    made = [_strip(list(sliced.read("mask")[chosen]), BINARY, len(chosen), SLICE_EDGE, note)]
     if textured:
-        images = textured.read("image")[chosen]
+        images = list(textured.read("image")[chosen])
         made.append(_strip(images, display, len(chosen), SLICE_EDGE, "the same with texture"))
     return made
 

@@ -15,7 +15,6 @@ REAL, SYNTHETIC, INK, PAPER = "#7b8794", "#c8553d", "#1f2933", "#fbfaf8"
 COLOURS = {"none": "#a8b0b9", "real": "#5f6b77", "synthetic": "#dd9a4b", "both": "#c8553d"}
 GROUPS = {"shape": "#3d6b8c", "texture": "#c8553d", "population": "#6b8f3d"}
 LINE = "#dde1e6"
-BELOW = {"color": COLOURS["none"], "fontsize": 8, "ha": "center", "va": "bottom"}
 FARTHEST = 3.0  # real standard deviations; distances beyond are drawn at the edge
 OVERLAPS = {0.5: "f1", 0.6: "f1_60", 0.7: "f1_70", 0.8: "f1_80", 0.9: "f1_90"}
 
@@ -93,7 +92,16 @@ def _strip(axes: Axes, seg: pd.DataFrame) -> None:
     for name in regimes:
         mean = seg.loc[seg["regime"] == name, "seg"].mean()
         if mean < bottom:
-            axes.annotate("▼\nfar below", (at[name], bottom), (0, 6), textcoords="offset points", **BELOW)
+            axes.annotate(
+                "▼\nfar below",
+                (at[name], bottom),
+                (0, 6),
+                textcoords="offset points",
+                color=COLOURS["none"],
+                fontsize=8,
+                ha="center",
+                va="bottom",
+            )
         axes.annotate(f"{mean:.3f}", (at[name], top), fontsize=9, color=INK, ha="center", va="top")
     axes.set_xticks(range(len(regimes)), [name.capitalize() for name in regimes])
     axes.set_xlim(-0.5, len(regimes) - 0.5)

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 import pandas as pd
@@ -37,6 +38,14 @@ COLUMNS = {
 EXCESS = 0.05  # share of samples beyond the real baseline from which copying must be suspected
 NO_GAIN = "No gain measured"
 FEWEST = 20  # real test cells below which a share of 5 % is less than one cell
+
+
+class _Distance(Protocol):
+    """A row of the table of FID and KID: a distance with its limits."""
+
+    value: float
+    low: float
+    high: float
 
 
 @dataclass(frozen=True)
@@ -149,7 +158,7 @@ def verdict(tables: Tables) -> Verdict:
             "open",
         )
     seg, reference = tables["seg"], main_reference(tables["seg"])
-    rows = tables["gain"].query("regime == 'both' and reference == @reference") if "gain" in tables else []
+    rows = tables["gain"].query("regime == 'both' and reference == @reference") if "gain" in tables else pd.DataFrame()
     if not len(rows):
         return Verdict(
             NO_GAIN,
@@ -250,7 +259,7 @@ def features(fid: pd.DataFrame | None) -> Features | None:
     return Features(rows, list(dict.fromkeys(str(text) for text in fid["warning"].dropna() if str(text))))
 
 
-def _value(row) -> tuple[str, str]:
+def _value(row: _Distance) -> tuple[str, str]:
     limits = f"[{plain(row.low, '.2g')}, {plain(row.high, '.2g')}]" if np.isfinite([row.low, row.high]).all() else ""
     return plain(row.value, ".3g"), limits
 

@@ -133,12 +133,14 @@ def synthetic_image(made: SyntheticImage, display: Display) -> Pair:
         sheets = [grey, figures.label_overlay(grey, made.labels)]
     else:
         inside = made.labels > 0
-        at = tuple(int(inside.sum(tuple({0, 1, 2} - {axis})).argmax()) for axis in range(3))
+        z, y, x = (int(inside.sum(tuple({0, 1, 2} - {axis})).argmax()) for axis in range(3))
         scale = max(1, round(WIDTH / made.image.shape[-1]))
-        planes = [figures.orthogonal_planes(array, at, made.voxel_size_um, scale) for array in (grey, made.labels)]
+        planes = [
+            figures.orthogonal_planes(array, (z, y, x), made.voxel_size_um, scale) for array in (grey, made.labels)
+        ]
         coloured = [figures.label_overlay(*pair) for pair in zip(*planes)]
         sheets = [figures.join_planes(planes[0]), figures.join_planes(coloured)]
-        where = f"; XY at z = {at[0]}, XZ (below) at y = {at[1]}, YZ (right) at x = {at[2]}, equal scale on all axes"
+        where = f"; XY at z = {z}, XZ (below) at y = {y}, YZ (right) at x = {x}, equal scale on all axes"
     names = ("synthetic image", "the same with its labels in colour")
     pictures = [Picture(figures.image_uri(sheet), name, name, sheet.shape[1]) for sheet, name in zip(sheets, names)]
     return Pair(pictures, f"{caption}; {display.text}{where}.")

@@ -4,6 +4,7 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 import pandas as pd
@@ -18,6 +19,15 @@ from cellcascade.report.words import counted, interval, mean_and_spread, plain, 
 Tables = Mapping[str, findings.Tables]
 GAP = 3.0  # real standard deviations at which a distance has its full tint
 UNKNOWN = "–"
+
+
+class _Gain(Protocol):
+    """A row of `paired_gain`: a difference of SEG with its interval."""
+
+    gain: float
+    low: float
+    high: float
+    seeds: int
 
 
 @dataclass(frozen=True)
@@ -146,7 +156,7 @@ def gains(tables: Tables) -> Picture | None:
     return Picture(charts.figure_uri(charts.forest(rows)), "gains by data set", note, 1112)
 
 
-def _forest_row(name: str, regime: str, row) -> dict:
+def _forest_row(name: str, regime: str, row: _Gain) -> dict:
     parts = signed(row.gain), interval(row.low, row.high), counted(int(row.seeds), "seed")
     text = "  ".join(part for part in parts if part)
     return {"name": name, "regime": regime, "gain": row.gain, "low": row.low, "high": row.high, "text": text}
@@ -173,7 +183,7 @@ def seg_rows(tables: Tables) -> list[dict]:
                     "seeds": int(chosen.groupby("regime")["seed"].nunique().max()),
                     "start": ", ".join(dict.fromkeys(starts)) or UNKNOWN,
                     "values": [mean_and_spread(part["seg"]) for part in by_regime.values()],
-                    "best": [regime == max(means, key=means.get) for regime in by_regime],
+                    "best": [regime == max(means, key=means.__getitem__) for regime in by_regime],
                 }
             )
     return rows
@@ -304,12 +314,16 @@ def ablation(parent: pd.DataFrame | None, variant: pd.DataFrame | None) -> pd.Da
 
 
 def _main_fid(fid: pd.DataFrame | None) -> str:
-    chosen = fid.query("metric == 'FID' and pair == 'real-synthetic'") if fid is not None else []
+    if fid is None:
+        return UNKNOWN
+    chosen = fid.query("metric == 'FID' and pair == 'real-synthetic'")
     return plain(chosen["value"].iloc[0], ".3g") if len(chosen) else UNKNOWN
 
 
 def _mean_distance(table: pd.DataFrame | None) -> str:
-    values = table["w1_over_std"].dropna() if table is not None else []
+    if table is None:
+        return UNKNOWN
+    values = table["w1_over_std"].dropna()
     return f"{values.mean():.2f}" if len(values) else UNKNOWN
 
 

@@ -172,8 +172,8 @@ def _where_they_differ(truth: np.ndarray, matched: Sequence[Matched]) -> tuple[s
     )
     weight = uniform_filter(wrong + 1e-3 * (truth > 0), edge, mode="constant")
     y, x = np.unravel_index(weight.argmax(), weight.shape)
-    starts = [int(np.clip(at - edge // 2, 0, size - edge)) for at, size in zip((y, x), truth.shape)]
-    return tuple(slice(start, start + edge) for start in starts)
+    top, left = (int(np.clip(at - edge // 2, 0, size - edge)) for at, size in zip((y, x), truth.shape))
+    return slice(top, top + edge), slice(left, left + edge)
 
 
 def _cut(item: Matched, window: tuple[slice, slice]) -> Matched:
@@ -184,7 +184,8 @@ def _panels(
     grey: np.ndarray, truth: np.ndarray, matched: Mapping[str, Matched], *, edge: int, counts: bool
 ) -> list[Picture]:
     """Panels of equal size, enough to fill their rows: the image, the annotation, one per regime."""
-    shape = tuple(max(1, round(size * edge / max(grey.shape))) for size in grey.shape)
+    height, width = (max(1, round(size * edge / max(grey.shape))) for size in grey.shape)
+    shape = height, width
     thickness = 2 if counts else 3
     base, objects = figures.image_uri(_resized(grey, shape)), len(np.unique(truth[truth > 0]))
     lines = {"Annotation": [(truth, TRUTH)]}
@@ -195,8 +196,7 @@ def _panels(
     sheets = {name: figures.image_uri(_sheet(layers, shape, thickness)) for name, layers in lines.items()}
     names = ["Image"] * (len(matched) in (1, 4)) + list(lines)
     return [
-        Picture(base, f"test frame: {name}", name + notes[name] * counts, shape[1], sheets.get(name, ""))
-        for name in names
+        Picture(base, f"test frame: {name}", name + notes[name] * counts, width, sheets.get(name, "")) for name in names
     ]
 
 

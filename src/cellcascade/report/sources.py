@@ -10,10 +10,8 @@ import pandas as pd
 
 from cellcascade.core.errors import InputError
 from cellcascade.data.recording import Recording
-from cellcascade.data.shards import Record, Schema, Store
+from cellcascade.data.shards import R, Schema, Store
 from cellcascade.data.stores import CROPS, MASKS, SLICES, TEXTURES, VIEWS, VOLUMES, CropsRecord
-
-STAGES = {"masks": MASKS, "views": VIEWS, "volumes": VOLUMES, "slices": SLICES, "textures": TEXTURES}
 
 
 @dataclass(frozen=True)
@@ -148,7 +146,13 @@ def open_sources(files: CellFiles) -> CellSources:
     """
     crops = CROPS.open(files.crops)
     widest = np.flatnonzero(crops["widest"])
-    stages = {name: open_cells(getattr(files, name), schema) for name, schema in STAGES.items()}
+    stages = {
+        "masks": open_cells(files.masks, MASKS),
+        "views": open_cells(files.views, VIEWS),
+        "volumes": open_cells(files.volumes, VOLUMES),
+        "slices": open_cells(files.slices, SLICES),
+        "textures": open_cells(files.textures, TEXTURES),
+    }
     objects = read_table(files.crops_table, ("kept", "reason"))
     likeness = read_table(files.rho_table, ("rho", "synthetic", "real", "pairs")) if files.rho_table else None
     sources = CellSources(crops, widest, objects, stages, likeness)
@@ -163,7 +167,7 @@ def open_sources(files: CellFiles) -> CellSources:
     return sources
 
 
-def open_cells(paths: Sequence[Path], schema: Schema[Record]) -> dict[int, CellEntry]:
+def open_cells(paths: Sequence[Path], schema: Schema[R]) -> dict[int, CellEntry]:
     """Open the shards of a stage and index their cells by number, in order."""
     cells = {}
     for path in paths:

@@ -92,8 +92,8 @@ def read_benchmarks(folder: Path | None) -> tuple[pd.DataFrame, list[str]]:
         longest job), `max_rss_mb` (NaN if not measured); and the files that could not be read.
     """
     rows, unread = [], []
-    for path in sorted(folder.rglob("*.tsv")) if folder else []:
-        relative = path.relative_to(folder).with_suffix("")
+    named = {path: path.relative_to(folder).with_suffix("") for path in sorted(folder.rglob("*.tsv"))} if folder else {}
+    for path, relative in named.items():
         stage = (relative.parent if NUMBERED.fullmatch(relative.name) else relative).as_posix()
         try:
             table = pd.read_csv(path, sep="\t", na_values=["-"])

@@ -92,14 +92,18 @@ def training_set(
 
     Raises:
         InputError: The data cannot be used, or hold no labelled cell.
+        ValueError: There is no folder of the synthetic images that the regime needs: a fault of the caller.
     """
     orientations, most = settings.volumes == "do_3D", settings.max_images
     planes = {}
     if regime != "synthetic":
         planes["real"] = real_planes(recording, orientations=orientations, most=most)
     if regime in ("synthetic", "both"):
-        how = {"orientations": orientations, "images": most, "most": most}
-        planes["synthetic"] = synthetic_planes(synthetic, anisotropy=recording.anisotropy, **how)
+        if synthetic is None:
+            raise ValueError(f"regime {regime} learns from synthetic images: their folder is needed")
+        planes["synthetic"] = synthetic_planes(
+            synthetic, anisotropy=recording.anisotropy, orientations=orientations, images=most, most=most
+        )
     for kind, made in planes.items():
         logger.info("%d %s planes, median diameter %.1f", len(made.images), kind, made.diameter)
     real = round(settings.real_share * batch_size) / batch_size

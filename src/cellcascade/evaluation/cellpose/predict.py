@@ -40,9 +40,15 @@ def segment_frames(
     """
     version = library(network.version)
     model = version.load(weights, pick_device(device))
-    how = {"diameter": network.diameter, "anisotropy": recording.anisotropy, "volumes": volumes}
     return {
-        number: segment(model, recording.read_image(frames[number]), **how, options=version.EVAL_OPTIONS)
+        number: segment(
+            model,
+            recording.read_image(frames[number]),
+            diameter=network.diameter,
+            anisotropy=recording.anisotropy,
+            volumes=volumes,
+            options=version.EVAL_OPTIONS,
+        )
         for number in progress(sorted(frames), total=len(frames), what="test frames")
     }
 

@@ -96,7 +96,7 @@ def _fit(
     """Train a network in place; gives the training log."""
     version, device = library(settings.version), next(net.parameters()).device
     samples = [_samples(planes, device) for planes in learned.planes.values()]
-    patches = {"zoom": learned.diameter / net.diam_mean.item(), "patch": settings.patch_pixels, "device": device}
+    patches = {"zoom": learned.diameter / _network_diameter(net), "patch": settings.patch_pixels, "device": device}
     loss = _loss(net, samples, learned.counts(train.batch_size), lambda chosen: version.augment(chosen, **patches))
     return training.train(
         net,
@@ -119,7 +119,7 @@ def _record(
         version=settings.version,
         start=start.name if start else "scratch",
         diameter=learned.diameter,
-        network_diameter=net.diam_mean.item(),
+        network_diameter=_network_diameter(net),
         steps=steps,
         real_share=shares[learned.regime],
         planes={kind: len(planes.images) for kind, planes in learned.planes.items()},
@@ -127,6 +127,11 @@ def _record(
         train_frames=len({item.frame for item in learned.frames}),
         train_slices=count_slices(learned.frames) if learned.stacks else None,
     )
+
+
+def _network_diameter(net: nn.Module) -> float:
+    """The diameter that a network scales cells to, pixels."""
+    return net.get_parameter("diam_mean").item()
 
 
 def _samples(planes: Planes, device: torch.device) -> list[Sample]:

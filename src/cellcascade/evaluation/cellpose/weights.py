@@ -12,7 +12,7 @@ from importlib import metadata
 from pathlib import Path
 from types import ModuleType
 
-from cellcascade.config.cellpose_versions import ENVIRONMENTS, GENERALISTS_4, RELEASES, version_named
+from cellcascade.config.cellpose_versions import ENVIRONMENTS, GENERALISTS_4, RELEASES, generalist_version
 from cellcascade.config.settings import Evaluation
 from cellcascade.core.errors import InputError
 
@@ -121,7 +121,7 @@ def fetch_generalist(*, name: str, weights: Path) -> None:
         InputError: There is no generalist of this name, another version of Cellpose is installed, or the weights
             cannot be fetched.
     """
-    version = version_named(name)
+    version = generalist_version(name)
     check_installed(version)
     os.environ["CELLPOSE_LOCAL_MODELS_PATH"] = str(weights.parent.absolute())  # read when Cellpose is imported
     from cellpose import models
