@@ -6,9 +6,12 @@ import pytest
 import torch
 
 from cellcascade.config.settings import FineTuning, Multiview, Reconstruction, Shapes, Texture, Training
+from cellcascade.core.errors import InputError
 from cellcascade.data.stores import CROPS, MASKS, VOLUMES
 from cellcascade.diffusion.multiview import make_views, train_multiview
+from cellcascade.diffusion.texture.hints import CellHints
 from cellcascade.geometry.shapes import make_shapes
+from cellcascade.learning import training
 from cellcascade.reconstruction.stage import make_volumes
 from tests.sd_base import make_base
 from tests.stores import write_store
@@ -73,3 +76,19 @@ def test_multiview_trains_on_a_gpu(tmp_path):
     how = {"checkpoints": str(tmp_path / "ck"), "seed": 0, "device": DEVICE}
     train_multiview(shapes=[tmp_path / "s.zarr.zip"], settings=settings, **files, **how)
     assert falls(tmp_path / "t.csv")
+
+
+def test_hints_are_the_same_planes_on_a_gpu(discs):
+    hints = CellHints.of(discs, *np.array([[0.1, 0.5], [0.2, 0.3], [0.4, 0.9]]))
+    assert torch.equal(hints.planes(DEVICE).cpu(), hints.planes())
+
+
+def test_a_gpu_that_is_too_small_to_train_is_reported(tmp_path):
+    model = torch.nn.Linear(8, 8, device=DEVICE)
+
+    def loss(generator):
+        return model(torch.ones(2**40, 8, device=DEVICE)).square().mean()
+
+    how = {"checkpoint": tmp_path / "state.pt", "seed": 0, "device": torch.device(DEVICE), "what": "a test"}
+    with pytest.raises(InputError, match="The GPU is too small for a test"):
+        training.train(model, loss, FineTuning(steps=2), **how)

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from diffusers import UNet2DModel
+from safetensors import SafetensorError
 from safetensors.torch import load_file
 from scipy import ndimage
 from torch import Tensor
@@ -121,7 +122,7 @@ def train_mask_ddpm(
     )
     training.save_weights(weights, model)
     about = {"size": masks.shape[-1], "smallest_area": int(masks.sum((1, 2)).min()), "masks": len(masks)}
-    write_json(config, {"settings": settings.model_dump(mode="json"), **about})
+    write_json(config, {"settings": settings.model_dump(mode="json", exclude_unset=True), **about})
     write_table(table, log)
 
 
@@ -140,7 +141,7 @@ def load(weights: Path, settings: MaskDDPM, size: int, device: torch.device) -> 
     model = build(settings, size)
     try:
         model.load_state_dict(load_file(weights))
-    except (RuntimeError, OSError) as error:
+    except (RuntimeError, OSError, SafetensorError) as error:
         raise InputError(
             "MaskDDPM weights cannot be loaded",
             where=weights,

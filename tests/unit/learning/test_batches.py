@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from cellcascade.core.errors import InputError
-from cellcascade.learning.batches import in_batches
+from cellcascade.learning.batches import fixed_batches, in_batches
 
 
 def doubled(room, seen):
@@ -40,3 +40,9 @@ def test_a_gpu_without_room_for_one_is_refused_with_what_it_said():
     with pytest.raises(InputError, match="The GPU is too small for cells") as caught:
         list(in_batches(doubled(0, []), [1, 2], 2, what="cells", setting="block.batch"))
     assert caught.value.where == "config: block.batch" and caught.value.found.startswith("CUDA out of memory")
+
+
+def test_batches_all_have_one_size():
+    batches = list(fixed_batches(list(range(7)), 3))
+    assert [len(batch) for batch, _ in batches] == [3, 3, 3] and [count for _, count in batches] == [3, 3, 1]
+    assert [item for batch, count in batches for item in batch[:count]] == list(range(7))

@@ -1,6 +1,7 @@
 import importlib.util
 import itertools
 import sys
+import time
 
 import numpy as np
 import pytest
@@ -48,6 +49,7 @@ def test_resumed_training_ends_with_identical_weights_and_log(tmp_path, parts):
     whole, table, _ = run(tmp_path / "a" / "state.pt", settings=settings)
     with pytest.raises(Killed):
         run(tmp_path / "b" / "state.pt", stop_at=6 * parts + parts // 2, settings=settings)
+    time.sleep(1.1)  # TensorBoard orders its files by the second in which they begin
     resumed, table_resumed, calls = run(tmp_path / "b" / "state.pt", settings=settings)
     assert calls == 8 * parts  # steps 5 to 12: the checkpoint after step 4 was used
     for a, b in zip(whole.parameters(), resumed.parameters()):

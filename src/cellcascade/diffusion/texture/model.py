@@ -3,9 +3,9 @@
 import json
 import logging
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -118,10 +118,15 @@ class TextureModel(nn.Module):
         save_weights(unet, self.unet)
         save_weights(controlnet, self.controlnet)
         scales = {name: value.tolist() for name, value in self.space.state_dict().items() if name in ("mean", "spread")}
-        configs = {name: dict(getattr(self, name).config) for name in ("unet", "controlnet", "schedule")}
+        configs = {name: _written(getattr(self, name).config) for name in ("unet", "controlnet", "schedule")}
         profile = self.profile and {side: table.tolist() for side, table in vars(self.profile).items()}
-        about = {"settings": settings.model_dump(mode="json"), "size": self.space.size}
+        about = {"settings": settings.model_dump(mode="json", exclude_unset=True), "size": self.space.size}
         write_json(config, {**about, "scales": scales, "profile": profile, **configs})
+
+
+def _written(config: Mapping[str, Any]) -> dict[str, Any]:
+    """A configuration as diffusers writes it: without its list of defaults, whose order differs between processes."""
+    return {name: value for name, value in config.items() if name != "_use_default_values"}
 
 
 def build(settings: Texture, size: int) -> TextureModel:

@@ -40,9 +40,10 @@ def correlated_noise(
 
 
 def draw(model: TextureModel, hints: CellHints, noise: Sequence[Tensor], settings: Texture) -> Iterator[np.ndarray]:
-    """Denoise slices, of one cell or many, in batches of one size; a slice does not depend on its batch.
+    """Denoise slices, of one cell or many, in batches of one size.
 
-    If the model has a profile, the light across each cell's edge is corrected by it.
+    A slice does not depend on the others of its batch; on the size of the batch its last bits do. If the model has a
+    profile, the light across each cell's edge is corrected by it.
 
     Args:
         model: The model.

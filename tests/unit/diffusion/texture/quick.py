@@ -33,8 +33,7 @@ def files(folder: Path) -> dict[str, Path]:
 def fine_tune(crops, folder, block):
     """Train as the rule does; gives the folder of the model."""
     tables = {"table": folder / "m/training.csv", "rho": folder / "m/rho.csv", "checkpoints": str(folder / "ck")}
-    how = {"sampling_batches": {"discs": block.sampling_batch}, "seed": 0, "device": DEVICE}
-    stage.train_texture(crops=Path(crops), settings=block, **files(folder / "m"), **tables, **how)
+    stage.train_texture(crops=Path(crops), settings=block, **files(folder / "m"), **tables, seed=0, device=DEVICE)
     return folder / "m"
 
 
@@ -49,9 +48,9 @@ def cells_shard(path, masks, *, first=0, slices=1):
     return write_store(SLICES, path, arrays | {"cell_id": range(first, first + len(masks))})
 
 
-def textures(model_folder, crops, block, store, **cells):
+def textures(model_folder, crops, block, store, **given):
     """The textures that a model makes of `slices=` or `masks=`."""
     names = {"dataset": "variant", "seeded_as": "d", "seed": 0, "device": DEVICE}
-    given = {"masks": None, "slices": None} | cells
-    stage.make_textures(crops=Path(crops), settings=block, store=store, **files(model_folder), **given, **names)
+    given = {"masks": None, "slices": None} | names | given
+    stage.make_textures(crops=Path(crops), settings=block, store=store, **files(model_folder), **given)
     return TEXTURES.open(store)

@@ -1,12 +1,16 @@
 """The networks: what of them is trained, how they start, and settings that do not fit."""
 
+import os
+import subprocess
+import sys
+
 import pytest
 import torch
 from safetensors.torch import load_file
 
 from cellcascade.core.errors import InputError
 from cellcascade.diffusion.texture import model
-from tests.unit.diffusion.texture.quick import TEXTURE, fine_tune, settings, settings_of
+from tests.unit.diffusion.texture.quick import TEXTURE, files, fine_tune, loaded, settings, settings_of
 
 
 @pytest.mark.parametrize(
@@ -52,3 +56,37 @@ def test_pixel_space_refuses_a_unet_of_other_channels(base):
 def test_scratch_has_no_latent_space():
     with pytest.raises(InputError, match="do not fit together"):
         model.build(TEXTURE.model_copy(update={"space": "latent"}), 32)
+
+
+def test_equal_trainings_leave_equal_files_whatever_the_process(crops, tmp_path):
+    """Their digests go on into what is made with them; sets have another order in every process."""
+    code = (
+        "import sys; from pathlib import Path; from tests.unit.diffusion.texture import quick\n"
+        "from cellcascade.diffusion.texture import monitor\n"
+        "monitor.MEASURED, monitor.STEPS = 8, 1\n"
+        "quick.fine_tune(sys.argv[1], Path(sys.argv[2]), quick.settings(train={'steps': 1}))"
+    )
+    made = []
+    for number in "12":
+        environment = os.environ | {"PYTHONHASHSEED": number, "PYTHONPATH": os.pathsep.join(sys.path)}
+        command = [sys.executable, "-c", code, str(crops), str(tmp_path / number)]
+        assert subprocess.run(command, env=environment).returncode == 0
+        made.append({name: path.read_bytes() for name, path in files(tmp_path / number / "m").items()})
+    assert made[0] == made[1]
+
+
+@pytest.mark.parametrize("name", ["unet", "controlnet", "config"])
+@pytest.mark.parametrize("damage", ["missing", "truncated", "another's"])
+def test_files_that_are_not_of_one_training_are_refused(crops, tmp_path, name, damage):
+    folder = fine_tune(crops, tmp_path / "a", settings(train={"steps": 1}))
+    path = files(folder)[name]
+    if damage == "another's":
+        other = fine_tune(crops, tmp_path / "b", settings(channels=(16, 32), train={"steps": 1}))
+        path.write_bytes(files(other)[name].read_bytes())
+    elif damage == "truncated":
+        path.write_bytes(path.read_bytes()[:-50])
+    else:
+        path.unlink()
+    with pytest.raises(InputError, match="The texture model cannot be loaded") as caught:
+        loaded(folder)
+    assert caught.value.where == str(folder)

@@ -15,7 +15,7 @@ from cellcascade.diffusion.texture import monitor
 from cellcascade.diffusion.texture.hints import CellHints
 from cellcascade.diffusion.texture.spaces import PixelSpace
 from tests.stores import write_store
-from tests.unit.diffusion.texture.quick import TEXTURE, fine_tune, settings
+from tests.unit.diffusion.texture.quick import TEXTURE, fine_tune, loaded, settings
 
 
 class Drawing(torch.nn.Module):
@@ -65,3 +65,12 @@ def test_likeness_of_neighbouring_slices_grows_with_rho(crops, tmp_path):
     made, real = table["synthetic"], table["real"].iloc[0]
     assert made.is_monotonic_increasing and made.iloc[0] < real - 0.1 < real + 0.3 < made.iloc[-1]
     assert real == pytest.approx(0.5, abs=0.1)
+
+
+def test_the_profile_does_not_depend_on_how_many_slices_are_sampled_at_once(crops, tmp_path):
+    """That setting is no reason to train again, so it must not show in a trained model."""
+    model, data = loaded(fine_tune(crops, tmp_path, settings())), read_crops(crops)
+    model.profile = None
+    given = data, CellHints.of_crops(data), 0
+    one, other = (monitor.measure_profile(model, settings(sampling_batch=size), *given) for size in (1, 7))
+    np.testing.assert_array_equal(one.drawn, other.drawn)

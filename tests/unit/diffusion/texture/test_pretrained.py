@@ -258,3 +258,9 @@ def test_a_full_disk_is_not_taken_for_a_hub_that_is_away(tmp_path, monkeypatch, 
     else:
         fetch_base(hub_id="someone/tiny", checksums=folder / "SHA256SUMS")
         assert (folder / "SHA256SUMS").exists()
+
+
+def test_looking_at_a_base_needs_no_torch(tmp_path):
+    code = "import sys; from cellcascade.diffusion.texture.pretrained import check_base; check_base(sys.argv[1])"
+    code += "; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code, make_base(tmp_path)]).returncode == 0

@@ -113,3 +113,13 @@ def test_a_shard_without_valid_cells_has_textures_of_nothing(crops, tmp_path):
     arrays = {"mask": read_crops(crops).mask[:2], "valid": [0, 0]}
     cells = write_store(MASKS, tmp_path / "cells.zarr.zip", arrays)
     assert not textures(model, crops, settings(), tmp_path / "t.zarr.zip", masks=cells)["image"].any()
+
+
+def test_random_numbers_depend_on_the_data_set_whose_models_are_used(crops, tmp_path):
+    model, made = fine_tune(crops, tmp_path, settings()), []
+    cells = cells_shard(tmp_path / "cells.zarr.zip", read_crops(crops).mask[:3])
+    for i, names in enumerate(({}, {"dataset": "another"}, {"seeded_as": "another"})):
+        made.append(textures(model, crops, settings(), tmp_path / f"{i}.zarr.zip", slices=cells, **names))
+    first, variant, other = (store["image"] for store in made)
+    np.testing.assert_array_equal(first, variant)
+    assert not np.array_equal(first, other) and made[1].record.dataset == "another"

@@ -1,3 +1,5 @@
+"""The mask model: its representations, flawed samples, training and sharding."""
+
 import numpy as np
 import pytest
 import torch
@@ -7,9 +9,6 @@ from cellcascade.core.errors import InputError
 from cellcascade.data.crops import read_crops
 from cellcascade.data.stores import MASKS
 from cellcascade.diffusion import mask_ddpm
-from cellcascade.diffusion.process import ddim, noise_schedule
-from cellcascade.diffusion.texture.spaces import PixelSpace
-from cellcascade.learning.batches import fixed_batches
 
 QUICK = Training(steps=3, batch_size=4, learning_rate=1e-3, ema_decay=0.5, checkpoint_every=2)
 SETTINGS = MaskDDPM(grid=8, channels=(16, 16), layers=1, sampling_steps=3, sampling_batch=4, train=QUICK)
@@ -77,39 +76,8 @@ def test_weights_of_another_architecture_are_refused(crops, tmp_path):
         mask_ddpm.load(weights, SETTINGS.model_copy(update={"channels": (16, 32)}), 32, torch.device("cpu"))
 
 
-def test_ddim_recovers_data_from_a_perfect_prediction():
-    schedule, truth = noise_schedule(1000), torch.linspace(-1, 1, 12).reshape(1, 12)
-
-    def perfect(noisy, steps):
-        alpha = schedule.alphas_cumprod[steps.long()].reshape(-1, 1)
-        noise = (noisy - alpha.sqrt() * truth) / (1 - alpha).sqrt().clamp(min=1e-6)
-        return alpha.sqrt() * noise - (1 - alpha).sqrt() * truth
-
-    result = ddim(perfect, torch.randn(1, 12, generator=torch.Generator().manual_seed(0)), schedule, steps=20)
-    assert (result - truth).abs().max() < 0.05
-
-
-def test_batches_all_have_one_size():
-    batches = list(fixed_batches(list(range(7)), 3))
-    assert [len(batch) for batch, _ in batches] == [3, 3, 3] and [count for _, count in batches] == [3, 3, 1]
-    assert [item for batch, count in batches for item in batch[:count]] == list(range(7))
-
-
-def test_pixel_space_is_lossless_and_unit_variance():
-    images = torch.rand(20, 1, 16, 16, generator=torch.Generator().manual_seed(0)) * 2 - 1
-    space = PixelSpace(16, 4)
-    space.fit(images)
-    data = space.encode(images)
-    assert data.shape[1:] == space.noise_shape and (data.std((0, 2, 3)) - 1).abs().max() < 1e-3
-    assert (space.decode(data) - images).abs().max() < 1e-4
-
-
-@pytest.mark.parametrize("steps", [5, 20, 40])
-def test_fully_stochastic_sampling_stays_finite(steps):
-    generator = torch.Generator().manual_seed(0)
-
-    def fresh():
-        return torch.randn(2, 8, generator=generator)
-
-    result = ddim(lambda x, t: -x, fresh(), noise_schedule(1000), steps=steps, eta=1.0, fresh_noise=fresh)
-    assert torch.isfinite(result).all()
+def test_truncated_weights_are_refused(crops, tmp_path):
+    weights = trained(crops, tmp_path, SETTINGS)
+    weights.write_bytes(weights.read_bytes()[:-50])
+    with pytest.raises(InputError, match="cannot be loaded"):
+        mask_ddpm.load(weights, SETTINGS, 32, torch.device("cpu"))
