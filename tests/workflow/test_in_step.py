@@ -216,7 +216,7 @@ def test_each_rule_gives_its_stage_what_it_takes(rule, text):
     assert len(inputs | outputs | params) == len(inputs) + len(outputs) + len(params), "one name for one thing"
     assert outputs | params - {"version"} <= taken.keys()
     needed = {name for name, parameter in taken.items() if parameter.default is parameter.empty}
-    assert needed <= inputs | outputs | params | {"device", "max_invalid_fraction"}
+    assert needed <= inputs | outputs | params | {"device", "max_invalid_fraction", "sampling_batches"}
 
 
 @pytest.mark.parametrize("rule, text", blocks_of_rules().items(), ids=blocks_of_rules())

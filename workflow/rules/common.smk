@@ -24,7 +24,11 @@ except InputError as error:
     raise WorkflowError(str(error)) from None
 
 # Jobs read these from here, not from their params: another value is no reason to make anything again.
-config["shared"] = {"device": CONFIG.device, "max_invalid_fraction": CONFIG.max_invalid_fraction}
+config["shared"] = {
+    "device": CONFIG.device,
+    "max_invalid_fraction": CONFIG.max_invalid_fraction,
+    "sampling_batches": {name: data.texture.sampling_batch for name, data in CONFIG.datasets.items()},
+}
 config["on_cluster"] = workflow.remote_exec
 
 THREE_D = [name for name, entry in CONFIG.datasets.items() if entry.ndim == 3]

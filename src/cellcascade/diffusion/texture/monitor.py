@@ -26,8 +26,8 @@ CELLS, COLUMNS, STEPS = 16, 8, 25  # real outlines that are textured; pictures i
 FOLLOWED = 0.5  # of the way from a chance overlap of outline and bright pixels to that of real cells
 RHOS, PAIRS = (0.0, 0.5, 1.0, 2.0, 4.0), 24
 MEASURED = 128  # real outlines that show the light across edges; of fewer crops, some several times
-# Slices at once, halved where a GPU is too small. It is not `texture.sampling_batch`: the size of a batch changes the
-# last bits of a sample, and so the profile and all textures, while that setting is no reason to train again.
+# Slices at once on a CPU, whatever `texture.sampling_batch` says: the size of a batch changes a sample's last bits,
+# and so the profile and all textures, while that setting is no reason to train again. On a GPU it holds.
 AT_ONCE = 16
 
 
@@ -90,7 +90,7 @@ def measure_profile(model: TextureModel, settings: Texture, crops: Crops, hints:
 
     Args:
         model: The trained model, without a profile.
-        settings: The `texture` block.
+        settings: The `texture` block; on a GPU, how many slices are sampled at once.
         crops: The crops it was trained on.
         hints: Hints of these crops.
         seed: Seed of the noise.
@@ -111,7 +111,7 @@ def likeness_by_rho(model: TextureModel, settings: Texture, crops: Crops, hints:
 
     Args:
         model: The trained model.
-        settings: The `texture` block.
+        settings: The `texture` block; on a GPU, how many slices are sampled at once.
         crops: The crops it was trained on.
         hints: Hints of these crops.
         seed: Seed of the noise.
@@ -144,9 +144,9 @@ def _textured(
     model: TextureModel, settings: Texture, crops: Crops, hints: CellHints, noise: Sequence[Tensor]
 ) -> np.ndarray:
     """Counts `(n, y, x)` of slices textured for a look: by plain DDIM in few steps."""
-    plain = settings.model_copy(
-        update={"sampler": "ddim", "sampling_steps": STEPS, "sampling_batch": AT_ONCE, "guidance": 1.0}
-    )
+    size = settings.sampling_batch if next(model.parameters()).is_cuda else AT_ONCE
+    how = {"sampler": "ddim", "sampling_steps": STEPS, "sampling_batch": size, "guidance": 1.0}
+    plain = settings.model_copy(update=how)
     unit = np.stack(list(draw(model, hints, noise, plain)))
     return to_counts(unit, crops.record.window, crops.record.largest)
 

@@ -44,6 +44,7 @@ def train_texture(
     table: Path,
     rho: Path,
     checkpoints: str,
+    sampling_batches: dict[str, int],
     seed: int,
     device: str,
 ) -> None:
@@ -58,6 +59,7 @@ def train_texture(
         table: Training log to write, CSV.
         rho: CSV to write: how alike neighbouring slices are at several strengths of consistency.
         checkpoints: Prefix of the checkpoint folder.
+        sampling_batches: Slices sampled at once on a GPU, by data set; no reason to train again.
         seed: Seed of the run.
         device: auto, cpu or cuda.
 
@@ -65,20 +67,21 @@ def train_texture(
         InputError: The base model is missing or does not fit the settings, or the training failed.
     """
     target, data = pick_device(device), read_crops(crops)
+    looks = settings.model_copy(update={"sampling_batch": sampling_batches[data.record.dataset]})
     seed, hints = seed_for(seed, data.record.dataset, "texture"), CellHints.of_crops(data)
     torch.manual_seed(seed)
     model = build(settings, data.image.shape[-1]).to(target)
     checkpoint = training.checkpoint_file(checkpoints, settings, [crops], STAGE_VERSIONS["train_texture"])
     parameters = sum(p.numel() for p in model.trained_parameters())
     logger.info("%d crops, %.2f M trained parameters", len(hints), parameters / 1e6)
-    loss, look = crop_loss(model, data, hints, settings), Watch(model, settings, data, hints, seed)
+    loss, look = crop_loss(model, data, hints, settings), Watch(model, looks, data, hints, seed)
     log = training.train(
         model, loss, settings.train, checkpoint=checkpoint, seed=seed, device=target, what="texture training", look=look
     )
-    model.profile = measure_profile(model, settings, data, hints, seed)
+    model.profile = measure_profile(model, looks, data, hints, seed)
     model.save(settings, unet=unet, controlnet=controlnet, config=config)
     write_table(table, log)
-    write_table(rho, likeness_by_rho(model, settings, data, hints, seed))
+    write_table(rho, likeness_by_rho(model, looks, data, hints, seed))
 
 
 def crop_loss(

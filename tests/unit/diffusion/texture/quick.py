@@ -33,7 +33,8 @@ def files(folder: Path) -> dict[str, Path]:
 def fine_tune(crops, folder, block):
     """Train as the rule does; gives the folder of the model."""
     tables = {"table": folder / "m/training.csv", "rho": folder / "m/rho.csv", "checkpoints": str(folder / "ck")}
-    stage.train_texture(crops=Path(crops), settings=block, **files(folder / "m"), **tables, seed=0, device=DEVICE)
+    how = {"sampling_batches": {"discs": block.sampling_batch}, "seed": 0, "device": DEVICE}
+    stage.train_texture(crops=Path(crops), settings=block, **files(folder / "m"), **tables, **how)
     return folder / "m"
 
 
