@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from pydantic import ValidationError
-from pydantic_core import ErrorDetails
 
 from cellcascade.config.datasets import Config, Dataset
 from cellcascade.config.settings import Multiview, Stages
@@ -149,12 +148,12 @@ def _inherit(
     return None if parent is None else overlay(parent, entry)
 
 
-def _validated(kind: type[Block], raw: Any) -> tuple[Block | None, list[ErrorDetails]]:
+def _validated(kind: type[Block], raw: Any) -> tuple[Block | None, list[Mapping[str, Any]]]:
     """A block whose values are sound each by itself, or the errors."""
     try:
         return kind.model_validate(raw, context=EACH_BY_ITSELF), []
     except ValidationError as error:
-        return None, error.errors(include_url=False)
+        return None, [*error.errors(include_url=False)]
 
 
 def _conflicts_of_each(entries: Mapping[str, Any]) -> Iterator[Conflict]:
@@ -172,7 +171,7 @@ def _place(keys: Sequence[str], datasets: Any) -> str:
     return keys[0]
 
 
-def _line(item: ErrorDetails, complete: Mapping[str, Any], datasets: Any) -> str:
+def _line(item: Mapping[str, Any], complete: Mapping[str, Any], datasets: Any) -> str:
     """One validation error as a line that names the place where the value was given."""
     path = _path(item["loc"], complete)
     if path[-1:] == [ONE_OF_ITS_KEYS]:
