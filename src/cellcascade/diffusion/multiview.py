@@ -41,7 +41,7 @@ GUIDANCE_DROPOUT = 0.1  # share of training examples without the mask, for class
 
 
 def to_model(images: Tensor) -> Tensor:
-    """View images `(..., c, y, x)` in model space; distances far off, which tell nothing, are cut short."""
+    """View images `(..., c, y, x)` in model space; distances far off, which carry nothing, are cut off."""
     scaled = (images - _per_channel(CENTRES, images)) / _per_channel(SCALES, images)
     return torch.cat([scaled[..., :1, :, :].clamp(-FARTHEST, FARTHEST), scaled[..., 1:, :, :]], -3)
 

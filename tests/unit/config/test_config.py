@@ -193,8 +193,8 @@ def test_check_names_configuration_problems_and_missing_data(tmp_path, capsys):
     weights = {"data_root": str(Path("demo/data").absolute()), "multiview": {"weights": str(tmp_path / "none")}}
     config.write_text(yaml.safe_dump(demo | weights))
     assert main(["check", str(config)]) == 1
-    told = capsys.readouterr()
-    assert told.err.startswith("embryo3d: The multiview model cannot be loaded") and "nuclei2d: " in told.out
+    said = capsys.readouterr()
+    assert said.err.startswith("embryo3d: The multiview model cannot be loaded") and "nuclei2d: " in said.out
     config.write_text("seed: -1")
     assert main(["check", str(config)]) == 1
     assert "seed: Input should be greater than or equal to 0 (found -1)" in capsys.readouterr().err

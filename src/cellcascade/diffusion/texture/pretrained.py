@@ -1,7 +1,7 @@
 """The pretrained model that textures start from: fetched once, with checksums, and checked by its headers.
 
 Looking takes milliseconds and no torch, so the workflow does it while it plans: a missing, truncated or unfit file is
-told before a job waits for a GPU.
+reported before a job waits for a GPU.
 """
 
 import hashlib
@@ -44,7 +44,7 @@ def variant_of(folder: str | Path) -> str | None:
 def check_base(folder: str | Path, *, latent: bool = True) -> list[str]:
     """Check that a folder holds a Stable Diffusion 1.x/2.x model whose files are whole and fit together.
 
-    Configurations are read, and of the weights the headers, which tell their size and the shapes in them.
+    Configurations are read, and of the weights the headers, which hold their size and the shapes in them.
 
     Args:
         folder: A model in diffusers layout.
