@@ -2,8 +2,8 @@
 # started holds config.yaml and the data, and gets the results:
 #
 #   docker build -t cellcascade .
-#   docker run --rm --gpus all --user "$(id -u):$(id -g)" -v "$PWD:/work" cellcascade all --cores 8
-#   docker run --rm -v "$PWD:/work" --entrypoint cellcascade cellcascade check config.yaml
+#   docker run --rm --gpus all --user "$(id -u):$(id -g)" -v "$PWD:/project" cellcascade all --cores 8
+#   docker run --rm -v "$PWD:/project" --entrypoint cellcascade cellcascade check config.yaml
 FROM python:3.11-slim-bookworm
 
 # What uv calls the wheels of PyTorch: cu126, cu130, … or cpu.
@@ -26,6 +26,6 @@ RUN uv pip install --system --no-cache --no-deps --no-build-isolation --compile-
 
 # Any user may run it: what libraries keep in a home folder goes to one that all may write to.
 ENV HOME=/tmp USER=cellcascade
-WORKDIR /work
+WORKDIR /project
 ENTRYPOINT ["snakemake", "--snakefile", "/opt/cellcascade/Snakefile"]
 CMD ["all", "--cores", "all"]
