@@ -5,9 +5,9 @@ the cell's outline, its brightness and its background. Slices of a cell share a 
 """
 
 import logging
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -20,7 +20,7 @@ from cellcascade.core.stages import STAGE_VERSIONS
 from cellcascade.data.crops import Crops, read_crops, to_counts, to_unit
 from cellcascade.data.shards import digests_of
 from cellcascade.data.stores import MASKS, SLICES, TEXTURES, TexturesRecord
-from cellcascade.diffusion.process import augment, diffusion_loss
+from cellcascade.diffusion.process import augment, diffusion_loss, draw_noising
 from cellcascade.diffusion.texture.hints import CellHints, without_outline
 from cellcascade.diffusion.texture.model import TextureModel, build, load
 from cellcascade.diffusion.texture.monitor import Watch, likeness_by_rho, measure_profile
@@ -28,6 +28,7 @@ from cellcascade.diffusion.texture.sampling import correlated_noise, draw
 from cellcascade.diffusion.texture.spaces import PixelSpace
 from cellcascade.learning import training
 from cellcascade.learning.device import pick_device
+from cellcascade.learning.objective import Batch, Objective
 
 logger = logging.getLogger(__name__)
 
@@ -74,20 +75,17 @@ def train_texture(
     checkpoint = training.checkpoint_file(checkpoints, settings, [crops], STAGE_VERSIONS["train_texture"])
     parameters = sum(p.numel() for p in model.trained_parameters())
     logger.info("%d crops, %.2f M trained parameters", len(hints), parameters / 1e6)
-    loss, look = crop_loss(model, data, hints, settings), Watch(model, looks, data, hints, seed)
-    log = training.train(
-        model, loss, settings.train, checkpoint=checkpoint, seed=seed, device=target, what="texture training", look=look
-    )
+    objective, look = crop_objective(model, data, hints, settings), Watch(model, looks, data, hints, seed)
+    how: dict[str, Any] = {"checkpoint": checkpoint, "seed": seed, "device": target, "what": "texture training"}
+    log = training.train(model, objective, settings.train, look=look, **how)
     model.profile = measure_profile(model, looks, data, hints, seed)
     model.save(settings, unet=unet, controlnet=controlnet, config=config)
     write_table(table, log)
     write_table(rho, likeness_by_rho(model, looks, data, hints, seed))
 
 
-def crop_loss(
-    model: TextureModel, crops: Crops, hints: CellHints, settings: Texture
-) -> Callable[[torch.Generator], Tensor]:
-    """The loss of a batch of crops; in pixel space, the space learns their scales first.
+def crop_objective(model: TextureModel, crops: Crops, hints: CellHints, settings: Texture) -> Objective:
+    """Learning from crops; in pixel space, the space learns their scales first.
 
     Args:
         model: The model, on its device.
@@ -95,22 +93,25 @@ def crop_loss(
         hints: Hints of these crops.
         settings: The `texture` block: batch size, share of hidden outlines.
     """
-    device = next(model.parameters()).device
     images = torch.from_numpy(to_unit(crops.image, crops.record.window)).float()[:, None] * 2 - 1
     if isinstance(model.space, PixelSpace):
         model.space.fit(images)
 
-    def loss(generator: torch.Generator) -> Tensor:
+    def draw(generator: torch.Generator) -> Batch:
         chosen = torch.randint(len(images), (settings.train.batch_size,), generator=generator)
-        batch = torch.cat([images[chosen], hints[chosen.numpy()].planes()], 1)
-        batch = augment(batch, generator).to(device)  # turned together, so that outlines stay on their cells
+        planes = torch.cat([images[chosen], hints[chosen.numpy()].planes()], 1)
+        planes = augment(planes, generator)  # turned together, so that outlines stay on their cells
         if settings.condition_dropout:
-            hidden = torch.rand(len(batch), generator=generator) < settings.condition_dropout
-            batch[hidden, 1:] = without_outline(batch[hidden, 1:])
-        clean, hint = model.space.encode(batch[:, :1]), model.space.hint(batch[:, 1:])
-        return diffusion_loss(lambda x, t: model(x, t, hint), clean, model.schedule, generator, model.space.weight)
+            hidden = torch.rand(len(planes), generator=generator) < settings.condition_dropout
+            planes[hidden, 1:] = without_outline(planes[hidden, 1:])
+        return planes, *draw_noising((len(planes), *model.space.noise_shape), model.schedule, generator)
 
-    return loss
+    def loss(batch: Batch) -> Tensor:
+        planes, steps, noise = batch
+        clean, hint = model.space.encode(planes[:, :1]), model.space.hint(planes[:, 1:])
+        return diffusion_loss(lambda x, t: model(x, t, hint), clean, steps, noise, model.schedule, model.space.weight)
+
+    return Objective(draw, loss)
 
 
 def make_textures(
