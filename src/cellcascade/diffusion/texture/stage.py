@@ -5,6 +5,7 @@ the cell's outline, its brightness and its background. Slices of a cell share a 
 """
 
 import logging
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ import torch
 from torch import Tensor
 
 from cellcascade.config.settings import Texture
+from cellcascade.core.choice import evenly_spaced
 from cellcascade.core.files import write_table
 from cellcascade.core.seeds import numpy_generator, seed_for, torch_generator
 from cellcascade.core.stages import STAGE_VERSIONS
@@ -32,6 +34,7 @@ from cellcascade.learning.objective import Batch, Objective
 
 logger = logging.getLogger(__name__)
 
+FITTED = 4096  # crops that pixel space learns its scales from: more would not change them, and take memory
 SIMILAR_AREA = 0.25  # share of the real cells, those nearest in area, that lend a synthetic cell their brightness
 
 
@@ -93,13 +96,12 @@ def crop_objective(model: TextureModel, crops: Crops, hints: CellHints, settings
         hints: Hints of these crops.
         settings: The `texture` block: batch size, share of hidden outlines.
     """
-    images = torch.from_numpy(to_unit(crops.image, crops.record.window)).float()[:, None] * 2 - 1
     if isinstance(model.space, PixelSpace):
-        model.space.fit(images)
+        model.space.fit(_images(crops, evenly_spaced(range(len(crops.image)), FITTED)))
 
     def draw(generator: torch.Generator) -> Batch:
-        chosen = torch.randint(len(images), (settings.train.batch_size,), generator=generator)
-        planes = torch.cat([images[chosen], hints[chosen.numpy()].planes()], 1)
+        chosen = torch.randint(len(crops.image), (settings.train.batch_size,), generator=generator)
+        planes = torch.cat([_images(crops, chosen.numpy()), hints[chosen.numpy()].planes()], 1)
         planes = augment(planes, generator)  # turned together, so that outlines stay on their cells
         if settings.condition_dropout:
             hidden = torch.rand(len(planes), generator=generator) < settings.condition_dropout
@@ -112,6 +114,11 @@ def crop_objective(model: TextureModel, crops: Crops, hints: CellHints, settings
         return diffusion_loss(lambda x, t: model(x, t, hint), clean, steps, noise, model.schedule, model.space.weight)
 
     return Objective(draw, loss)
+
+
+def _images(crops: Crops, chosen: Sequence[int] | np.ndarray) -> Tensor:
+    """Some of the crops as a space takes them: `(b, 1, y, x)`, float32, -1 to 1."""
+    return torch.from_numpy(to_unit(crops.image[chosen], crops.record.window))[:, None] * 2 - 1
 
 
 def make_textures(
