@@ -134,6 +134,7 @@ def test_result_is_the_average_and_not_the_last_weights(tmp_path):
     assert not torch.equal(last["0.weight"], averaged[0].weight)
 
 
+@pytest.mark.filterwarnings("ignore:.*copying from a non-meta parameter")
 def test_a_resumed_state_lies_on_the_models_device_but_for_the_count_of_steps(tmp_path):
     run(tmp_path / "state.pt")
     with torch.device("meta"):  # stands for a GPU
