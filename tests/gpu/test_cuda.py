@@ -5,7 +5,9 @@ import pandas as pd
 import pytest
 import torch
 
-from cellcascade.config.settings import FineTuning, Multiview, Reconstruction, Shapes, Texture, Training
+from cellcascade.config.settings import Multiview, Reconstruction, Shapes
+from cellcascade.config.texture import Texture, TextureTraining
+from cellcascade.config.values import FineTuning, Training
 from cellcascade.core.errors import InputError
 from cellcascade.data.stores import CROPS, MASKS, VOLUMES
 from cellcascade.diffusion.multiview import make_views, train_multiview
@@ -60,7 +62,7 @@ def test_textures_are_fine_tuned_and_sampled_in_each_precision(discs, masks, tmp
     arrays |= {"frame": ones, "z": -ones, "widest": ones, "area_ratio": ones}
     arrays |= {"brightness": 100 * ones, "background": 10 * ones}
     crops = write_store(CROPS, tmp_path / "crops.zarr.zip", arrays, dataset="discs", window=(0, 150))
-    train = FineTuning(steps=20, batch_size=8, checkpoint_every=10, precision=precision, gradient_checkpointing=True)
+    train = TextureTraining(steps=20, batch_size=8, accumulation=1, checkpoint_every=10, precision=precision)
     block = Texture(base=make_base(tmp_path / "base"), space="latent", sampling_steps=5, train=train)
     monkeypatch.setattr(quick, "DEVICE", DEVICE)
     model = quick.fine_tune(crops, tmp_path, block)

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.utils.tensorboard import SummaryWriter
 
-from cellcascade.config.settings import Texture
+from cellcascade.config.texture import Texture
 from cellcascade.core.choice import evenly_spaced
 from cellcascade.core.seeds import torch_generator
 from cellcascade.data.cells import CellStack

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from cellcascade.config.settings import Texture
+from cellcascade.config.texture import Texture
 from cellcascade.core.files import write_table
 from cellcascade.core.seeds import numpy_generator, seed_for, torch_generator
 from cellcascade.core.stages import STAGE_VERSIONS
@@ -76,7 +76,15 @@ def train_texture(
     logger.info("%d crops, %.2f M trained parameters", len(hints), parameters / 1e6)
     loss, look = crop_loss(model, data, hints, settings), Watch(model, looks, data, hints, seed)
     log = training.train(
-        model, loss, settings.train, checkpoint=checkpoint, seed=seed, device=target, what="texture training", look=look
+        model,
+        loss,
+        settings.training,
+        checkpoint=checkpoint,
+        seed=seed,
+        device=target,
+        what="texture training",
+        rates=settings.rates,
+        look=look,
     )
     model.profile = measure_profile(model, looks, data, hints, seed)
     model.save(settings, unet=unet, controlnet=controlnet, config=config)
@@ -101,7 +109,7 @@ def crop_loss(
         model.space.fit(images)
 
     def loss(generator: torch.Generator) -> Tensor:
-        chosen = torch.randint(len(images), (settings.train.batch_size,), generator=generator)
+        chosen = torch.randint(len(images), (settings.training.batch_size,), generator=generator)
         batch = torch.cat([images[chosen], hints[chosen.numpy()].planes()], 1)
         batch = augment(batch, generator).to(device)  # turned together, so that outlines stay on their cells
         if settings.condition_dropout:
