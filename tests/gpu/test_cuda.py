@@ -14,6 +14,7 @@ from cellcascade.diffusion.multiview import make_views, train_multiview
 from cellcascade.diffusion.texture.hints import CellHints
 from cellcascade.geometry.shapes import make_shapes
 from cellcascade.learning import training
+from cellcascade.learning.objective import Objective
 from cellcascade.reconstruction.stage import make_volumes
 from tests.sd_base import make_base
 from tests.stores import write_store
@@ -88,9 +89,11 @@ def test_hints_are_the_same_planes_on_a_gpu(discs):
 def test_a_gpu_that_is_too_small_to_train_is_reported(tmp_path):
     model = torch.nn.Linear(8, 8, device=DEVICE)
 
-    def loss(generator):
-        return model(torch.ones(2**40, 8, device=DEVICE)).square().mean()
+    def loss(batch):
+        return model(batch[0].expand(2**40, 8)).square().mean()
+
+    objective = Objective(lambda generator: (torch.ones(1, 8),), loss)
 
     how = {"checkpoint": tmp_path / "state.pt", "seed": 0, "device": torch.device(DEVICE), "what": "a test"}
     with pytest.raises(InputError, match="The GPU is too small for a test"):
-        training.train(model, loss, FineTuning(steps=2), **how)
+        training.train(model, objective, FineTuning(steps=2), **how)

@@ -23,11 +23,12 @@ from cellcascade.core.stages import STAGE_VERSIONS
 from cellcascade.data.crops import read_crops
 from cellcascade.data.shards import check_invalid, digests_of
 from cellcascade.data.stores import MASKS, MasksRecord
-from cellcascade.diffusion.process import augment, ddim, diffusion_loss, draw_noise, noise_schedule
+from cellcascade.diffusion.process import augment, ddim, diffusion_loss, draw_noise, draw_noising, noise_schedule
 from cellcascade.geometry.masks import signed_distance
 from cellcascade.learning import training
 from cellcascade.learning.batches import in_batches
 from cellcascade.learning.device import pick_device
+from cellcascade.learning.objective import Batch, Objective
 
 logger = logging.getLogger(__name__)
 
@@ -108,22 +109,32 @@ def train_mask_ddpm(
     seed = seed_for(seed, data.record.dataset, "mask_ddpm")
     torch.manual_seed(seed)
     model = build(settings, masks.shape[-1]).to(target)
-    schedule = noise_schedule(settings.timesteps)
-
-    def loss(generator: torch.Generator) -> Tensor:
-        chosen = torch.randint(len(clean), (settings.train.batch_size,), generator=generator)
-        batch = augment(clean[chosen], generator).to(target)
-        return diffusion_loss(lambda x, t: model(x, t).sample, batch, schedule, generator)
-
     logger.info("%d masks, %.2f M parameters", len(clean), sum(p.numel() for p in model.parameters()) / 1e6)
     checkpoint = training.checkpoint_file(checkpoints, settings, [crops], STAGE_VERSIONS["train_mask_ddpm"])
+    objective = _mask_objective(model, clean, settings)
     log = training.train(
-        model, loss, settings.train, checkpoint=checkpoint, seed=seed, device=target, what="mask_ddpm training"
+        model, objective, settings.train, checkpoint=checkpoint, seed=seed, device=target, what="mask_ddpm training"
     )
     training.save_weights(weights, model)
     about = {"size": masks.shape[-1], "smallest_area": int(masks.sum((1, 2)).min()), "masks": len(masks)}
     write_json(config, {"settings": settings.model_dump(mode="json", exclude_unset=True), **about})
     write_table(table, log)
+
+
+def _mask_objective(model: UNet2DModel, clean: Tensor, settings: MaskDDPM) -> Objective:
+    """Learning from masks `(n, 1, grid, grid)` in model space."""
+    schedule = noise_schedule(settings.timesteps)
+
+    def draw(generator: torch.Generator) -> Batch:
+        chosen = torch.randint(len(clean), (settings.train.batch_size,), generator=generator)
+        masks = augment(clean[chosen], generator)
+        return masks, *draw_noising(masks.shape, schedule, generator)
+
+    def loss(batch: Batch) -> Tensor:
+        masks, steps, noise = batch
+        return diffusion_loss(lambda x, t: model(x, t).sample, masks, steps, noise, schedule)
+
+    return Objective(draw, loss)
 
 
 def load(weights: Path, settings: MaskDDPM, size: int, device: torch.device) -> UNet2DModel:

@@ -23,12 +23,13 @@ from cellcascade.data.stores import MASKS, SHAPES, VIEWS, MasksRecord, ViewsReco
 from cellcascade.diffusion.mask_ddpm import flaw
 from cellcascade.diffusion.multiview_network import MultiviewUNet
 from cellcascade.diffusion.multiview_weights import VERSION, check_weights, refusal
-from cellcascade.diffusion.process import ddim, diffusion_loss, draw_noise, noise_schedule
+from cellcascade.diffusion.process import ddim, diffusion_loss, draw_noise, draw_noising, noise_schedule
 from cellcascade.geometry.cameras import CAMERA_SETS
 from cellcascade.geometry.view_encoding import CHANNELS, distance_images
 from cellcascade.learning import training
 from cellcascade.learning.batches import in_batches
 from cellcascade.learning.device import autocast, machine, pick_device
+from cellcascade.learning.objective import Batch, Objective
 
 logger = logging.getLogger(__name__)
 
@@ -113,9 +114,9 @@ def train_multiview(
     model = build(settings, views.shape[-1]).to(target)
     logger.info("%d shapes, %.2f M parameters", len(views), sum(p.numel() for p in model.parameters()) / 1e6)
     checkpoint = training.checkpoint_file(checkpoints, settings, shapes, VERSION)
-    loss = _view_loss(model, views, settings, target)
+    objective = _view_objective(model, views, settings)
     log = training.train(
-        model, loss, settings.train, checkpoint=checkpoint, seed=seed, device=target, what="multiview training"
+        model, objective, settings.train, checkpoint=checkpoint, seed=seed, device=target, what="multiview training"
     )
     training.save_weights(weights, model)
     record = {"settings": settings.model_dump(mode="json", exclude_unset=True), "resolution": views.shape[-1]}
@@ -123,19 +124,21 @@ def train_multiview(
     write_table(table, log)
 
 
-def _view_loss(
-    model: MultiviewUNet, views: Tensor, settings: Multiview, device: torch.device
-) -> Callable[[torch.Generator], Tensor]:
-    """The loss of a batch of shapes' views `(n, N + 1, c, y, x)`, the input view first; some see no mask."""
+def _view_objective(model: MultiviewUNet, views: Tensor, settings: Multiview) -> Objective:
+    """Learning from shapes' views `(n, N + 1, c, y, x)` in model space, the input view first; some see no mask."""
     schedule = noise_schedule(settings.timesteps)
 
-    def loss(generator: torch.Generator) -> Tensor:
+    def draw(generator: torch.Generator) -> Batch:
         chosen = views[torch.randint(len(views), (settings.train.batch_size,), generator=generator)]
         given = torch.rand(len(chosen), 1, 1, 1, generator=generator) >= GUIDANCE_DROPOUT
-        mask = (condition(with_errors(chosen[:, 0, 0], generator)) * given).to(device)
-        return diffusion_loss(lambda x, t: model(x, t, mask), chosen[:, 1:].to(device), schedule, generator)
+        mask, clean = condition(with_errors(chosen[:, 0, 0], generator)) * given, chosen[:, 1:]
+        return clean, mask, *draw_noising(clean.shape, schedule, generator)
 
-    return loss
+    def loss(batch: Batch) -> Tensor:
+        clean, mask, steps, noise = batch
+        return diffusion_loss(lambda x, t: model(x, t, mask), clean, steps, noise, schedule)
+
+    return Objective(draw, loss)
 
 
 def load(weights: str, device: torch.device) -> tuple[MultiviewUNet, Multiview, Path]:

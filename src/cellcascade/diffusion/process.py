@@ -29,32 +29,45 @@ def draw_noise(shape: Sequence[int], generator: torch.Generator, device: torch.d
     return torch.randn(*shape, generator=generator).to(device)
 
 
-def augment(images: Tensor, generator: torch.Generator) -> Tensor:
-    """Turn each image of `(b, c, y, x)` by a random multiple of 90 degrees, every other one mirrored."""
-    turns = torch.randint(8, (len(images),), generator=generator).tolist()
+TURNS = 8  # orientations of an image: multiples of 90 degrees, as it is and mirrored
+
+
+def turned(images: Tensor, turns: Sequence[int]) -> Tensor:
+    """Turn each image of `(b, c, y, x)` by `turns % 4` times 90 degrees, mirrored before if `turns` is 4 or more."""
     return torch.stack(
         [torch.rot90(image.flip(-1) if turn >= 4 else image, turn % 4, (-2, -1)) for image, turn in zip(images, turns)]
     )
 
 
+def augment(images: Tensor, generator: torch.Generator) -> Tensor:
+    """Turn each image of `(b, c, y, x)` by a random multiple of 90 degrees, every other one mirrored."""
+    return turned(images, torch.randint(TURNS, (len(images),), generator=generator).tolist())
+
+
+def draw_noising(shape: Sequence[int], schedule: DDIMScheduler, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    """What makes clean data of a `shape` `(b, ...)` noisy: time steps `(b,)`, one an example, and noise; on the CPU."""
+    steps = torch.randint(schedule.config.num_train_timesteps, tuple(shape[:1]), generator=generator)
+    return steps, torch.randn(*shape, generator=generator)
+
+
 def diffusion_loss(
     predict: Callable[[Tensor, Tensor], Tensor],
     clean: Tensor,
+    steps: Tensor,
+    noise: Tensor,
     schedule: DDIMScheduler,
-    generator: torch.Generator,
     weight: Tensor | float = 1.0,
 ) -> Tensor:
-    """Mean squared error of the prediction at random time steps, one time step an example.
+    """Mean squared error of the prediction.
 
     Args:
         predict: Maps noisy data `(b, ...)` and time steps `(b,)` to the predicted noise, v or sample.
         clean: Clean data `(b, ...)`.
+        steps: Time steps `(b,)`, as `draw_noising` draws them.
+        noise: Noise of `clean`'s shape, as `draw_noising` draws it.
         schedule: Noise schedule; its `prediction_type` says what the target is.
-        generator: Draws time steps and noise, on the CPU.
         weight: Weight of the squared errors, broadcast against `clean`.
     """
-    steps = torch.randint(schedule.config.num_train_timesteps, (len(clean),), generator=generator).to(clean.device)
-    noise = draw_noise(clean.shape, generator, clean.device)
     noisy = schedule.add_noise(clean, noise, steps)
     target = noise if schedule.config.prediction_type == "epsilon" else schedule.get_velocity(clean, noise, steps)
     return (weight * (predict(noisy, steps).float() - target).square()).mean()

@@ -27,6 +27,7 @@ from cellcascade.core.files import atomic_path, digest
 from cellcascade.core.logs import progress
 from cellcascade.core.seeds import torch_generator
 from cellcascade.learning.device import autocast
+from cellcascade.learning.objective import Objective, in_parts
 
 logger = logging.getLogger(__name__)
 
@@ -92,19 +93,22 @@ class _State:
         half = settings.precision == "fp16" and device.type == "cuda"
         self.scaler = torch.amp.GradScaler(device.type, enabled=half)  # small gradients vanish in fp16
 
-    def step(self, losses: Iterable[Tensor], count: int) -> Tensor:
-        """One step of the optimiser along the mean gradient of `count` losses; gives their mean."""
+    def gradients(self, losses: Iterable[Tensor]) -> Tensor:
+        """Leave the gradient of the sum of some losses in the parameters; gives that sum."""
         self.optimizer.zero_grad(set_to_none=True)
         parts = []
         for value in losses:
-            self.scaler.scale(value / count).backward()
-            parts.append(value.detach() / count)
+            self.scaler.scale(value).backward()
+            parts.append(value.detach())
+        return sum(parts[1:], parts[0])
+
+    def step(self) -> None:
+        """One step of the optimiser along the gradient."""
         self.scaler.unscale_(self.optimizer)
         nn.utils.clip_grad_norm_(self.parameters, 1.0)
         self.scaler.step(self.optimizer)
         self.scaler.update()
         self.average.step(self.parameters)
-        return sum(parts[1:], parts[0])
 
     @contextlib.contextmanager
     def averaged(self) -> Iterator[None]:
@@ -144,7 +148,7 @@ class _State:
 
 def train(
     model: nn.Module,
-    loss: Callable[[torch.Generator], Tensor],
+    objective: Objective,
     settings: Training,
     *,
     checkpoint: Path,
@@ -159,7 +163,9 @@ def train(
 
     Args:
         model: Module whose parameters with `requires_grad` are trained.
-        loss: Gives one batch's loss; all its randomness comes from the generator it is handed.
+        objective: The batches it learns from, and their loss. A batch that does not fit the GPU's memory is halved, as
+            often as it takes, and the gradients of its parts are added up: the same steps but for rounding, and but
+            for batch normalisation, which then sees parts of batches.
         settings: Steps, learning rate, EMA, checkpoint interval.
         checkpoint: File of the running state; when it is there, training goes on from it. TensorBoard's files lie in
             `tensorboard` beside it.
@@ -183,7 +189,7 @@ def train(
     start = state.resume(checkpoint)
     model.train()
     with SummaryWriter(checkpoint.parent / "tensorboard", purge_step=start + 1) as board:
-        run = _Run(state, loss, settings, seed=seed, device=device, what=what)
+        run = _Run(state, objective, settings, seed=seed, device=device, what=what)
         for step in progress(range(start, settings.steps), total=settings.steps, what=f"{what} steps", start=start):
             run.step(step)
             run.note(step, board, look, checkpoint)
@@ -196,17 +202,11 @@ class _Run:
     """The steps of a training from where it began or goes on, and the rows of its log."""
 
     def __init__(
-        self,
-        state: _State,
-        loss: Callable[[torch.Generator], Tensor],
-        settings: FineTuning,
-        *,
-        seed: int,
-        device: torch.device,
-        what: str,
+        self, state: _State, objective: Objective, settings: FineTuning, *, seed: int, device: torch.device, what: str
     ):
-        self.state, self.loss, self.settings = state, loss, settings
+        self.state, self.objective, self.settings = state, objective, settings
         self.seed, self.device, self.what = seed, device, what
+        self.parts = 1  # that a batch is learned from in
         self.began = time.monotonic() - (state.rows[-1]["seconds"] if state.rows else 0)
         self.recent: list[Tensor] = []
 
@@ -214,20 +214,53 @@ class _Run:
         """Do one step of the optimiser."""
         for group in self.state.optimizer.param_groups:
             group["lr"] = learning_rate(step, self.settings) * group["rate"]
+        mean = None
+        while mean is None:
+            mean = self._gradients(step)
+        self.recent.append(mean)
         try:
-            losses = _losses(self.loss, self.settings, self.seed, step, self.device)
-            self.recent.append(self.state.step(losses, self.settings.accumulation))
+            self.state.step()
         except torch.OutOfMemoryError as error:
-            raise InputError(
-                f"The GPU is too small for {self.what}",
-                where=f"step {step + 1}, train.batch_size {self.settings.batch_size}",
-                found=str(error).splitlines()[0],
-                expected="enough memory for one batch, its activations and the optimiser",
-                fix="lower train.batch_size (for textures, raise train.accumulation as much, set train."
-                "gradient_checkpointing: true, train less of the model by trainable: controlnet, or keep less of the "
-                "optimiser by train.optimizer: adamw8bit), take a GPU with more memory, or set device: cpu; the last "
-                "checkpoint is kept",
-            ) from error
+            raise self._too_small(step, error) from error
+
+    def _gradients(self, step: int) -> Tensor | None:
+        """The gradients of a step; gives its mean loss, or `None` if the GPU is too small for as many examples."""
+        try:
+            return self.state.gradients(self._losses(step))
+        except torch.OutOfMemoryError as error:
+            if self.parts >= self.settings.batch_size:
+                raise self._too_small(step, error) from error
+            said = _said(error)
+        # Only here, when the error has let go of what it holds, can the memory be given back.
+        self.state.optimizer.zero_grad(set_to_none=True)
+        torch.cuda.empty_cache()
+        self.parts = min(2 * self.parts, self.settings.batch_size)
+        logger.warning(
+            "the GPU is too small for %s with this batch (%s): going on with %d examples at once, whose gradients add "
+            "up to the same steps (train.batch_size %d in %d parts)",
+            *(self.what, said, -(-self.settings.batch_size // self.parts), self.settings.batch_size, self.parts),
+        )
+        return None
+
+    def _losses(self, step: int) -> Iterator[Tensor]:
+        """What adds up to the mean loss of a step's batches; the first of them is what a single one would be."""
+        for index in range(self.settings.accumulation):
+            batch = self.objective.draw(torch_generator(self.seed, "step", step, *([index] if index else [])))
+            for part, share in in_parts(batch, self.parts, self.device):
+                with autocast(self.device, self.settings.precision):
+                    value = self.objective.loss(part)
+                yield value * share / self.settings.accumulation
+
+    def _too_small(self, step: int, error: torch.OutOfMemoryError) -> InputError:
+        return InputError(
+            f"The GPU is too small for {self.what}",
+            where=f"step {step + 1}, train.batch_size {self.settings.batch_size}, one example at a time",
+            found=_said(error),
+            expected="enough memory for one example, its activations and the optimiser",
+            fix="for textures, set train.gradient_checkpointing: true, train less of the model by trainable: "
+            "controlnet, or keep less of the optimiser by train.optimizer: adamw8bit; take a GPU with more memory, or "
+            "set device: cpu; the last checkpoint is kept",
+        )
 
     def note(
         self,
@@ -255,14 +288,8 @@ class _Run:
         self.state.save(checkpoint)
 
 
-def _losses(
-    loss: Callable[[torch.Generator], Tensor], settings: FineTuning, seed: int, step: int, device: torch.device
-) -> Iterator[Tensor]:
-    """The losses of a step's batches, one after the other; the first of them draws what a single one would."""
-    for part in range(settings.accumulation):
-        with autocast(device, settings.precision):
-            value = loss(torch_generator(seed, "step", step, *([part] if part else [])))
-        yield value
+def _said(error: torch.OutOfMemoryError) -> str:
+    return str(error).splitlines()[0]
 
 
 def parameter_groups(model: nn.Module, rates: Mapping[str, float]) -> list[dict[str, Any]]:

@@ -13,7 +13,9 @@ from cellcascade.config.settings import MaskDDPM
 from cellcascade.config.values import FineTuning, Training
 from cellcascade.core.errors import InputError
 from cellcascade.learning import training
+from cellcascade.learning.objective import Objective
 
+HOW = {"seed": 5, "device": torch.device("cpu"), "what": "test"}
 SETTINGS = Training(steps=12, batch_size=4, learning_rate=0.01, ema_decay=0.9, checkpoint_every=4)
 
 
@@ -21,20 +23,36 @@ class Killed(Exception):
     pass
 
 
-def run(path, *, stop_at=None, settings=SETTINGS):
+def run(path, *, stop_at=None, room=None, settings=SETTINGS):
     torch.manual_seed(3)
     model = nn.Sequential(nn.Linear(3, 8), nn.Tanh(), nn.Linear(8, 1))
     calls = []
 
-    def loss(generator):
-        calls.append(1)
+    def loss(batch):
+        calls.append(len(batch[0]))
         if stop_at is not None and len(calls) > stop_at:
             raise Killed
-        x = torch.randn(settings.batch_size, 3, generator=generator)
-        return (model(x) - x.sum(1, keepdim=True)).square().mean()
+        if room is not None and len(batch[0]) > room:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20 GiB\nmore")
+        return (model(batch[0]) - batch[1]).square().mean()
 
-    table = training.train(model, loss, settings, checkpoint=path, seed=5, device=torch.device("cpu"), what="test")
-    return model, table, len(calls)
+    table = training.train(model, Objective(sums(settings), loss), settings, checkpoint=path, **HOW)
+    return model, table, calls
+
+
+def sums(settings):
+    """Draws numbers and their sums."""
+
+    def draw(generator):
+        x = torch.randn(settings.batch_size, 3, generator=generator)
+        return x, x.sum(1, keepdim=True)
+
+    return draw
+
+
+def ones(loss):
+    """An objective that learns from the number one alone."""
+    return Objective(lambda generator: (torch.ones(1, 1),), loss)
 
 
 def scalars(folder):
@@ -52,7 +70,7 @@ def test_resumed_training_ends_with_identical_weights_and_log(tmp_path, parts):
         run(tmp_path / "b" / "state.pt", stop_at=6 * parts + parts // 2, settings=settings)
     time.sleep(1.1)  # TensorBoard orders its files by the second in which they begin
     resumed, table_resumed, calls = run(tmp_path / "b" / "state.pt", settings=settings)
-    assert calls == 8 * parts  # steps 5 to 12: the checkpoint after step 4 was used
+    assert len(calls) == 8 * parts  # steps 5 to 12: the checkpoint after step 4 was used
     for a, b in zip(whole.parameters(), resumed.parameters()):
         assert torch.equal(a, b)
     np.testing.assert_array_equal(table[["step", "loss"]], table_resumed[["step", "loss"]])
@@ -69,13 +87,14 @@ def test_accumulated_gradients_are_those_of_one_large_batch(tmp_path):
 
         batches = itertools.cycle(torch.tensor([[1.0], [3.0]]).chunk(parts))
 
-        def loss(generator, model=model, batches=batches):
-            return model(next(batches)).square().mean()
+        def draw(generator, batches=batches):
+            return (next(batches),)
+
+        def loss(batch, model=model):
+            return model(batch[0]).square().mean()
 
         settings = FineTuning(**dict(SETTINGS), accumulation=parts)
-        training.train(
-            model, loss, settings, checkpoint=tmp_path / f"{parts}.pt", seed=0, device=torch.device("cpu"), what="test"
-        )
+        training.train(model, Objective(draw, loss), settings, checkpoint=tmp_path / f"{parts}.pt", **HOW)
         trained.append(model.weight.item())
     assert trained[0] == pytest.approx(trained[1], abs=1e-4) and trained[0] < 0.98
 
@@ -87,13 +106,12 @@ def test_a_look_sees_the_averaged_weights_and_is_logged(tmp_path):
         seen[step] = model.weight.detach().clone(), model.training
         return {"answer": 42.0 + step}
 
-    def loss(generator):
+    def loss(batch):
         assert model.training
-        return (model(torch.ones(1, 3)) - 1).square().sum()
+        return (model(torch.ones(1, 3)) - batch[0]).square().sum()
 
     settings = FineTuning(**dict(SETTINGS), sample_every=6)
-    common = {"seed": 0, "device": torch.device("cpu"), "what": "test", "look": look}
-    table = training.train(model, loss, settings, checkpoint=tmp_path / "s.pt", **common)
+    table = training.train(model, ones(loss), settings, checkpoint=tmp_path / "s.pt", look=look, **HOW)
     assert table["step"].tolist() == [4, 6, 8, 12] and table["answer"].dropna().tolist() == [48, 54]
     assert torch.equal(seen[12][0], model.weight) and not seen[12][1]
     assert not torch.equal(torch.load(tmp_path / "s.pt", weights_only=True)["model"]["weight"], model.weight)
@@ -120,32 +138,56 @@ def test_result_is_the_average_and_not_the_last_weights(tmp_path):
 def test_diverging_training_says_so_and_keeps_the_last_good_checkpoint(tmp_path):
     model, count = nn.Linear(1, 1), []
 
-    def loss(generator):
+    def loss(batch):
         count.append(1)
-        return model(torch.ones(1, 1)).sum() * (float("nan") if len(count) > 6 else 1.0)
+        return model(batch[0]).sum() * (float("nan") if len(count) > 6 else 1.0)
 
     with pytest.raises(InputError, match="diverged"):
-        training.train(
-            model, loss, SETTINGS, checkpoint=tmp_path / "s.pt", seed=0, device=torch.device("cpu"), what="test"
-        )
+        training.train(model, ones(loss), SETTINGS, checkpoint=tmp_path / "s.pt", **HOW)
     assert torch.load(tmp_path / "s.pt", weights_only=True)["rows"][-1]["step"] == 4
 
 
-def test_a_gpu_that_is_too_small_is_named_with_what_to_lower_and_the_last_checkpoint_stays(tmp_path):
+@pytest.mark.parametrize("accumulation", [1, 2])
+@pytest.mark.parametrize(("batch_size", "room"), [(4, 3), (4, 1), (6, 2), (7, 3)])
+def test_batches_that_are_too_large_are_learned_from_in_parts_with_the_same_result(
+    tmp_path, caplog, batch_size, room, accumulation
+):
+    settings = FineTuning(**dict(SETTINGS) | {"batch_size": batch_size}, accumulation=accumulation)
+    whole, table, _ = run(tmp_path / "a" / "state.pt", settings=settings)
+    assert not caplog.records
+    halved, table_halved, calls = run(tmp_path / "b" / "state.pt", settings=settings, room=room)
+    for a, b in zip(whole.parameters(), halved.parameters()):
+        torch.testing.assert_close(a, b, atol=1e-6, rtol=1e-5)
+    np.testing.assert_allclose(table["loss"], table_halved["loss"], rtol=1e-5)
+    failed = [number for number, size in enumerate(calls) if size > room]
+    assert sum(calls[failed[-1] + 1 :]) == batch_size * accumulation * settings.steps  # all of them in the first step
+    assert len(caplog.records) == len(failed) <= 3
+    assert f"batch_size {batch_size} in" in caplog.text and "Tried to allocate 20 GiB)" in caplog.text
+
+
+def test_a_gpu_without_room_for_one_example_is_named_with_what_to_change_and_the_last_checkpoint_stays(tmp_path):
     model, count = nn.Linear(1, 1), []
 
-    def loss(generator):
+    def loss(batch):
         count.append(1)
         if len(count) > 6:
             raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20 GiB\nmore")
-        return model(torch.ones(1, 1)).sum()
+        return model(batch[0]).sum()
 
-    common = {"seed": 0, "device": torch.device("cpu"), "what": "texture training"}
     with pytest.raises(InputError, match="too small for texture training") as caught:
-        training.train(model, loss, SETTINGS, checkpoint=tmp_path / "s.pt", **common)
+        training.train(model, ones(loss), SETTINGS, checkpoint=tmp_path / "s.pt", **HOW | {"what": "texture training"})
     assert "step 7" in caught.value.where and caught.value.found == "CUDA out of memory. Tried to allocate 20 GiB"
-    assert all(key in caught.value.fix for key in ("train.batch_size", "gradient_checkpointing", "device: cpu"))
+    assert all(key in caught.value.fix for key in ("trainable", "gradient_checkpointing", "device: cpu"))
     assert torch.load(tmp_path / "s.pt", weights_only=True)["rows"][-1]["step"] == 4
+
+
+def test_an_optimiser_that_does_not_fit_is_not_tried_again(tmp_path, monkeypatch):
+    def full(*arguments, **named):
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20 GiB")
+
+    monkeypatch.setattr(torch.optim.AdamW, "step", full)
+    with pytest.raises(InputError, match="The GPU is too small for test"):
+        run(tmp_path / "state.pt")
 
 
 def test_checkpoints_are_named_by_what_was_set(tmp_path):

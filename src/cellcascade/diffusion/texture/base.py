@@ -99,8 +99,8 @@ def schedule_of_base(settings: Texture) -> DDIMScheduler:
     predict noise learn v. A frozen UNet cannot: with `trainable: controlnet` such a model keeps its prediction and its
     betas.
     """
-    folder, kept = Path(settings.base) / "scheduler", {"local_files_only": True}
-    how = {"timestep_spacing": "trailing", "clip_sample": False, "set_alpha_to_one": True, **kept}
+    folder = str(Path(settings.base) / "scheduler")
+    how = {"timestep_spacing": "trailing", "clip_sample": False, "set_alpha_to_one": True, "local_files_only": True}
     own = DDIMScheduler.from_pretrained(folder, **how)
     if settings.trainable == "controlnet" and own.config.prediction_type == "epsilon":
         logger.warning(
@@ -134,7 +134,7 @@ def _part(kind: type[Part], folder: Path, where: str) -> Part:
     found = ""
     try:
         network, report = kind.from_pretrained(
-            folder,
+            str(folder),
             variant=variant_of(folder),
             use_safetensors=True,
             local_files_only=True,

@@ -158,13 +158,12 @@ def _skips(unet: Mapping[str, Any]) -> list[int]:
     return found
 
 
-def of_base(settings: Texture, size: int, channels: int) -> Memory:
+def of_base(settings: Texture, size: int) -> Memory:
     """Memory that fine-tuning a base takes, from its configuration and the headers of its weights.
 
     Args:
-        settings: The `texture` block; `base` names a folder that `check_base` accepts.
+        settings: The `texture` block; `base` and `autoencoder` name folders that were checked.
         size: Edge of the crops, pixels.
-        channels: Channels of the hint.
     """
     folder = Path(settings.base) / "unet"
     unet = json.loads((folder / "config.json").read_text())
@@ -175,7 +174,7 @@ def of_base(settings: Texture, size: int, channels: int) -> Memory:
     own = sum(sizes.values())
     copied = sum(number for name, number in sizes.items() if name.startswith(CONTROLNET))
     decoder = sum(number for name, number in sizes.items() if name.startswith(DECODER))
-    added = _controlnet_layers(unet, channels * (settings.block**2 if pixel else 1), pixel, _levels(settings))
+    added = _controlnet_layers(unet, pixel, _levels(settings))
     from_unet = {"all": own, "controlnet+decoder": decoder, "controlnet": 0}[settings.trainable]
     counts = Counts(copied + added + from_unet, own - from_unet + (0 if pixel else _autoencoder_size(settings)))
     training = settings.training
@@ -183,12 +182,12 @@ def of_base(settings: Texture, size: int, channels: int) -> Memory:
     return estimate(counts, kept, training)
 
 
-def _controlnet_layers(unet: Mapping[str, Any], channels: int, pixel: bool, levels: int) -> int:
-    """Parameters of what a ControlNet has beside the UNet's encoder: its outputs, and the embedding of the hint."""
+def _controlnet_layers(unet: Mapping[str, Any], pixel: bool, levels: int) -> int:
+    """Parameters of a ControlNet beside the UNet's encoder: its outputs, and what reads the hint (of few channels)."""
     widths = unet["block_out_channels"]
     outputs = sum(width * width + width for width in [*_skips(unet), widths[-1]])
     sizes = (64,) if pixel else EMBEDDING[:levels]
-    pairs = [(channels, sizes[0]), (sizes[-1], widths[0])]
+    pairs = [(sizes[-1], widths[0])]
     for before, after in zip(sizes, sizes[1:]):
         pairs += [(before, before), (before, after)]
     return outputs + sum(9 * before * after + after for before, after in pairs)

@@ -25,7 +25,9 @@ from cellcascade.evaluation.cellpose.record import NetworkRecord, Regime
 from cellcascade.evaluation.cellpose.weights import library
 from cellcascade.learning import training
 from cellcascade.learning.device import pick_device
+from cellcascade.learning.objective import Batch, Objective
 
+CPU = torch.device("cpu")
 LOG = ["step", "loss", "learning_rate", "seconds"]
 
 
@@ -96,11 +98,12 @@ def _fit(
     """Train a network in place; gives the training log."""
     version, device = library(settings.version), next(net.parameters()).device
     samples = [_samples(planes, device) for planes in learned.planes.values()]
-    patches = {"zoom": learned.diameter / _network_diameter(net), "patch": settings.patch_pixels, "device": device}
-    loss = _loss(net, samples, learned.counts(train.batch_size), lambda chosen: version.augment(chosen, **patches))
+    patches = {"zoom": learned.diameter / _network_diameter(net), "patch": settings.patch_pixels}
+    counts = learned.counts(train.batch_size)
+    objective = _objective(net, samples, counts, lambda chosen: version.augment(chosen, **patches, device=CPU))
     return training.train(
         net,
-        loss,
+        objective,
         train,
         checkpoint=checkpoint,
         seed=seed,
@@ -140,25 +143,29 @@ def _samples(planes: Planes, device: torch.device) -> list[Sample]:
     return [(image[None], flow[1:].astype(np.float32)) for image, flow in zip(planes.images, flows)]
 
 
-def _loss(
+def _objective(
     net: nn.Module,
     samples: Sequence[list[Sample]],
     counts: Sequence[int],
     augment: Callable[[list[Sample]], tuple[Tensor, Tensor]],
-) -> Callable[[torch.Generator], Tensor]:
-    """Loss of a batch with `counts` patches of each kind of samples (loss of Cellpose: flows and cell probability)."""
+) -> Objective:
+    """Learning from `counts` patches of each kind of samples by the loss of Cellpose: flows and cell probability."""
 
-    def loss(generator: torch.Generator) -> Tensor:
+    def draw(generator: torch.Generator) -> Batch:
         chosen = []
         for kind, count in zip(samples, counts):
             picks = torch.randint(len(kind), (count,), generator=generator)
             chosen += [kind[index] for index in picks]
         # The augmentation takes its numbers from numpy's global state, layers that drop out theirs from torch's.
         np.random.seed(torch.randint(2**31, (1,), generator=generator).item())  # noqa: NPY002
-        torch.manual_seed(torch.randint(2**31, (1,), generator=generator).item())
-        batch, wanted = augment(chosen)
-        made = net(batch)[0]
+        seeds = torch.randint(2**31, (len(chosen),), generator=generator)
+        return *augment(chosen), seeds
+
+    def loss(batch: Batch) -> Tensor:
+        patches, wanted, seeds = batch
+        torch.manual_seed(int(seeds[0]))  # a part of a batch drops layers of its own
+        made = net(patches)[0]
         flows = functional.mse_loss(made[:, :2], 5 * wanted[:, 1:]) / 2
         return flows + functional.binary_cross_entropy_with_logits(made[:, -1], (wanted[:, 0] > 0.5).float())
 
-    return loss
+    return Objective(draw, loss)

@@ -7,7 +7,7 @@ import pytest
 from cellcascade.core.errors import InputError
 from cellcascade.data.crops import read_crops
 from cellcascade.data.stores import MASKS, SLICES
-from cellcascade.diffusion.texture import stage
+from cellcascade.diffusion.texture import examples
 from tests.sd_base import make_base
 from tests.stores import write_store
 from tests.unit.diffusion.texture.quick import cells_shard, fine_tune, settings, textures
@@ -46,7 +46,7 @@ class Killed(Exception):
 def test_a_killed_fine_tuning_resumes_to_identical_weights(crops, base, tmp_path, monkeypatch):
     block = settings(base=base, space="latent", train={"steps": 6, "accumulation": 2}, condition_dropout=0.2)
     whole = fine_tune(crops, tmp_path / "whole", block)
-    calls, plain = [], stage.diffusion_loss
+    calls, plain = [], examples.diffusion_loss
 
     def dying(*arguments):
         calls.append(1)
@@ -55,7 +55,7 @@ def test_a_killed_fine_tuning_resumes_to_identical_weights(crops, base, tmp_path
         return plain(*arguments)
 
     with monkeypatch.context() as patch:
-        patch.setattr(stage, "diffusion_loss", dying)
+        patch.setattr(examples, "diffusion_loss", dying)
         with pytest.raises(Killed):
             fine_tune(crops, tmp_path / "killed", block)
     assert not (tmp_path / "killed/m").exists()
