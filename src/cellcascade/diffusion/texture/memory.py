@@ -32,6 +32,7 @@ MIXED = 3  # bytes of a kept value in mixed precision, on average: normalisation
 RESNET, ATTENTION = 3, 30  # values kept a channel and position: on each side of a residual block, by a transformer
 CONTROLNET = ("conv_in.", "time_embedding.", "down_blocks.", "mid_block.")  # of the UNet, which the ControlNet copies
 DECODER = ("up_blocks.", "conv_norm_out.", "conv_out.")  # of the UNet, which `controlnet+decoder` trains
+HINT = 5  # channels of the hint, about: a layer of a few thousand parameters reads them
 EMBEDDING = (16, 32, 96, 256, 256)  # channels of the hint at full, half, ... resolution, as in ControlNet
 
 
@@ -174,7 +175,7 @@ def of_base(settings: Texture, size: int) -> Memory:
     own = sum(sizes.values())
     copied = sum(number for name, number in sizes.items() if name.startswith(CONTROLNET))
     decoder = sum(number for name, number in sizes.items() if name.startswith(DECODER))
-    added = _controlnet_layers(unet, pixel, _levels(settings))
+    added = _controlnet_layers(unet, HINT * settings.block**2 if pixel else HINT, pixel, _levels(settings))
     from_unet = {"all": own, "controlnet+decoder": decoder, "controlnet": 0}[settings.trainable]
     counts = Counts(copied + added + from_unet, own - from_unet + (0 if pixel else _autoencoder_size(settings)))
     training = settings.training
@@ -182,12 +183,12 @@ def of_base(settings: Texture, size: int) -> Memory:
     return estimate(counts, kept, training)
 
 
-def _controlnet_layers(unet: Mapping[str, Any], pixel: bool, levels: int) -> int:
-    """Parameters of a ControlNet beside the UNet's encoder: its outputs, and what reads the hint (of few channels)."""
+def _controlnet_layers(unet: Mapping[str, Any], channels: int, pixel: bool, levels: int) -> int:
+    """Parameters of a ControlNet beside the UNet's encoder: its outputs, and what reads the hint of these channels."""
     widths = unet["block_out_channels"]
     outputs = sum(width * width + width for width in [*_skips(unet), widths[-1]])
     sizes = (64,) if pixel else EMBEDDING[:levels]
-    pairs = [(sizes[-1], widths[0])]
+    pairs = [(channels, sizes[0]), (sizes[-1], widths[0])]
     for before, after in zip(sizes, sizes[1:]):
         pairs += [(before, before), (before, after)]
     return outputs + sum(9 * before * after + after for before, after in pairs)
