@@ -67,11 +67,13 @@ class Textured:
 
     Attributes:
         images: Counts `(n, s, y, x)`, uint16, of the cells that have a texture; 0 elsewhere.
-        reasons: Why cells that were valid have none, by their numbers.
+        valid: Whether a cell has a texture `(n,)`, uint8.
+        reasons: Why the others have none, by their numbers.
         redraws: Textures that missed their outline and were drawn again.
     """
 
     images: np.ndarray
+    valid: np.ndarray
     reasons: dict[int, str]
     redraws: int
 
@@ -99,8 +101,9 @@ def textured(
         left = [i for i in left if _agreement(images[i], cells.mask[i]) < least]
         if not left:
             break
-    images[left] = 0
-    return Textured(images, {int(cells.cell_id[i]): MISSED for i in left}, redraws)
+    valid = cells.valid.copy()
+    images[left] = valid[left] = 0
+    return Textured(images, valid, cells.reasons | {int(cells.cell_id[i]): MISSED for i in left}, redraws)
 
 
 def _agreement(images: np.ndarray, masks: np.ndarray) -> float:

@@ -138,17 +138,15 @@ def make_textures(
     data, cells = read_crops(crops), untextured_cells(masks, slices)
     model = load(pick_device(device), unet=unet, controlnet=controlnet, config=config)
     made = textured(model, cells, data, settings, seed=seed, seeded_as=seeded_as)
-    reasons = cells.reasons | made.reasons
-    check_invalid(reasons, len(cells.cell_id), max_invalid_fraction, store)
+    check_invalid(made.reasons, len(cells.cell_id), max_invalid_fraction, store)
     record = TexturesRecord(
         dataset=dataset,
         seed=seed,
         digests=digests_of([slices or masks, crops, unet, controlnet, config]),
-        reasons=reasons,
+        reasons=made.reasons,
         background=float(np.median(data.background)),
         redraws=made.redraws,
     )
-    valid = cells.valid.astype(bool) & ~np.isin(cells.cell_id, list(made.reasons))
-    arrays = {"image": made.images, "mask": cells.mask, "n_slices": cells.n_slices}
-    TEXTURES.write(store, arrays | {"valid": valid.astype(np.uint8), "cell_id": cells.cell_id}, record)
-    logger.info("%d textures, %d redrawn, %d invalid", valid.sum(), made.redraws, len(reasons))
+    arrays = {"image": made.images, "mask": cells.mask, "n_slices": cells.n_slices, "valid": made.valid}
+    TEXTURES.write(store, arrays | {"cell_id": cells.cell_id}, record)
+    logger.info("%d textures, %d redrawn, %d invalid", made.valid.sum(), made.redraws, len(made.reasons))
