@@ -92,7 +92,7 @@ def slice_by_slice(model: TextureModel, seen: CellHints, noise: torch.Tensor, st
     common = {"prompt_embeds": no_text, "guidance_scale": 1.0, "num_inference_steps": steps, "output_type": output}
     made = []
     for hint, start in zip(seen.planes(), noise):
-        with autocast(device):
+        with autocast(device, model.precision):
             image = model.space.hint(hint[None].to(device))
             made.append(pipeline(image=image, latents=start[None], **common).images[0])
     return made

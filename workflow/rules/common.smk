@@ -72,6 +72,11 @@ def settings_of(name, without=()):
     return lambda wildcards: block(getattr(entry(wildcards), name), without)
 
 
+def sampling(settings, without=()):
+    """A model's block for its sampling: of its training only the precision, which it samples in too."""
+    return block(settings, {"train", *without}) | {"train": {"precision": settings.train.precision}}
+
+
 def seeded_as(wildcards):
     """Name that the random numbers of the job's cells and images depend on.
 

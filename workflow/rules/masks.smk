@@ -49,7 +49,7 @@ rule masks:
         cells=cell_range,
         dataset="{dataset}",
         seeded_as=seeded_as,
-        settings=settings_of("mask_ddpm", without={"train"}),
+        settings=lambda wildcards: sampling(entry(wildcards).mask_ddpm),
         seed=CONFIG.seed,
         version=STAGE_VERSIONS["masks"],
     script:

@@ -48,7 +48,7 @@ rule views:
         weights=MULTIVIEW_FOLDER,
         dataset="{dataset}",
         seeded_as=seeded_as,
-        settings=block(CONFIG.multiview, without={"train", "weights"}),
+        settings=sampling(CONFIG.multiview, without={"weights"}),
         seed=CONFIG.seed,
         version=STAGE_VERSIONS["views"],
     script:

@@ -134,7 +134,9 @@ class Config(Settings):
     data_root: str = Field("data", description="folder that holds the CTC folders")
     seed: CountOrZero = Field(0, description="seed of the whole run")
     device: Literal["auto", "cpu", "cuda"] = Field(
-        "auto", description="auto: a GPU if the job sees one, else the CPU, but on a cluster only a GPU"
+        "auto",
+        description="auto: a GPU if the job sees one, else the CPU, but on a cluster only a GPU; Apple's "
+        "(mps) are not supported",
     )
     threads: Count = Field(
         4, description="CPU threads of a job that trains or samples; without a GPU, 1 is the fastest"

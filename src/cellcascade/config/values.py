@@ -88,6 +88,10 @@ class Training(Settings):
     warmup: Fraction = Field(0.05, description="share of the steps in which the learning rate rises")
     ema_decay: Fraction = Field(0.9995, description="decay of the weights' moving average, which is what is saved")
     checkpoint_every: Count = Field(500, description="steps between checkpoints; a killed job loses at most these")
+    precision: Literal["bf16", "fp16", "fp32"] = Field(
+        "bf16",
+        description="numbers of training and sampling on a GPU: bf16 (on cards without it, fp16), fp16 or fp32",
+    )
 
 
 class FineTuning(Training):
@@ -96,9 +100,6 @@ class FineTuning(Training):
     accumulation: Count = Field(1, description="batches whose gradients add up to one step; saves memory")
     gradient_checkpointing: bool = Field(
         False, description="compute activations again instead of keeping them: less memory, more time"
-    )
-    precision: Literal["bf16", "fp16", "fp32"] = Field(
-        "bf16", description="numbers of training and sampling on a GPU: bf16; fp16 for cards without it; fp32"
     )
     optimizer: Literal["adamw", "adamw8bit"] = Field(
         "adamw", description="adamw8bit: 8-bit AdamW, less memory; needs the package bitsandbytes"

@@ -21,7 +21,8 @@ INTRODUCTION = """\
 # Stores
 
 The intermediate results are stores. A store is one file: a Zarr v3 group in a zip archive, written whole or not at all.
-Equal inputs and an equal seed give equal bytes on the same kind of machine. With this package:
+Equal inputs and an equal seed give equal bytes on CPUs of the same kind, and nearly equal numbers on GPUs. With this
+package:
 
 ```python
 from cellcascade.data.stores import MASKS

@@ -20,14 +20,13 @@ from cellcascade.core.errors import InputError
 from cellcascade.core.files import write_json, write_table
 from cellcascade.core.seeds import seed_for, torch_generator
 from cellcascade.core.stages import STAGE_VERSIONS
-from cellcascade.data.crops import read_crops
 from cellcascade.data.shards import check_invalid, digests_of
-from cellcascade.data.stores import MASKS, MasksRecord
+from cellcascade.data.stores import CROPS, MASKS, MasksRecord
 from cellcascade.diffusion.process import augment, ddim, diffusion_loss, draw_noise, draw_noising, noise_schedule
 from cellcascade.geometry.masks import signed_distance
 from cellcascade.learning import training
 from cellcascade.learning.batches import in_batches
-from cellcascade.learning.device import pick_device
+from cellcascade.learning.device import autocast, pick_device
 from cellcascade.learning.objective import Batch, Objective
 
 logger = logging.getLogger(__name__)
@@ -103,15 +102,14 @@ def train_mask_ddpm(
     Raises:
         InputError: The crops cannot be read, or the training diverged.
     """
-    target, data = pick_device(device), read_crops(crops)
-    masks = data.mask[data.widest.astype(bool)]
-    clean = encode(masks, settings)
-    seed = seed_for(seed, data.record.dataset, "mask_ddpm")
+    target, store = pick_device(device), CROPS.open(crops)
+    masks = store["mask"][store["widest"].astype(bool)]
+    seed = seed_for(seed, store.record.dataset, "mask_ddpm")
     torch.manual_seed(seed)
     model = build(settings, masks.shape[-1]).to(target)
-    logger.info("%d masks, %.2f M parameters", len(clean), sum(p.numel() for p in model.parameters()) / 1e6)
+    logger.info("%d masks, %.2f M parameters", len(masks), sum(p.numel() for p in model.parameters()) / 1e6)
     checkpoint = training.checkpoint_file(checkpoints, settings, [crops], STAGE_VERSIONS["train_mask_ddpm"])
-    objective = _mask_objective(model, clean, settings)
+    objective = _mask_objective(model, masks, settings)
     log = training.train(
         model, objective, settings.train, checkpoint=checkpoint, seed=seed, device=target, what="mask_ddpm training"
     )
@@ -121,18 +119,21 @@ def train_mask_ddpm(
     write_table(table, log)
 
 
-def _mask_objective(model: UNet2DModel, clean: Tensor, settings: MaskDDPM) -> Objective:
-    """Learning from masks `(n, 1, grid, grid)` in model space."""
-    schedule = noise_schedule(settings.timesteps)
+def _mask_objective(model: UNet2DModel, masks: np.ndarray, settings: MaskDDPM) -> Objective:
+    """Learning from masks `(n, y, x)`, each of which is kept in its smaller form: coarse distances, or its bytes."""
+    schedule, encoded = noise_schedule(settings.timesteps), None
+    if settings.representation == "sdf":
+        encoded = torch.cat([encode(masks[i : i + 1], settings) for i in range(len(masks))])
 
     def draw(generator: torch.Generator) -> Batch:
-        chosen = torch.randint(len(clean), (settings.train.batch_size,), generator=generator)
-        masks = augment(clean[chosen], generator)
-        return masks, *draw_noising(masks.shape, schedule, generator)
+        chosen = torch.randint(len(masks), (settings.train.batch_size,), generator=generator)
+        clean = encode(masks[chosen.numpy()], settings) if encoded is None else encoded[chosen]
+        clean = augment(clean, generator)
+        return clean, *draw_noising(clean.shape, schedule, generator)
 
     def loss(batch: Batch) -> Tensor:
-        masks, steps, noise = batch
-        return diffusion_loss(lambda x, t: model(x, t).sample, masks, steps, noise, schedule)
+        clean, steps, noise = batch
+        return diffusion_loss(lambda x, t: model(x, t).sample, clean, steps, noise, schedule)
 
     return Objective(draw, loss)
 
@@ -181,7 +182,7 @@ def make_masks(
     Args:
         weights: File that `train_mask_ddpm` wrote.
         crops: The crops store the model was trained on: gives size and least area.
-        settings: The `mask_ddpm` block.
+        settings: The `mask_ddpm` block; the sampling keys and `train.precision` are used.
         cells: First cell and the one after the last.
         store: The shard to write, `MASKS`.
         dataset: Name of the data set.
@@ -193,8 +194,9 @@ def make_masks(
     Raises:
         InputError: More cells than `max_invalid_fraction` had only flawed samples.
     """
-    data = read_crops(crops)
-    size, smallest = data.mask.shape[-1], data.mask[data.widest.astype(bool)].sum((1, 2)).min()
+    real = CROPS.open(crops)
+    masks = real["mask"][real["widest"].astype(bool)]
+    size, smallest = masks.shape[-1], masks.sum((1, 2)).min()
     model, ids = load(weights, settings, size, pick_device(device)), range(*cells)
     least, below = SMALLEST_SHARE * smallest, seed_for(seed, seeded_as, "masks")
     drawn = sample(model, settings, ids, size=size, min_area=least, seed=below)
@@ -256,21 +258,18 @@ def _draw(
     """Sample the given cells once."""
     schedule, edge = noise_schedule(settings.timesteps), model.config.sample_size
 
+    def predict(noisy: Tensor, steps: Tensor) -> Tensor:
+        with autocast(noisy.device, settings.train.precision):
+            return model(noisy, steps).sample.float()
+
     def draw(batch: list[int]) -> Iterable[np.ndarray]:
         generators = [torch_generator(seed, cell, attempt) for cell in batch]
 
         def noise() -> Tensor:
             return torch.stack([draw_noise((1, edge, edge), generator, model.device) for generator in generators])
 
-        samples = ddim(
-            lambda x, t: model(x, t).sample,
-            noise(),
-            schedule,
-            steps=settings.sampling_steps,
-            eta=settings.eta,
-            fresh_noise=noise,
-        )
-        return decode(samples, size)
+        steps, eta = settings.sampling_steps, settings.eta
+        return decode(ddim(predict, noise(), schedule, steps=steps, eta=eta, fresh_noise=noise), size)
 
     what, setting = f"masks, try {attempt + 1}", "mask_ddpm.sampling_batch"
     return in_batches(draw, cells, settings.sampling_batch, what=what, setting=setting)

@@ -108,7 +108,7 @@ def train_multiview(
         InputError: A shard cannot be read, or the training failed.
     """
     target = pick_device(device)
-    views = to_model(torch.from_numpy(np.concatenate([SHAPES.open(path)["views"] for path in shapes])))
+    views = torch.from_numpy(np.concatenate([SHAPES.open(path)["views"] for path in shapes]))
     seed = seed_for(seed, "multiview")
     torch.manual_seed(seed)
     model = build(settings, views.shape[-1]).to(target)
@@ -125,11 +125,11 @@ def train_multiview(
 
 
 def _view_objective(model: MultiviewUNet, views: Tensor, settings: Multiview) -> Objective:
-    """Learning from shapes' views `(n, N + 1, c, y, x)` in model space, the input view first; some see no mask."""
+    """Learning from shapes' views `(n, N + 1, c, y, x)`, as in `geometry.view_encoding`, the input view first."""
     schedule = noise_schedule(settings.timesteps)
 
     def draw(generator: torch.Generator) -> Batch:
-        chosen = views[torch.randint(len(views), (settings.train.batch_size,), generator=generator)]
+        chosen = to_model(views[torch.randint(len(views), (settings.train.batch_size,), generator=generator)])
         given = torch.rand(len(chosen), 1, 1, 1, generator=generator) >= GUIDANCE_DROPOUT
         mask, clean = condition(with_errors(chosen[:, 0, 0], generator)) * given, chosen[:, 1:]
         return clean, mask, *draw_noising(clean.shape, schedule, generator)
@@ -180,7 +180,7 @@ def make_views(
     Args:
         weights: `bundled` or a folder.
         masks: A shard of masks, `MASKS`.
-        settings: The `multiview` block; the sampling keys are used.
+        settings: The `multiview` block; the sampling keys and `train.precision` are used.
         store: The shard to write, `VIEWS`: views without the input view, as in `geometry.view_encoding`, 0 for invalid
             cells; and their cameras.
         dataset: Name of the data set.
@@ -228,7 +228,7 @@ def predict_views(
     Args:
         model: The trained model.
         trained: The settings it was trained with.
-        settings: Sampling steps, guidance and cells at once.
+        settings: Sampling steps, guidance, cells at once and precision.
         given: Input views of all cells `(n, y, x)`: signed distances, as in `geometry.view_encoding`.
         usable: Positions of the cells whose views are predicted.
         ids: Numbers of the cells `(n,)`; a cell's noise depends on its own alone.
@@ -244,7 +244,7 @@ def predict_views(
     def draw(batch: list[int]) -> Iterable[Tensor]:
         generators = (torch_generator(seed, int(ids[i])) for i in batch)
         noise = torch.stack([draw_noise(views.shape[1:], generator, device) for generator in generators])
-        predict = _guided(model, condition(masks[batch]).to(device), settings.guidance)
+        predict = _guided(model, condition(masks[batch]).to(device), settings)
         return from_model(ddim(predict, noise, schedule, steps=settings.sampling_steps)).cpu()
 
     # One at a time on a CPU: each is a batch of views already, and sums' last bits depend on the place in a batch.
@@ -272,15 +272,15 @@ def _warn_of_ignored(asked: Multiview, trained: Multiview) -> None:
         logger.warning("the multiview weights were trained with %s: that is used, not the configuration's", has)
 
 
-def _guided(model: MultiviewUNet, mask: Tensor, scale: float) -> Callable[[Tensor, Tensor], Tensor]:
-    """The prediction, pushed away from the unconditional one when `scale` is not 1."""
+def _guided(model: MultiviewUNet, mask: Tensor, settings: Multiview) -> Callable[[Tensor, Tensor], Tensor]:
+    """The prediction, pushed away from the unconditional one when the guidance is not 1."""
 
     def predict(noisy: Tensor, steps: Tensor) -> Tensor:
-        with autocast(noisy.device):
-            given = model(noisy, steps, mask)
-            if scale == 1:
-                return given.float()
-            free = model(noisy, steps, torch.zeros_like(mask))
-        return (free + scale * (given - free)).float()
+        with autocast(noisy.device, settings.train.precision):
+            given = model(noisy, steps, mask).float()
+            if settings.guidance == 1:
+                return given
+            free = model(noisy, steps, torch.zeros_like(mask)).float()
+        return free + settings.guidance * (given - free)
 
     return predict

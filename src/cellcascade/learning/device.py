@@ -1,6 +1,7 @@
 """The device of a job, and the precision it computes in."""
 
 import contextlib
+import functools
 import logging
 import platform
 
@@ -16,8 +17,16 @@ def pick_device(device: str) -> torch.device:
     """The device of a job: `cpu`, `cuda`, or `auto` for a GPU if the job sees one.
 
     Raises:
-        InputError: `cuda` was asked for and the job sees no GPU.
+        InputError: `cuda` was asked for and the job sees no GPU; or `mps`, which is not supported.
     """
+    if device == "mps":
+        raise InputError(
+            "Apple's GPUs are not supported",
+            where="config: device",
+            found="device: mps",
+            expected="auto, cpu or cuda: no part of the cascade was ever run or tested on mps",
+            fix="set device: cpu",
+        )
     if device == "cuda" and not torch.cuda.is_available():
         raise InputError(
             "No GPU is visible to this job",
@@ -37,8 +46,23 @@ def machine(device: torch.device) -> str:
     return f"{name}, {platform.machine()}, torch {torch.__version__}"
 
 
-def autocast(device: torch.device, precision: str = "bf16") -> contextlib.AbstractContextManager:
-    """Mixed precision (`bf16` or `fp16`) on a GPU; single precision on a CPU, or if it is `fp32`."""
-    if device.type != "cuda" or precision == "fp32":
-        return contextlib.nullcontext()
-    return torch.autocast("cuda", PRECISIONS[precision])
+def has_bf16(device: torch.device) -> bool:
+    """Whether a device is a GPU that computes in bf16 itself; others are slow at it."""
+    return device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
+
+
+@functools.cache  # so that it is logged once
+def precision_on(device: torch.device, precision: str) -> str:
+    """The precision that a device computes in if asked for one: on a CPU fp32, on a GPU without bf16 fp16 instead."""
+    if device.type != "cuda":
+        return "fp32"
+    if precision == "bf16" and not has_bf16(device):
+        logger.warning("%s has no bf16: fp16 is used instead (train.precision)", torch.cuda.get_device_name(device))
+        return "fp16"
+    return precision
+
+
+def autocast(device: torch.device, precision: str) -> contextlib.AbstractContextManager:
+    """Mixed precision in bf16 or fp16, or single precision, as `precision_on` says."""
+    used = precision_on(device, precision)
+    return contextlib.nullcontext() if used == "fp32" else torch.autocast("cuda", PRECISIONS[used])

@@ -26,7 +26,7 @@ from cellcascade.core.errors import InputError
 from cellcascade.core.files import atomic_path, digest
 from cellcascade.core.logs import progress
 from cellcascade.core.seeds import torch_generator
-from cellcascade.learning.device import autocast
+from cellcascade.learning.device import autocast, precision_on
 from cellcascade.learning.objective import Objective, in_parts
 
 logger = logging.getLogger(__name__)
@@ -52,6 +52,8 @@ def checkpoint_file(prefix: str, settings: Settings, inputs: Iterable[str | Path
 def fingerprint(settings: Mapping[str, Any], inputs: Iterable[str | Path], version: int) -> str:
     """Name of what is trained: settings that change the result, contents of the inputs, version of the stage."""
     train = {key: value for key, value in settings.get("train", {}).items() if key not in SAME_RESULT}
+    if train.get("precision") == "bf16":  # as trainings are whose settings do not say it
+        del train["precision"]
     text = json.dumps([{**settings, "train": train}, [digest(path) for path in inputs], version], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:12]
 
@@ -90,7 +92,7 @@ class _State:
         self.frozen = {name for name, p in model.named_parameters() if not p.requires_grad}
         self.optimizer = _optimizer(parameter_groups(model, rates or {}), settings, weight_decay)
         self.average = EMAModel(self.parameters, decay=settings.ema_decay)
-        half = settings.precision == "fp16" and device.type == "cuda"
+        half = precision_on(device, settings.precision) == "fp16"
         self.scaler = torch.amp.GradScaler(device.type, enabled=half)  # small gradients vanish in fp16
 
     def gradients(self, losses: Iterable[Tensor]) -> Tensor:
@@ -134,12 +136,13 @@ class _State:
         """Go on from a saved state if there is one; gives the steps done."""
         if not path.exists():
             return 0
-        device = next(self.model.parameters()).device
-        state = torch.load(path, map_location=device, weights_only=True)
+        # On the CPU: each part moves its tensors to the model's device itself, and so nothing lies there twice; and the
+        # optimiser's count of steps stays on the CPU, where it is read at each step without waiting for a GPU.
+        state = torch.load(path, map_location="cpu", weights_only=True)
         self.model.load_state_dict(state["model"], strict=False)
         for name in self.PARTS:
             getattr(self, name).load_state_dict(state[name])
-        self.average.to(device)
+        self.average.to(next(self.model.parameters()).device)
         self.rows.extend(state["rows"])
         done = int(self.rows[-1]["step"])
         logger.info("resuming from %s at step %d", path, done)

@@ -198,13 +198,17 @@ def test_rays_read_the_volume_where_they_pass(cameras):
     torch.testing.assert_close(read, expected, atol=1e-5, rtol=0)
 
 
+def guided(model, mask, scale):
+    return multiview._guided(model, mask, TINY.model_copy(update={"guidance": scale}))
+
+
 def test_guidance_moves_away_from_the_prediction_without_a_mask():
     model = lively(**ONE_SET)
     noisy, steps = torch.randn(2, 3, 3, 16, 16), torch.tensor([400, 400])
     mask, other = (multiview.condition(torch.full((2, 16, 16), level)) for level in (0.5, -0.5))
     with torch.no_grad():
-        free, given, far = (multiview._guided(model, mask, scale)(noisy, steps) for scale in (0, 1, 3))
-        free_again = multiview._guided(model, other, 0)(noisy, steps)
+        free, given, far = (guided(model, mask, scale)(noisy, steps) for scale in (0, 1, 3))
+        free_again = guided(model, other, 0)(noisy, steps)
         unconditional = model(noisy, steps, torch.zeros_like(mask))
     torch.testing.assert_close(free, unconditional)
     torch.testing.assert_close(free, free_again)

@@ -48,6 +48,12 @@ def test_a_stopped_training_goes_on_to_the_same_weights(data, monkeypatch):
     assert equal(whole, resumed)
 
 
+def test_statistics_of_batch_normalisation_are_measured_anew_and_not_those_that_followed_the_training(data):
+    net, _ = train(data, "real", "net", synthetic=None)
+    smallest = min(variance.min() for name, variance in net.items() if name.endswith("running_var"))
+    assert smallest == 0  # of the empty second channel; two steps of a training have brought it from 1 to 0.9
+
+
 def test_weights_to_start_from_are_used_and_scored_as_they_are(data):
     start, _ = train(data, "real", "generalist")
     none, record = train(data, "none", "none", start=data / "generalist" / "model")

@@ -135,6 +135,19 @@ def test_result_is_the_average_and_not_the_last_weights(tmp_path):
     assert not torch.equal(last["0.weight"], averaged[0].weight)
 
 
+@pytest.mark.filterwarnings("ignore:.*copying from a non-meta parameter")
+def test_a_resumed_state_lies_on_the_models_device_but_for_the_count_of_steps(tmp_path):
+    run(tmp_path / "state.pt")
+    with torch.device("meta"):  # stands for a GPU
+        model = nn.Sequential(nn.Linear(3, 8), nn.Tanh(), nn.Linear(8, 1))
+    state = training._State(model, FineTuning(**dict(SETTINGS)), torch.device("meta"), 0.0)
+    assert state.resume(tmp_path / "state.pt") == SETTINGS.steps
+    for kept in state.optimizer.state.values():
+        assert kept["step"].device.type == "cpu" and kept["step"] == SETTINGS.steps
+        assert kept["exp_avg"].device.type == kept["exp_avg_sq"].device.type == "meta"
+    assert {weights.device.type for weights in state.average.shadow_params} == {"meta"}
+
+
 def test_diverging_training_says_so_and_keeps_the_last_good_checkpoint(tmp_path):
     model, count = nn.Linear(1, 1), []
 
@@ -207,12 +220,14 @@ def test_fingerprint_follows_settings_and_inputs_but_not_the_checkpoint_interval
     base = training.fingerprint(settings, [first], 1)
     for change in ({"checkpoint_every": 2}, {"sample_every": 7}, {"gradient_checkpointing": True}):
         assert base == training.fingerprint({"grid": 4, "train": {"steps": 5, **change}}, [first], 1)
+    assert base == training.fingerprint({"grid": 4, "train": {"steps": 5, "precision": "bf16"}}, [first], 1)
     others = [
         training.fingerprint({**settings, "grid": 5}, [first], 1),
+        training.fingerprint({"grid": 4, "train": {"steps": 5, "precision": "fp32"}}, [first], 1),
         training.fingerprint(settings, [second], 1),
         training.fingerprint(settings, [first], 2),
     ]
-    assert len({base, *others}) == 4
+    assert len({base, *others}) == 5
 
 
 def test_learning_rate_rises_and_falls():

@@ -22,7 +22,7 @@ from cellcascade.learning.objective import Batch, Objective
 logger = logging.getLogger(__name__)
 
 AT_ONCE = 16  # crops that are encoded at once: the size of a batch changes the last bits
-ENOUGH = 4096  # crops that tell the scales of the space's channels
+FITTED = 4096  # crops that tell the scales of a space's channels: more would not change them, and take memory
 
 
 class Examples(Protocol):
@@ -131,7 +131,7 @@ def images_of(crops: Crops, chosen: np.ndarray) -> Tensor:
 
 def _some(count: int) -> np.ndarray:
     """Places of all crops, or of enough of many."""
-    return np.array(evenly_spaced(list(range(count)), ENOUGH))
+    return np.array(evenly_spaced(range(count), FITTED))
 
 
 def _encode(space: LatentSpace, crops: Crops, file: Path) -> None:

@@ -15,11 +15,11 @@ from cellcascade.config.texture import Texture
 from cellcascade.core.files import write_table
 from cellcascade.core.seeds import seed_for
 from cellcascade.core.stages import STAGE_VERSIONS
-from cellcascade.data.crops import read_crops
+from cellcascade.data.crops import Crops, read_crops
 from cellcascade.data.shards import check_invalid, digests_of
 from cellcascade.data.stores import TEXTURES, TexturesRecord
 from cellcascade.diffusion.texture import memory
-from cellcascade.diffusion.texture.cells import textured, untextured_cells
+from cellcascade.diffusion.texture.cells import Textured, textured, untextured_cells
 from cellcascade.diffusion.texture.examples import crop_objective
 from cellcascade.diffusion.texture.hints import CellHints
 from cellcascade.diffusion.texture.model import TextureModel, build, load
@@ -139,14 +139,14 @@ def make_textures(
     model = load(pick_device(device), unet=unet, controlnet=controlnet, config=config)
     made = textured(model, cells, data, settings, seed=seed, seeded_as=seeded_as)
     check_invalid(made.reasons, len(cells.cell_id), max_invalid_fraction, store)
-    record = TexturesRecord(
-        dataset=dataset,
-        seed=seed,
-        digests=digests_of([slices or masks, crops, unet, controlnet, config]),
-        reasons=made.reasons,
-        background=float(np.median(data.background)),
-        redraws=made.redraws,
-    )
+    digests = digests_of([slices or masks, crops, unet, controlnet, config])
+    record = _record(made, data, dataset=dataset, seed=seed, digests=digests)
     arrays = {"image": made.images, "mask": cells.mask, "n_slices": cells.n_slices, "valid": made.valid}
     TEXTURES.write(store, arrays | {"cell_id": cells.cell_id}, record)
     logger.info("%d textures, %d redrawn, %d invalid", made.valid.sum(), made.redraws, len(made.reasons))
+
+
+def _record(made: Textured, crops: Crops, **common: Any) -> TexturesRecord:
+    """The record of a shard of textures."""
+    background = float(np.median(crops.background))
+    return TexturesRecord(reasons=made.reasons, redraws=made.redraws, background=background, **common)

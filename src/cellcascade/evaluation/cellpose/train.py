@@ -25,6 +25,7 @@ from cellcascade.evaluation.cellpose.record import NetworkRecord, Regime
 from cellcascade.evaluation.cellpose.weights import library
 from cellcascade.learning import training
 from cellcascade.learning.device import pick_device
+from cellcascade.learning.normalisation import refit_batch_norm
 from cellcascade.learning.objective import Batch, Objective
 
 CPU = torch.device("cpu")
@@ -101,7 +102,7 @@ def _fit(
     patches = {"zoom": learned.diameter / _network_diameter(net), "patch": settings.patch_pixels}
     counts = learned.counts(train.batch_size)
     objective = _objective(net, samples, counts, lambda chosen: version.augment(chosen, **patches, device=CPU))
-    return training.train(
+    log = training.train(
         net,
         objective,
         train,
@@ -111,6 +112,8 @@ def _fit(
         what=f"Cellpose {learned.regime} training",
         weight_decay=version.WEIGHT_DECAY,
     )
+    refit_batch_norm(net, objective, steps=train.steps, seed=seed, device=device)
+    return log
 
 
 def _record(

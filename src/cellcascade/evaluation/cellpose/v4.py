@@ -13,6 +13,7 @@ from torch import Tensor
 from cellcascade.config.settings import Cellpose
 from cellcascade.core.errors import InputError
 from cellcascade.evaluation.cellpose.planes import SCALE_RANGE, Sample
+from cellcascade.learning.device import has_bf16
 
 WEIGHT_DECAY = 0.1  # as in Cellpose's own training
 EVAL_OPTIONS: dict = {}
@@ -22,7 +23,7 @@ DIAMETER = 30.0  # to which Cellpose 4 scales cells, whatever a file of weights 
 def load(weights: Path, device: torch.device) -> models.CellposeModel:
     """A Cellpose-SAM network from a file of weights: its own, or a trained one.
 
-    Weights are half precision (bfloat16) on a GPU, as in Cellpose's own programs, and single precision on a CPU.
+    Weights are half precision (bfloat16) on a GPU that has it, as in Cellpose's own programs, else single precision.
 
     Raises:
         InputError: The file is missing, damaged, or no Cellpose-SAM network.
@@ -31,7 +32,7 @@ def load(weights: Path, device: torch.device) -> models.CellposeModel:
         if not weights.is_file():  # the library would fetch its default instead
             raise FileNotFoundError(f"no file {weights}")
         state = torch.load(weights, map_location="cpu", weights_only=True, mmap=True)
-        model = models.CellposeModel(device=device, pretrained_model=str(weights), use_bfloat16=device.type == "cuda")
+        model = models.CellposeModel(device=device, pretrained_model=str(weights), use_bfloat16=has_bf16(device))
         # The library passes over missing tensors without a word.
         missing = [name for name, value in model.net.named_parameters() if value.requires_grad and name not in state]
         if missing:

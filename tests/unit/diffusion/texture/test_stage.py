@@ -3,11 +3,15 @@
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 
+from cellcascade.core.choice import evenly_spaced
 from cellcascade.core.errors import InputError
-from cellcascade.data.crops import read_crops
+from cellcascade.data.crops import read_crops, to_unit
 from cellcascade.data.stores import MASKS, SLICES
 from cellcascade.diffusion.texture import examples
+from cellcascade.diffusion.texture.model import build
+from cellcascade.diffusion.texture.spaces import PixelSpace
 from tests.sd_base import make_base
 from tests.stores import write_store
 from tests.unit.diffusion.texture.quick import cells_shard, fine_tune, settings, textures
@@ -37,6 +41,21 @@ def test_texture_model_trains_saves_loads_and_samples(crops, base, tmp_path, spa
     assert made[0].record.dataset == "variant" and made[0].record.background == 10
     assert images[0].shape == (5, 1, 32, 32) and images[0].max() <= 255 and images[0].std() > 0
     assert (tmp_path / "a.zarr.zip").read_bytes() == (tmp_path / "b.zarr.zip").read_bytes()
+
+
+def test_pixel_space_learns_its_scales_from_crops_spread_over_all(crops, monkeypatch):
+    data, block = read_crops(crops), settings()
+    spaces = []
+    for most in (3, len(data.image), 4096):
+        monkeypatch.setattr(examples, "FITTED", most)
+        model = build(block, data.image.shape[-1])
+        examples.PixelExamples(model.space, data)
+        spaces.append(model.space)
+    chosen = np.array(evenly_spaced(range(len(data.image)), 3))
+    few = PixelSpace(spaces[0].size, block.block)
+    few.fit(torch.from_numpy(to_unit(data.image[chosen], data.record.window))[:, None] * 2 - 1)
+    assert torch.equal(spaces[0].mean, few.mean) and torch.equal(spaces[0].spread, few.spread)
+    assert torch.equal(spaces[1].mean, spaces[2].mean) and not torch.equal(spaces[0].mean, spaces[1].mean)
 
 
 class Killed(Exception):
