@@ -65,7 +65,8 @@ def _check_dataset(config: "Config", name: str) -> str:
     """What a data set has to learn from and to test on; an `InputError` if some of it cannot be used."""
     from cellcascade.data.recording import held_out_recording, training_recording
     from cellcascade.diffusion.multiview_weights import check_weights
-    from cellcascade.diffusion.texture.pretrained import check_base
+    from cellcascade.diffusion.texture.memory import of_base
+    from cellcascade.diffusion.texture.pretrained import check_autoencoder, check_base
     from cellcascade.evaluation.cellpose.weights import check_start
     from cellcascade.evaluation.scoring import reference_annotations
 
@@ -77,10 +78,15 @@ def _check_dataset(config: "Config", name: str) -> str:
         check_start(data.evaluation)
     if data.has_views and config.multiview.folder:
         check_weights(config.multiview.folder)
-    if Path(data.texture.base).is_dir():
-        check_base(data.texture.base, latent=data.texture.space == "latent")
+    texture, latent = data.texture, data.texture.space == "latent"
+    if latent and texture.autoencoder and Path(texture.autoencoder).is_dir():
+        check_autoencoder(texture.autoencoder)
+    takes = ""
+    if Path(texture.base).is_dir():
+        check_base(texture.base, latent=latent and texture.autoencoder is None)
+        takes = f"; fine-tuning {texture.base} takes {of_base(texture, data.crops.size)}"
     counts = "".join(f", {len(items)} to test on ({kind})" for kind, items in tests.items())
-    return f"{len(frames)} annotations in {training.folder}{counts}"
+    return f"{len(frames)} annotations in {training.folder}{counts}{takes}"
 
 
 def _parser() -> argparse.ArgumentParser:

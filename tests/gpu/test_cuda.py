@@ -5,7 +5,9 @@ import pandas as pd
 import pytest
 import torch
 
-from cellcascade.config.settings import FineTuning, MaskDDPM, Multiview, Reconstruction, Shapes, Texture, Training
+from cellcascade.config.settings import MaskDDPM, Multiview, Reconstruction, Shapes
+from cellcascade.config.texture import Texture, TextureTraining
+from cellcascade.config.values import Training
 from cellcascade.data.stores import CROPS, MASKS, VOLUMES
 from cellcascade.diffusion.mask_ddpm import make_masks, train_mask_ddpm
 from cellcascade.diffusion.multiview import make_views, train_multiview
@@ -66,7 +68,7 @@ def test_bundled_views_and_volumes_agree_with_those_of_the_cpu(masks, tmp_path):
 @pytest.mark.parametrize("precision", ["bf16", "fp16", "fp32"])
 def test_textures_are_fine_tuned_and_sampled_in_each_precision(discs, masks, tmp_path, precision, monkeypatch):
     crops = crops_of(discs, tmp_path)
-    train = FineTuning(steps=20, batch_size=8, checkpoint_every=10, precision=precision, gradient_checkpointing=True)
+    train = TextureTraining(steps=20, batch_size=8, accumulation=1, checkpoint_every=10, precision=precision)
     block = Texture(base=make_base(tmp_path / "base"), space="latent", sampling_steps=5, train=train)
     monkeypatch.setattr(quick, "DEVICE", DEVICE)
     model = quick.fine_tune(crops, tmp_path, block)

@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch import nn
 
-from cellcascade.config.settings import FineTuning
+from cellcascade.config.values import FineTuning
 from cellcascade.core.errors import InputError
 from cellcascade.learning import training
 from cellcascade.learning.device import has_bf16, precision_on

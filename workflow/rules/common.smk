@@ -7,7 +7,8 @@ import re
 import sys
 from pathlib import Path
 
-from cellcascade.diffusion.texture.pretrained import CHECKSUMS, check_base
+from cellcascade.diffusion.texture.memory import of_base as memory_of_base
+from cellcascade.diffusion.texture.pretrained import CHECKSUMS, check_autoencoder, check_base
 from cellcascade.config.load import load_config
 from cellcascade.data.recording import held_out_recording, training_recording
 from cellcascade.core.errors import InputError
@@ -254,28 +255,61 @@ def multiview_weights(wildcards):
     return [f"{MULTIVIEW_FOLDER}/config.json", f"{MULTIVIEW_FOLDER}/model.safetensors"]
 
 
-def is_hub_id(base):
-    """Whether a texture base is to be fetched from the hub, not a folder."""
-    return bool(re.fullmatch(r"[\w.-]+/[\w.-]+", base)) and not Path(base).is_dir()
+def is_hub_id(name):
+    """Whether a texture base or autoencoder is to be fetched from the hub, not a folder."""
+    return bool(re.fullmatch(r"[\w.-]+/[\w.-]+", name)) and not Path(name).is_dir()
 
 
-def base_folder(base):
-    """Folder of a texture base: as configured, or where rule texture_base puts it; else `scratch`."""
-    return f"resources/{base}" if is_hub_id(base) else base
+def hub_folder(name):
+    """Folder of a texture base or autoencoder: as configured, or where rule texture_base puts it; else `scratch`."""
+    return f"resources/{name}" if is_hub_id(name) else name
+
+
+def texture_folders(texture):
+    """The folders that a texture model starts from, as settings."""
+    return {"base": hub_folder(texture.base), "autoencoder": texture.autoencoder and hub_folder(texture.autoencoder)}
+
+
+def checked_or_fetched(name, check):
+    """Checked files of a model in a folder, or the checksums of one that rule texture_base fetches, and checks then."""
+    folder = hub_folder(name)
+    fetched = [f"{folder}/{CHECKSUMS}"] if is_hub_id(name) else []
+    if fetched and not Path(*fetched).exists():
+        return fetched
+    files = check(folder)
+    return fetched or files
+
+
+@functools.cache
+def autoencoder_of(name):
+    """Checked files of the autoencoder that a data set's texture model has of its own; none if it needs none."""
+    texture = CONFIG.datasets[name].texture
+    needed = texture.space == "latent" and texture.autoencoder
+    return checked_or_fetched(texture.autoencoder, check_autoencoder) if needed else []
 
 
 @functools.cache
 def texture_base_of(name):
-    """Checked files of a data set's pretrained texture model; none when training from scratch."""
+    """Checked files of a data set's pretrained texture model; none when training from scratch in pixels."""
     texture = CONFIG.datasets[name].texture
-    if texture.base == "scratch":
-        return []
-    folder = base_folder(texture.base)
-    fetched = [f"{folder}/{CHECKSUMS}"] if is_hub_id(texture.base) else []
-    if fetched and not Path(*fetched).exists():
-        return fetched  # rule texture_base checks what it fetches
-    files = check_base(folder, latent=texture.space == "latent")
-    return fetched or files
+    if not texture.pretrained:
+        return autoencoder_of(name)
+    own = texture.space == "latent" and not texture.autoencoder
+    return checked_or_fetched(texture.base, functools.partial(check_base, latent=own)) + autoencoder_of(name)
+
+
+@functools.cache
+def say_memory(name):
+    """Say what fine-tuning a data set's base takes of a GPU, before a job waits for one."""
+    entry = CONFIG.datasets[name]
+    texture = entry.texture.model_copy(update=texture_folders(entry.texture))
+    if texture.pretrained and not any(
+        path.endswith(CHECKSUMS) and not Path(path).exists() for path in texture_base_of(name)
+    ):
+        print(
+            f"{name}: fine-tuning {entry.texture.base} takes {memory_of_base(texture, entry.crops.size)}",
+            file=sys.stderr,
+        )
 
 
 def texture_base(wildcards):
@@ -289,8 +323,9 @@ def texture_base(wildcards):
 
 def texture_autoencoder(wildcards):
     """The pretrained model again where its autoencoder turns samples into images."""
-    latent = CONFIG.datasets[CONFIG.models_of(wildcards.dataset)].texture.space == "latent"
-    return texture_base(wildcards) if latent else []
+    name = CONFIG.models_of(wildcards.dataset)
+    latent = CONFIG.datasets[name].texture.space == "latent"
+    return (autoencoder_of(name) or texture_base(wildcards)) if latent else []
 
 
 def synthetic_sources(wildcards):
@@ -331,6 +366,7 @@ def check_frames(names):
             if name in WITH_VIEWS:
                 check_multiview()
             texture_base_of(CONFIG.models_of(name))
+            say_memory(CONFIG.models_of(name))
             if networks_of(name):
                 check_start(CONFIG.datasets[name].evaluation)
         except InputError as error:

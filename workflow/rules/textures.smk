@@ -23,8 +23,7 @@ rule train_texture:
         runtime=scaled(60, each=0.03, items=steps("texture")),
     params:
         checkpoints="checkpoints/{dataset}/texture",
-        settings=lambda wildcards: block(entry(wildcards).texture, SAMPLING)
-        | {"base": base_folder(entry(wildcards).texture.base)},
+        settings=lambda wildcards: block(entry(wildcards).texture, SAMPLING) | texture_folders(entry(wildcards).texture),
         seed=CONFIG.seed,
         version=STAGE_VERSIONS["train_texture"],
     script:
@@ -56,8 +55,9 @@ rule textures:
     params:
         dataset="{dataset}",
         seeded_as=seeded_as,
-        settings=settings_of("texture", without={"train", "base"}),
+        settings=settings_of("texture", without={"train", "base", "autoencoder"}),
         seed=CONFIG.seed,
+        max_invalid_fraction=CONFIG.max_invalid_fraction,
         version=STAGE_VERSIONS["textures"],
     script:
         "../../scripts/textures.py"

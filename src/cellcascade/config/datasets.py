@@ -57,7 +57,7 @@ class Dataset(Stages):
     def conflicts(self) -> Iterator[Conflict]:
         """See `Settings`."""
         yield from too_many_steps("mask_ddpm", self.mask_ddpm)
-        if self.texture.base == "scratch":  # a base brings its own number of time steps
+        if not self.texture.pretrained:  # a base brings its own number of time steps
             yield from too_many_steps("texture", self.texture)
         yield from self._masks()
         yield from self._textures()
@@ -74,13 +74,13 @@ class Dataset(Stages):
             )
 
     def _textures(self) -> Iterator[Conflict]:
-        texture, crop, scratch = self.texture, self.crops.size, self.texture.base == "scratch"
-        if texture.space == "latent":
-            if scratch:
-                yield Conflict(
-                    ("texture.space", "texture.base"),
-                    "texture.space latent needs a texture.base with an autoencoder; scratch needs space pixel",
-                )
+        texture, crop, scratch = self.texture, self.crops.size, not self.texture.pretrained
+        if texture.space == "latent" and scratch and texture.autoencoder is None:
+            yield Conflict(
+                ("texture.space", "texture.base", "texture.autoencoder"),
+                "texture.space latent needs a texture.base or a texture.autoencoder; scratch alone needs space pixel",
+            )
+        if texture.space == "latent" and not scratch:
             return
         if not scratch and texture.block != 2:
             yield Conflict(

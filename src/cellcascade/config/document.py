@@ -74,7 +74,9 @@ def _allowed(kind: Any, limits: list) -> str:
     if origin is typing.Literal:
         return " or ".join(map(str, inner))
     if origin in (types.UnionType, typing.Union):
-        parts = [_allowed(part, limits) for part in inner if part is not type(None)]
+        parts = [
+            "true or false" if part is bool else _allowed(part, limits) for part in inner if part is not type(None)
+        ]
         return " or ".join([*filter(None, parts), "null"])
     if origin is tuple:
         each = _allowed(inner[0], [])

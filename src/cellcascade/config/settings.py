@@ -6,13 +6,13 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from cellcascade.config.cellpose_versions import version_named
+from cellcascade.config.texture import Texture
 from cellcascade.config.values import (
     Conflict,
     Count,
     CountOrZero,
     Eights,
     Even,
-    FineTuning,
     Fraction,
     NotNegative,
     Percentile,
@@ -20,9 +20,9 @@ from cellcascade.config.values import (
     Range,
     Settings,
     Training,
+    attention,
 )
 
-ATTENTION = 8  # channels that a head of attention needs, which the lowest level of the UNets has
 CELLPOSE_PATCHES, CELLPOSE_DIAMETERS = {3: 224, 4: 256}, {3: 30.0, 4: 30.0}  # pixels, by version
 
 
@@ -34,12 +34,6 @@ def halved(keys: tuple[str, ...], edge: int, channels: tuple[int, ...]) -> Itera
             (*keys, "channels"),
             f"{keys[0]} {edge} cannot be halved {times} times: use fewer channels entries or a multiple of {2**times}",
         )
-
-
-def _attention(channels: tuple[int, ...]) -> Iterator[Conflict]:
-    if channels[-1] < ATTENTION:
-        message = f"channels {list(channels)}: the last must be at least {ATTENTION}, for the lowest level's attention"
-        yield Conflict(("channels",), message)
 
 
 class CropSettings(Settings):
@@ -85,7 +79,7 @@ class MaskDDPM(Settings):
 
     def conflicts(self) -> Iterator[Conflict]:
         """See `Settings`."""
-        yield from _attention(self.channels)
+        yield from attention(self.channels)
         if self.representation == "sdf":
             yield from halved(("grid",), self.grid, self.channels)
 
@@ -178,52 +172,6 @@ class Slicing(Settings):
     spacing_um: Positive | None = Field(
         None, description="distance of slices, micrometres; null: the data set's z spacing"
     )
-
-
-class Texture(Settings):
-    """Mask-conditioned texture model (paper, section 2, cell texture generation)."""
-
-    base: str = Field("scratch", description="Stable Diffusion 1.x/2.x folder or hub id; scratch: without pretraining")
-    space: Literal["latent", "pixel"] = Field(
-        "pixel", description="latent: the base's VAE; pixel: space-to-depth, lossless"
-    )
-    trainable: Literal["controlnet", "controlnet+decoder", "all"] = Field(
-        "all",
-        description="what is fine-tuned: ControlNet only, + UNet decoder (paper's code), everything (paper's text)",
-    )
-    block: Literal[1, 2, 4, 8] = Field(4, description="pixel space: edge of the pixel block that becomes channels")
-    channels: tuple[Count, ...] = Field(
-        (128, 256, 256),
-        min_length=1,
-        description="scratch: channels of the UNet's levels, each 2x coarser; the last at least 8",
-    )
-    layers: Count = Field(2, description="scratch: residual blocks per level")
-    timesteps: Annotated[int, Field(ge=25)] = Field(1000, description="scratch: diffusion time steps T")
-    condition_dropout: Fraction = Field(
-        0.0, description="share of the training examples whose outline is hidden; guidance needs some, e.g. 0.1"
-    )
-    sampler: Literal["ddim", "dpm++"] = Field(
-        "ddim", description="ddim: DDIM with eta = 0; dpm++: DPM-Solver++ of second order, which needs fewer steps"
-    )
-    sampling_steps: Count = Field(50, description="denoising steps when sampling, at most timesteps")
-    sampling_batch: Count = Field(16, description="slices sampled at once, of one cell or several")
-    guidance: NotNegative = Field(1.0, description="classifier-free guidance scale on the outline; 1 is none")
-    rho: NotNegative = Field(1.0, description="strength of texture consistency between slices (Eq. 2)")
-    correlation: Literal["eq2", "ar1"] = Field(
-        "eq2", description="which slices are alike: eq2: all equally (paper); ar1: neighbours as much, others less"
-    )
-    train: FineTuning = FineTuning(batch_size=16, learning_rate=1e-4)
-
-    def conflicts(self) -> Iterator[Conflict]:
-        """See `Settings`."""
-        if self.guidance != 1 and not self.condition_dropout:
-            yield Conflict(
-                ("guidance", "condition_dropout"),
-                f"guidance {self.guidance} needs a model that also learned without outlines: set condition_dropout, "
-                "e.g. to 0.1, or guidance: 1",
-            )
-        if self.base == "scratch":  # a base brings its own levels
-            yield from _attention(self.channels)
 
 
 class Population(Settings):

@@ -26,6 +26,8 @@ Even = Annotated[int, Field(ge=2, multiple_of=2)]
 Eights = Annotated[int, Field(ge=8, multiple_of=8)]
 Range = Annotated[tuple[Number, Number], AfterValidator(rising)]
 
+ATTENTION = 8  # channels that a head of attention needs, which the lowest level of the UNets has
+
 EACH_BY_ITSELF = {"conflicts": False}  # context of a validation that leaves out whether values fit together
 
 
@@ -68,6 +70,13 @@ class Settings(BaseModel):
         if found:
             raise ValueError("; ".join(found))
         return self
+
+
+def attention(channels: tuple[int, ...]) -> Iterator[Conflict]:
+    """A conflict if the lowest level of a UNet, which has attention, is too narrow for it."""
+    if channels[-1] < ATTENTION:
+        message = f"channels {list(channels)}: the last must be at least {ATTENTION}, for the lowest level's attention"
+        yield Conflict(("channels",), message)
 
 
 class Training(Settings):

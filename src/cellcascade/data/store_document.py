@@ -233,7 +233,11 @@ STORES: list[tuple[Schema, Described]] = [
                 "n_slices": "how many slices are not empty; 1 in 2D",
                 **CELL,
             },
-            {**REASONS, "background": "median background of the real crops, counts"},
+            {
+                **REASONS,
+                "background": "median background of the real crops, counts",
+                "redraws": "number of textures that missed their outline and were drawn again",
+            },
         ),
     ),
     (

@@ -184,14 +184,20 @@ SLICES = Schema(
 
 
 class TexturesRecord(CellsRecord):
-    """Record of a shard of textured cells; `background` is the median background of the real crops, counts."""
+    """Record of a shard of textured cells.
+
+    Attributes:
+        background: Median background of the real crops, counts.
+        redraws: Number of textures that missed their outline and were drawn again.
+    """
 
     stage_version: int = STAGE_VERSIONS["textures"]
     background: float
+    redraws: int
 
 
 TEXTURES = Schema(
-    "textures/2",
+    "textures/3",
     {"image": Array("n s y x", "uint16"), "mask": Array("n s y x", "uint8"), "n_slices": Array("n", "int32"), **CELL},
     TexturesRecord,
 )

@@ -29,12 +29,19 @@ def draw_noise(shape: Sequence[int], generator: torch.Generator, device: torch.d
     return torch.randn(*shape, generator=generator).to(device)
 
 
-def augment(images: Tensor, generator: torch.Generator) -> Tensor:
-    """Turn each image of `(b, c, y, x)` by a random multiple of 90 degrees, every other one mirrored."""
-    turns = torch.randint(8, (len(images),), generator=generator).tolist()
+TURNS = 8  # orientations of an image: multiples of 90 degrees, as it is and mirrored
+
+
+def turned(images: Tensor, turns: Sequence[int]) -> Tensor:
+    """Turn each image of `(b, c, y, x)` by `turns % 4` times 90 degrees, mirrored before if `turns` is 4 or more."""
     return torch.stack(
         [torch.rot90(image.flip(-1) if turn >= 4 else image, turn % 4, (-2, -1)) for image, turn in zip(images, turns)]
     )
+
+
+def augment(images: Tensor, generator: torch.Generator) -> Tensor:
+    """Turn each image of `(b, c, y, x)` by a random multiple of 90 degrees, every other one mirrored."""
+    return turned(images, torch.randint(TURNS, (len(images),), generator=generator).tolist())
 
 
 def draw_noising(shape: Sequence[int], schedule: DDIMScheduler, generator: torch.Generator) -> tuple[Tensor, Tensor]:

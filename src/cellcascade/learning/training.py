@@ -21,7 +21,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.utils.tensorboard import SummaryWriter
 
-from cellcascade.config.settings import FineTuning, Settings, Training
+from cellcascade.config.values import FineTuning, Settings, Training
 from cellcascade.core.errors import InputError
 from cellcascade.core.files import atomic_path, digest
 from cellcascade.core.logs import progress
@@ -58,10 +58,10 @@ def fingerprint(settings: Mapping[str, Any], inputs: Iterable[str | Path], versi
     return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
-def save_weights(path: Path, model: nn.Module) -> None:
-    """Write a model's weights as safetensors, whole or not at all."""
+def save_weights(path: Path, model: nn.Module, beside: Mapping[str, Tensor] | None = None) -> None:
+    """Write a model's weights as safetensors, with tensors `beside` them if any, whole or not at all."""
     with atomic_path(path) as scratch:
-        save_file(model.state_dict(), scratch)
+        save_file(model.state_dict() | dict(beside or {}), scratch)
 
 
 def learning_rate(step: int, settings: Training) -> float:
@@ -78,12 +78,19 @@ class _State:
 
     PARTS = ("optimizer", "average", "scaler")
 
-    def __init__(self, model: nn.Module, settings: FineTuning, device: torch.device, weight_decay: float):
+    def __init__(
+        self,
+        model: nn.Module,
+        settings: FineTuning,
+        device: torch.device,
+        weight_decay: float,
+        rates: Mapping[str, float] | None = None,
+    ):
         self.model = model
         self.rows: list[dict[str, float]] = []
         self.parameters = [p for p in model.parameters() if p.requires_grad]
         self.frozen = {name for name, p in model.named_parameters() if not p.requires_grad}
-        self.optimizer = _optimizer(self.parameters, settings, weight_decay)
+        self.optimizer = _optimizer(parameter_groups(model, rates or {}), settings, weight_decay)
         self.average = EMAModel(self.parameters, decay=settings.ema_decay)
         half = precision_on(device, settings.precision) == "fp16"
         self.scaler = torch.amp.GradScaler(device.type, enabled=half)  # small gradients vanish in fp16
@@ -152,6 +159,7 @@ def train(
     device: torch.device,
     what: str,
     weight_decay: float = WEIGHT_DECAY,
+    rates: Mapping[str, float] | None = None,
     look: Callable[[SummaryWriter, int], dict[str, float]] | None = None,
 ) -> pd.DataFrame:
     """Train `model` in place and leave the moving average of its weights in it.
@@ -168,6 +176,7 @@ def train(
         device: Where the model is.
         what: Name for messages.
         weight_decay: Weight decay of AdamW.
+        rates: Learning rates of the model's parts by their names, as shares of that in `settings`; 1 for others.
         look: Called every `sample_every` steps and at the end, while the model has its averaged weights; may add
             pictures of a step to TensorBoard, and gives values that are logged. Must leave the model as it is.
 
@@ -179,7 +188,7 @@ def train(
         InputError: The loss is not finite, the GPU is too small, or the optimiser is not installed.
     """
     settings = FineTuning(**dict(settings))
-    state = _State(model, settings, device, weight_decay)
+    state = _State(model, settings, device, weight_decay, rates)
     start = state.resume(checkpoint)
     model.train()
     with SummaryWriter(checkpoint.parent / "tensorboard", purge_step=start + 1) as board:
@@ -207,7 +216,7 @@ class _Run:
     def step(self, step: int) -> None:
         """Do one step of the optimiser."""
         for group in self.state.optimizer.param_groups:
-            group["lr"] = learning_rate(step, self.settings)
+            group["lr"] = learning_rate(step, self.settings) * group["rate"]
         mean = None
         while mean is None:
             mean = self._gradients(step)
@@ -286,9 +295,23 @@ def _said(error: torch.OutOfMemoryError) -> str:
     return str(error).splitlines()[0]
 
 
-def _optimizer(parameters: list[nn.Parameter], settings: FineTuning, weight_decay: float) -> torch.optim.Optimizer:
+def parameter_groups(model: nn.Module, rates: Mapping[str, float]) -> list[dict[str, Any]]:
+    """The trained parameters in groups of one learning rate each, which is a share (`rate`) of the common one.
+
+    Args:
+        model: The model.
+        rates: That share by the names of the model's parts; 1 for parts that are not named.
+    """
+    groups: dict[float, list[nn.Parameter]] = {}
+    for name, parameter in model.named_parameters():
+        if parameter.requires_grad:
+            groups.setdefault(rates.get(name.split(".")[0], 1.0), []).append(parameter)
+    return [{"params": parameters, "rate": rate} for rate, parameters in groups.items()]
+
+
+def _optimizer(groups: list[dict[str, Any]], settings: FineTuning, weight_decay: float) -> torch.optim.Optimizer:
     if settings.optimizer == "adamw":
-        return torch.optim.AdamW(parameters, lr=settings.learning_rate, weight_decay=weight_decay)
+        return torch.optim.AdamW(groups, lr=settings.learning_rate, weight_decay=weight_decay)
     try:
         from bitsandbytes.optim import AdamW8bit
     except ImportError as error:
@@ -300,7 +323,7 @@ def _optimizer(parameters: list[nn.Parameter], settings: FineTuning, weight_deca
             fix="run `.venv/bin/pip install bitsandbytes`, or add it to envs/diffusion.yaml if jobs run in conda "
             "environments; or set optimizer: adamw",
         ) from error
-    return AdamW8bit(parameters, lr=settings.learning_rate, weight_decay=weight_decay)
+    return AdamW8bit(groups, lr=settings.learning_rate, weight_decay=weight_decay)
 
 
 def _finite_mean(losses: list[Tensor], what: str, step: int) -> float:

@@ -22,7 +22,7 @@ class Dropped:
         valid: Cells that it made.
         new: Cells that first became invalid here.
         why: Reasons of these, with their numbers of cells.
-        redraws: Flawed samples that were drawn again.
+        redraws: Flawed masks, or textures, that were drawn again.
     """
 
     stage: str
@@ -120,7 +120,7 @@ def dropped_cells(sources: CellSources) -> list[Dropped]:
         new = [number for number, entry in cells.items() if not entry.valid and number not in lost]
         lost.update(new)
         why = group_reasons(reasons.get(number) or "no reason recorded" for number in new)
-        redraws = sum(record.redraws for record in records) if stage == "masks" else 0
+        redraws = sum(record.redraws for record in records) if stage in ("masks", "textures") else 0
         found.append(Dropped(stage, len(cells), len(sources.valid(stage)), len(new), why, redraws))
     return found
 

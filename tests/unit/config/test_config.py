@@ -25,7 +25,7 @@ def test_part_of_a_block_keeps_the_rest_of_the_block():
             "multiview": {"train": {"steps": 9}},
         }
     )
-    train = config.datasets["A"].texture.train
+    train = config.datasets["A"].texture.training
     assert (train.steps, train.warmup, train.batch_size) == (5, 0.5, 16)
     assert (config.multiview.train.steps, config.multiview.train.batch_size) == (9, 8)
 

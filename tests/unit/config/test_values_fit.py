@@ -48,6 +48,11 @@ EIGHT_LEVELS = [8] * 8
             "texture.block and texture.channels need crops.size to be a multiple of 64, it is 32",
         ),
         (
+            {"crops": {"size": 96}, "texture": {"space": "latent", "autoencoder": "a/b", "channels": [8] * 5}},
+            "crops.size",
+            "texture.block and texture.channels need crops.size to be a multiple of 64, it is 96",
+        ),
+        (
             {"crops": {"size": 33}, "mask_ddpm": {"grid": 33, "channels": [8]}, "texture": {"base": "b/b", "block": 2}},
             "crops.size",
             "texture.block need",
@@ -151,6 +156,7 @@ def test_values_of_the_shared_blocks_that_cannot_be(change, message):
         {"evaluation": {"regimes": [], "cellpose": {"real_share": 0.0}}},
         {"evaluation": {"regimes": ["real", "synthetic"], "cellpose": {"train": {"batch_size": 1}}}},
         {"texture": {"base": "some/sd", "block": 2, "channels": [8] * 9}},
+        {"texture": {"space": "latent", "autoencoder": "some/vae"}},
         {"texture": {"base": "some/sd", "space": "latent", "channels": [4], "timesteps": 30}},
         {"crops": {"size": 100}, "mask_ddpm": {"grid": 20}, "texture": {"base": "some/sd", "space": "latent"}},
     ],

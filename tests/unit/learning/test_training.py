@@ -9,7 +9,8 @@ import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from torch import nn
 
-from cellcascade.config.settings import FineTuning, MaskDDPM, Training
+from cellcascade.config.settings import MaskDDPM
+from cellcascade.config.values import FineTuning, Training
 from cellcascade.core.errors import InputError
 from cellcascade.learning import training
 from cellcascade.learning.objective import Objective

@@ -18,14 +18,14 @@ CHANNELS = OUTLINE_PLANES + 3
 
 @dataclass(frozen=True)
 class CellHints:
-    """Hints of n slices of cells, held compactly; `planes` makes what a network reads, a batch at a time.
+    """Hints of n slices of cells, held as masks; `planes` makes what a network reads, a batch at a time.
 
     Attributes:
-        outline: Signed distance to the outline `(n, y, x)`, float32, positive inside, as a share of the reach, cut off.
+        mask: Outlines `(n, y, x)`; everything above 0 is inside.
         levels: Brightness, background and relative area `(n, 3)`, float32, -1 to 1: twice their unit values, less 1.
     """
 
-    outline: np.ndarray
+    mask: np.ndarray
     levels: np.ndarray
 
     @classmethod
@@ -40,9 +40,8 @@ class CellHints:
             background: Background level `(n,)`, unit scale.
             relative_area: Area of each slice relative to its cell's widest one `(n,)`.
         """
-        distance = np.stack([signed_distance(mask) for mask in masks]) / (OUTLINE_REACH * masks.shape[-1])
         levels = np.stack([brightness, background, relative_area], 1) * 2 - 1
-        return cls(distance.clip(-FARTHEST, FARTHEST), levels.astype(np.float32))
+        return cls(masks, levels.astype(np.float32))
 
     @classmethod
     def of_crops(cls, crops: Crops) -> "CellHints":
@@ -54,14 +53,21 @@ class CellHints:
     @classmethod
     def joined(cls, parts: Sequence["CellHints"]) -> "CellHints":
         """Hints of all slices of some parts, in their order; at least one part."""
-        return cls(*(np.concatenate([getattr(part, name) for part in parts]) for name in ("outline", "levels")))
+        return cls(*(np.concatenate([getattr(part, name) for part in parts]) for name in ("mask", "levels")))
 
     def __len__(self) -> int:
-        return len(self.outline)
+        return len(self.mask)
 
     def __getitem__(self, rows: Sequence[int] | np.ndarray | slice) -> "CellHints":
         """Hints of some of the slices."""
-        return replace(self, outline=self.outline[rows], levels=self.levels[rows])
+        return replace(self, mask=self.mask[rows], levels=self.levels[rows])
+
+    @property
+    def outline(self) -> np.ndarray:
+        """Signed distance to the outline `(n, y, x)`, float32, positive inside, as a share of the reach, cut off."""
+        edge = self.mask.shape[-1]
+        distance = np.stack([signed_distance(mask) for mask in self.mask]) / (OUTLINE_REACH * edge)
+        return distance.clip(-FARTHEST, FARTHEST)
 
     def planes(self, device: torch.device | str = "cpu") -> Tensor:
         """Mask, distance to the outline, brightness, background, relative area: `(n, 5, y, x)`, all about -1 to 1."""
@@ -73,7 +79,7 @@ class CellHints:
     @property
     def distance(self) -> np.ndarray:
         """Signed distance to the outline `(n, y, x)` in pixels, positive inside, cut off where the hint ends."""
-        return self.outline * OUTLINE_REACH * self.outline.shape[-1]
+        return self.outline * OUTLINE_REACH * self.mask.shape[-1]
 
     @property
     def brightness(self) -> np.ndarray:

@@ -5,32 +5,30 @@ import logging
 import math
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 import torch
-from diffusers import AutoencoderKL, ControlNetModel, DDIMScheduler, ModelMixin, UNet2DConditionModel
+from diffusers import ControlNetModel, DDIMScheduler, UNet2DConditionModel
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from cellcascade.config.settings import Texture
+from cellcascade.config.texture import Texture
 from cellcascade.core.errors import InputError
 from cellcascade.core.files import write_json
-from cellcascade.diffusion.process import noise_schedule
 from cellcascade.diffusion.texture import hints
+from cellcascade.diffusion.texture.base import from_base, from_scratch, load_autoencoder
 from cellcascade.diffusion.texture.edges import Profile
-from cellcascade.diffusion.texture.pretrained import check_base, variant_of
 from cellcascade.diffusion.texture.spaces import LatentSpace, PixelSpace, Space
 from cellcascade.learning.device import autocast
 from cellcascade.learning.training import save_weights
 
 logger = logging.getLogger(__name__)
 
-Part = TypeVar("Part", bound=ModelMixin)
-
 NETWORKS = {"unet": UNet2DConditionModel, "controlnet": ControlNetModel}
-EMBEDDING_CHANNELS = (16, 32, 96, 256)  # of the hint at full, half, ... resolution, as in ControlNet
+PROMPT = "prompt"  # the empty prompt's embedding, beside the UNet's weights
+EMBEDDING_CHANNELS = (16, 32, 96, 256, 256)  # of the hint at full, half, ... resolution, as in ControlNet
 
 
 class TextureModel(nn.Module):
@@ -42,10 +40,13 @@ class TextureModel(nn.Module):
         schedule: Noise schedule the UNet was made for.
         space: The space they work in.
         settings: The `texture` block: what is trained, and in which precision.
+        prompt: Embedding of the empty prompt `(1, tokens, features)`, which takes the place of a text.
 
     Attributes:
         profile: Correction of the light across edges, measured after training; `None` until then.
     """
+
+    prompt: Tensor
 
     def __init__(
         self,
@@ -54,16 +55,18 @@ class TextureModel(nn.Module):
         schedule: DDIMScheduler,
         space: Space,
         settings: Texture,
+        prompt: Tensor,
     ):
         super().__init__()
         self.unet, self.controlnet, self.schedule, self.space = unet, controlnet, schedule, space
+        self.register_buffer(PROMPT, prompt, persistent=False)
         self.precision = settings.train.precision
         self.profile: Profile | None = None
         unet.requires_grad_(settings.trainable == "all")
         if settings.trainable == "controlnet+decoder":
             for part in (unet.up_blocks, unet.conv_norm_out, unet.conv_out):
                 part.requires_grad_(True)
-        if settings.train.gradient_checkpointing:
+        if settings.training.gradient_checkpointing:
             unet.enable_gradient_checkpointing()
             controlnet.enable_gradient_checkpointing()
 
@@ -79,10 +82,10 @@ class TextureModel(nn.Module):
             steps: Time steps `(b,)`.
             hint: What the ControlNet reads, from the space's `hint`.
         """
-        no_text = noisy.new_zeros(len(noisy), 1, self.unet.config.cross_attention_dim)
-        down, middle = self.controlnet(noisy, steps, no_text, hint, return_dict=False)
+        text = self.prompt.expand(len(noisy), -1, -1)
+        down, middle = self.controlnet(noisy, steps, text, hint, return_dict=False)
         return self.unet(
-            noisy, steps, no_text, down_block_additional_residuals=down, mid_block_additional_residual=middle
+            noisy, steps, text, down_block_additional_residuals=down, mid_block_additional_residual=middle
         ).sample
 
     def guided(
@@ -115,7 +118,7 @@ class TextureModel(nn.Module):
             controlnet: File of the ControlNet's weights.
             config: File of the record.
         """
-        save_weights(unet, self.unet)
+        save_weights(unet, self.unet, {PROMPT: self.prompt} if self.prompt.any() else {})
         save_weights(controlnet, self.controlnet)
         scales = {name: value.tolist() for name, value in self.space.state_dict().items() if name in ("mean", "spread")}
         configs = {name: _written(getattr(self, name).config) for name in ("unet", "controlnet", "schedule")}
@@ -137,38 +140,32 @@ def build(settings: Texture, size: int) -> TextureModel:
         size: Edge of the crops, pixels.
 
     Raises:
-        InputError: The base cannot be read, or does not fit `space` and `block`.
+        InputError: The base or the autoencoder cannot be read, or does not fit `space` and `block`.
     """
-    if settings.base == "scratch":
-        if settings.space == "latent":
-            raise _misfit(
-                "space: latent", "base: scratch, which has no autoencoder", "a Stable Diffusion base, or space: pixel"
-            )
-        unet, schedule = _fresh_unet(settings, size), noise_schedule(settings.timesteps)
+    if settings.pretrained:
+        start = from_base(settings)
+        space = _space(settings, size, start.unet.config.sample_size)
     else:
-        check_base(settings.base, latent=settings.space == "latent")
-        unet = _part(UNet2DConditionModel, settings.base, "unet")
-        schedule = DDIMScheduler.from_pretrained(settings.base, subfolder="scheduler", local_files_only=True)
-    space = _space(settings, size, unet.config.sample_size)
-    if unet.config.in_channels != space.noise_shape[0]:
-        found = f"a UNet with {unet.config.in_channels} input channels"
-        raise _misfit(f"space: {settings.space}", found, f"block: {math.isqrt(unet.config.in_channels)} in pixel space")
-    pixel = settings.space == "pixel"
+        space = _space(settings, size, size // settings.block)
+        start = from_scratch(settings, space.noise_shape[0], space.noise_shape[-1])
+    channels, pixel = start.unet.config.in_channels, settings.space == "pixel"
+    if channels != space.noise_shape[0]:
+        fix = f"block: {math.isqrt(channels)} in pixel space" if pixel else "an autoencoder of as many latent channels"
+        raise _misfit(f"space: {settings.space}", f"a UNet with {channels} input channels", fix)
     controlnet = ControlNetModel.from_unet(
-        unet,
+        start.unet,
         conditioning_embedding_out_channels=(64,) if pixel else EMBEDDING_CHANNELS[: space.shrink],
         conditioning_channels=hints.CHANNELS * (settings.block**2 if pixel else 1),
     )
-    if settings.base == "scratch":
+    if start.fresh:
         _open_zero_convolutions(controlnet)
-    return TextureModel(unet, controlnet, schedule, space, settings)
+    return TextureModel(start.unet, controlnet, start.schedule, space, settings, start.prompt)
 
 
 def _space(settings: Texture, size: int, latent_edge: int) -> Space:
     if settings.space == "pixel":
         return PixelSpace(size, settings.block)
-    check_base(settings.base)
-    return LatentSpace(size, _part(AutoencoderKL, settings.base, "vae"), latent_edge)
+    return LatentSpace(size, load_autoencoder(settings), latent_edge)
 
 
 def _misfit(where: str, found: str, fix: str) -> InputError:
@@ -178,51 +175,6 @@ def _misfit(where: str, found: str, fix: str) -> InputError:
         found=found,
         expected=fix,
         fix=f"use {fix}",
-    )
-
-
-def _part(kind: type[Part], base: str, name: str) -> Part:
-    """Load one part of a Stable Diffusion folder in single precision; nothing is downloaded here."""
-    found = ""
-    try:
-        network, report = kind.from_pretrained(
-            base,
-            subfolder=name,
-            variant=variant_of(Path(base) / name),
-            use_safetensors=True,
-            local_files_only=True,
-            torch_dtype=torch.float32,
-            output_loading_info=True,
-        )
-        if missing := sorted(report["missing_keys"]):
-            found = f"{len(missing)} weights are missing, such as {missing[0]}"
-    except (OSError, ValueError, RuntimeError) as error:
-        found = str(error).splitlines()[0][:200]
-    if found:
-        raise InputError(
-            f"The base model's {name} cannot be loaded",
-            where=f"texture.base: {base}",
-            found=found,
-            expected=f"weights of the architecture in {name}/config.json",
-            fix="copy the model again, or set base: scratch to train without pretraining",
-        )
-    return network
-
-
-def _fresh_unet(settings: Texture, size: int) -> UNet2DConditionModel:
-    """A UNet of Stable Diffusion's kind with random weights; attention at its lowest level only."""
-    levels = len(settings.channels)
-    return UNet2DConditionModel(
-        sample_size=size // settings.block,
-        in_channels=settings.block**2,
-        out_channels=settings.block**2,
-        block_out_channels=settings.channels,
-        layers_per_block=settings.layers,
-        norm_num_groups=math.gcd(32, *settings.channels),
-        cross_attention_dim=32,
-        attention_head_dim=8,
-        down_block_types=("DownBlock2D",) * (levels - 1) + ("CrossAttnDownBlock2D",),
-        up_block_types=("CrossAttnUpBlock2D",) + ("UpBlock2D",) * (levels - 1),
     )
 
 
@@ -257,8 +209,11 @@ def load(device: torch.device, *, unet: Path, controlnet: Path, config: Path) ->
         record = json.loads(config.read_text())
         settings = Texture(**record["settings"])
         networks = {name: kind.from_config(record[name]) for name, kind in NETWORKS.items()}
-        for name, path in (("unet", unet), ("controlnet", controlnet)):
-            networks[name].load_state_dict(load_file(path))
+        weights = {"unet": load_file(unet), "controlnet": load_file(controlnet)}
+        nothing = torch.zeros(1, 1, networks["unet"].config.cross_attention_dim)
+        prompt = weights["unet"].pop(PROMPT, nothing)
+        for name, network in networks.items():
+            network.load_state_dict(weights[name])
     except (OSError, KeyError, ValueError, RuntimeError, SafetensorError) as error:
         raise InputError(
             "The texture model cannot be loaded",
@@ -270,7 +225,7 @@ def load(device: torch.device, *, unet: Path, controlnet: Path, config: Path) ->
     space = _space(settings, record["size"], networks["unet"].config.sample_size)
     space.load_state_dict({name: torch.tensor(value) for name, value in record["scales"].items()}, strict=False)
     schedule = DDIMScheduler.from_config(record["schedule"])
-    model = TextureModel(networks["unet"], networks["controlnet"], schedule, space, settings)
+    model = TextureModel(networks["unet"], networks["controlnet"], schedule, space, settings, prompt)
     if record["profile"]:
         model.profile = Profile(**{side: np.array(table) for side, table in record["profile"].items()})
     return model.to(device).eval()

@@ -9,8 +9,9 @@ import torch
 from torch import Tensor
 from torch.utils.tensorboard import SummaryWriter
 
-from cellcascade.config.settings import Texture
+from cellcascade.config.texture import Texture
 from cellcascade.core.choice import evenly_spaced
+from cellcascade.core.errors import InputError
 from cellcascade.core.seeds import torch_generator
 from cellcascade.data.cells import CellStack
 from cellcascade.data.crops import Crops, to_counts, to_unit
@@ -24,6 +25,9 @@ logger = logging.getLogger(__name__)
 
 CELLS, COLUMNS, STEPS = 16, 8, 25  # real outlines that are textured; pictures in a row; denoising steps
 FOLLOWED = 0.5  # of the way from a chance overlap of outline and bright pixels to that of real cells
+# Models that will follow their outlines do so after 4000 to 6000 steps; a shorter training is not judged by its end.
+HOPELESS, LATE = 10_000, 4000  # steps at which outlines that are ignored stop a training: at any look, at its end
+TOLD_APART = 0.1  # IoU by which real cells must agree better with their own outlines than with others', to judge by it
 RHOS, PAIRS = (0.0, 0.5, 1.0, 2.0, 4.0), 24
 MEASURED = 128  # real outlines that show the light across edges; of fewer crops, some several times
 # Slices at once on a CPU, whatever `texture.sampling_batch` says: the size of a batch changes a sample's last bits,
@@ -58,13 +62,20 @@ class Watch:
 
         Returns:
             `mask_iou`: median IoU of the outlines with an Otsu threshold of their samples.
+
+        Raises:
+            InputError: Outlines are ignored so late that they will not be followed any more.
         """
         drawn = _textured(self.model, self.settings, self.crops, self.hints, self.noise)
         board.add_image("real above samples", self._sheet(drawn), step, dataformats="HW")
         own, real = (_iou(images, self.masks) for images in (drawn, self.real))
-        chance = _iou(drawn, np.roll(self.masks, 1, axis=0))
+        others = np.roll(self.masks, 1, axis=0)
+        chance, told_apart = _iou(drawn, others), real - _iou(self.real, others) > TOLD_APART
         logger.info("samples overlap with their outlines by %.2f, real cells by %.2f (IoU)", own, real)
         if own - chance < FOLLOWED * (real - chance):
+            last = step == self.settings.train.steps
+            if told_apart and (step >= HOPELESS or (last and step >= LATE)):
+                raise _ignored(step, own, chance)
             logger.warning(
                 "step %d: the samples do not follow their outlines yet (IoU %.2f, %.2f with those of other cells). "
                 "Fine-tuned models often begin to between 4000 and 6000 steps; later, raise train.learning_rate, or "
@@ -83,6 +94,18 @@ class Watch:
                 row = np.concatenate(list(to_unit(images[first : first + COLUMNS], self.crops.record.window)), 1)
                 rows.append(np.pad(row, ((0, 0), (0, COLUMNS * drawn.shape[-1] - row.shape[1]))))
         return np.concatenate(rows)
+
+
+def _ignored(step: int, own: float, chance: float) -> InputError:
+    return InputError(
+        "The texture model ignores the outlines",
+        where=f"texture training, step {step}",
+        found=f"its samples overlap with their own outlines by {own:.2f}, with those of other cells by {chance:.2f}",
+        expected="samples that follow their outlines, as models that learn to do after 4000 to 6000 steps",
+        fix="train more of the model (texture.trainable: all) or faster (texture.train.learning_rate, texture."
+        "unet_rate), learn from more or better annotated cells, or set texture.base: scratch and space: pixel, which "
+        "follows outlines soonest; the last checkpoint is kept",
+    )
 
 
 def measure_profile(model: TextureModel, settings: Texture, crops: Crops, hints: CellHints, seed: int) -> Profile:

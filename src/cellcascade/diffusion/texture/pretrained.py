@@ -8,6 +8,7 @@ import hashlib
 import json
 import logging
 import re
+import zipfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -22,9 +23,12 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-CONFIGS = {"unet": "config.json", "vae": "config.json", "scheduler": "scheduler_config.json"}
+TEXT, VOCABULARY = "text_encoder", "tokenizer/vocab.json"  # optional, and used if they are there
+CONFIGS = {"unet": "config.json", "vae": "config.json", TEXT: "config.json", "scheduler": "scheduler_config.json"}
+TOKENS = (VOCABULARY, "tokenizer/special_tokens_map.json")
 CLASSES = {"unet": "UNet2DConditionModel", "vae": "AutoencoderKL"}
-WEIGHTS = re.compile(r"diffusion_pytorch_model(?:\.(\w+))?\.safetensors")
+AUTOENCODERS = ("AutoencoderKL", "AutoencoderTiny")
+WEIGHTS = re.compile(r"(?:diffusion_pytorch_)?model(?:\.(\w+))?\.safetensors")
 CHECKSUMS = "SHA256SUMS"
 EXTRAS = ("addition_embed_type", "class_embed_type", "num_class_embeds", "encoder_hid_dim")  # inputs we do not have
 
@@ -39,6 +43,88 @@ def variant_of(folder: str | Path) -> str | None:
     name = weights_file(path.name for path in Path(folder).iterdir())
     match = WEIGHTS.fullmatch(name) if name else None
     return match[1] if match else None
+
+
+def class_of(folder: Path) -> str | None:
+    """Class of the model in a folder, by its configuration; `None` where there is none that can be read."""
+    try:
+        return json.loads((folder / "config.json").read_text()).get("_class_name")
+    except (OSError, ValueError):
+        return None
+
+
+def text_files(folder: str | Path) -> list[str]:
+    """The files of a base's text encoder and tokenizer, which tell what an empty prompt is; none if one is missing."""
+    text = Path(folder) / TEXT
+    weights = weights_file(path.name for path in text.iterdir()) if text.is_dir() else None
+    needed = [text / "config.json", text / str(weights), Path(folder) / VOCABULARY]
+    if not all(path.is_file() for path in needed):
+        return []
+    return [str(path) for path in [*needed, *(Path(folder) / name for name in TOKENS[1:])] if path.is_file()]
+
+
+def autoencoder_folder(where: str | Path) -> Path:
+    """The folder of an autoencoder: that of a whole Stable Diffusion model lies in `vae`."""
+    return Path(where) / "vae" if (Path(where) / "vae").is_dir() else Path(where)
+
+
+def taesd_files(folder: Path) -> list[Path]:
+    """Weights of a TAESD encoder and decoder, as their author publishes them; none if they are not there."""
+    found = [sorted(folder.glob(f"*{side}.pth")) for side in ("encoder", "decoder")]
+    return [paths[0] for paths in found] if all(found) else []
+
+
+def is_taesd(folder: Path) -> bool:
+    """Whether a folder holds TAESD weights and no model in diffusers layout."""
+    return class_of(folder) is None and bool(taesd_files(folder))
+
+
+def check_autoencoder(where: str | Path) -> list[str]:
+    """Check that a folder holds an autoencoder whose files are whole, by their headers.
+
+    Args:
+        where: An `AutoencoderKL` or `AutoencoderTiny` in diffusers layout, a Stable Diffusion model that has one, or
+            the two files of a TAESD.
+
+    Returns:
+        The files that are used.
+
+    Raises:
+        InputError: There is none, or it is damaged.
+    """
+    folder = autoencoder_folder(where)
+    if is_taesd(folder):
+        files = taesd_files(folder)
+        problems = [f"{path.name}: truncated or damaged" for path in files if not zipfile.is_zipfile(path)]
+    else:
+        problems = list(_autoencoder_problems(folder)) if folder.is_dir() else ["no such folder"]
+        names = [] if problems else ["config.json", str(weights_file(path.name for path in folder.iterdir()))]
+        files = [folder / name for name in names]
+    if problems:
+        raise InputError(
+            "The autoencoder of the textures cannot be used",
+            where=f"texture.autoencoder: {where}",
+            found="; ".join(problems),
+            expected=f"{' or '.join(AUTOENCODERS)} in diffusers layout with whole *.safetensors, or the files "
+            "*_encoder.pth and *_decoder.pth of a TAESD",
+            fix="copy the model again, name another one, or set space: pixel",
+        )
+    return [str(path) for path in files]
+
+
+def _autoencoder_problems(folder: Path) -> Iterator[str]:
+    kind = class_of(folder)
+    if kind not in AUTOENCODERS:
+        yield f"config.json: of class {kind}" if kind else "config.json: missing, or no JSON"
+        return
+    name = weights_file(path.name for path in folder.iterdir())
+    if name is None:
+        yield "no weights as diffusion_pytorch_model.safetensors (or .fp16.safetensors)"
+        return
+    try:
+        shapes_in(folder / name)
+    except SafetensorError as error:
+        yield f"{name}: truncated or damaged, {(folder / name).stat().st_size:,} bytes ({error})"
 
 
 def check_base(folder: str | Path, *, latent: bool = True) -> list[str]:
@@ -73,11 +159,14 @@ def check_base(folder: str | Path, *, latent: bool = True) -> list[str]:
     weights = [
         f"{part}/{weights_file(path.name for path in (folder / part).iterdir())}" for part in parts if part in CLASSES
     ]
-    return [str(folder / name) for name in [*(f"{part}/{CONFIGS[part]}" for part in parts), *weights]]
+    files = [str(folder / name) for name in [*(f"{part}/{CONFIGS[part]}" for part in parts), *weights]]
+    return files + text_files(folder)
 
 
 def fetch_base(*, hub_id: str, checksums: Path) -> None:
     """Stage `texture_base`: fetch a model from the Hugging Face hub; intact files are not fetched again.
+
+    It is a Stable Diffusion model, or an autoencoder by itself.
 
     Args:
         hub_id: `owner/name` on the hub.
@@ -96,7 +185,8 @@ def fetch_base(*, hub_id: str, checksums: Path) -> None:
             expected="the checksums that the hub states",
             fix="run the same command again: it fetches these files anew",
         )
-    lines = [f"{_sha256(path)}  {Path(path).relative_to(folder)}\n" for path in check_base(folder)]
+    used = check_base(folder) if (folder / "unet").is_dir() else check_autoencoder(folder)
+    lines = [f"{_sha256(path)}  {Path(path).relative_to(folder)}\n" for path in used]
     with atomic_path(checksums) as scratch:
         scratch.write_text("".join(lines))
 
@@ -129,7 +219,10 @@ def _needed(names: Iterable[str]) -> list[str]:
     for part, config in CONFIGS.items():
         there = [name.removeprefix(f"{part}/") for name in names if name.startswith(f"{part}/")]
         chosen += [f"{part}/{name}" for name in (config, weights_file(there)) if name in there]
-    return chosen
+    if f"unet/{CONFIGS['unet']}" not in chosen:  # an autoencoder by itself
+        outside = [name for name in names if "/" not in name]
+        chosen += [name for name in ("config.json", weights_file(outside)) if name in outside]
+    return chosen + [name for name in TOKENS if name in names]
 
 
 def _accept_copy(folder: Path, hub_id: str, reason: str) -> None:
@@ -173,9 +266,23 @@ def _problems(folder: Path, parts: list[str]) -> Iterator[str]:
         if part in CLASSES:
             yield from _unfit_config(name, configs[part], CLASSES[part])
             yield from _unfit_weights(folder, part, configs[part])
+    yield from _text_problems(folder, configs.get("unet", {}))
     channels = [configs.get(part, {}).get(key) for part, key in (("unet", "in_channels"), ("vae", "latent_channels"))]
     if None not in channels and channels[0] != channels[1]:
         yield f"a UNet of {channels[0]} input channels for latents of {channels[1]} (an inpainting model has 9)"
+
+
+def _text_problems(folder: Path, unet: dict) -> Iterator[str]:
+    """What is wrong with a text encoder that is there; there need not be one."""
+    for weights in text_files(folder)[1:2]:
+        try:
+            shapes = shapes_in(Path(weights))
+            width = next(shape[1] for name, shape in shapes.items() if name.endswith("token_embedding.weight"))
+        except (SafetensorError, StopIteration) as error:
+            yield f"{TEXT}/{Path(weights).name}: truncated, damaged, or not CLIP's ({error})"
+            continue
+        if width != unet.get("cross_attention_dim"):
+            yield f"a text encoder of {width} features for a UNet of {unet.get('cross_attention_dim')}"
 
 
 def _unfit_config(name: str, config: dict, kind: str) -> Iterator[str]:
@@ -191,7 +298,7 @@ def _unfit_weights(folder: Path, part: str, config: dict) -> Iterator[str]:
         yield f"{part}/: no weights as diffusion_pytorch_model.safetensors (or .fp16.safetensors)"
         return
     try:
-        shapes = _shapes(folder / part / name)
+        shapes = shapes_in(folder / part / name)
         for key, wanted in _expected(part, config).items():
             if shapes.get(key) != wanted:
                 yield f"{part}/{name}: {key} is {shapes.get(key, 'missing')}, {CONFIGS[part]} says {wanted}"
@@ -203,7 +310,7 @@ def _unfit_weights(folder: Path, part: str, config: dict) -> Iterator[str]:
         yield f"{part}/{name}: {error}"
 
 
-def _shapes(path: Path) -> dict[str, list[int]]:
+def shapes_in(path: Path) -> dict[str, list[int]]:
     """Names and shapes of the tensors in a safetensors file, whose length its header tells.
 
     Raises:

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from cellcascade.config.settings import Texture
+from cellcascade.config.texture import Texture
 from cellcascade.diffusion.process import SAMPLERS
 from cellcascade.diffusion.texture.hints import CellHints, without_outline
 from cellcascade.diffusion.texture.model import TextureModel

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Protocol
 
 import torch
-from diffusers import AutoencoderKL
+from diffusers import AutoencoderKL, AutoencoderTiny
 from scipy.fft import dct
 from torch import Tensor, nn
 from torch.nn import functional
@@ -17,11 +17,16 @@ class Space(Protocol):
 
     size: int
     noise_shape: tuple[int, int, int]
-    shrink: int
+    shrink: int  # resolutions from that of the hint to that of the data
+    hint_edge: int  # of the hint as the ControlNet reads it
 
     @property
     def weight(self) -> Tensor | float:
         """Loss weight, broadcast against `(b, *noise_shape)`."""
+        ...
+
+    def fit(self, data: Tensor) -> None:
+        """Learn the channels' means and spreads: in pixel space from images, in latents from those."""
         ...
 
     def encode(self, images: Tensor) -> Tensor:
@@ -65,14 +70,15 @@ class PixelSpace(nn.Module):
         super().__init__()
         waves = torch.from_numpy(dct(torch.eye(block).numpy(), axis=0, norm="ortho")).float()
         self.size, self.block, self.noise_shape = size, block, (block**2, size // block, size // block)
+        self.hint_edge = size // block
         basis = torch.einsum("uy,vx->uvyx", waves, waves).reshape(block**2, 1, block, block)
         self.register_buffer("basis", basis, persistent=False)
         self.register_buffer("mean", torch.zeros(block**2))
         self.register_buffer("spread", torch.ones(block**2))
 
-    def fit(self, images: Tensor) -> None:
-        """Learn the channels' means and spreads from training crops `(m, 1, y, x)`."""
-        channels = functional.conv2d(images, self.basis.to(images.device), stride=self.block)
+    def fit(self, data: Tensor) -> None:
+        """See `Space`; the data are training crops `(m, 1, y, x)`."""
+        channels = functional.conv2d(data, self.basis.to(data.device), stride=self.block)
         self.mean.copy_(channels.mean((0, 2, 3)))
         self.spread.copy_(channels.std((0, 2, 3)).clamp(min=SMALLEST_SPREAD))
 
@@ -117,27 +123,36 @@ def resizing(small: int, large: int) -> tuple[Tensor, Tensor]:
 
 
 class LatentSpace(nn.Module):
-    """Latents of the base model's autoencoder; crops are resized to what it was trained on, and back.
+    """Latents of an autoencoder; crops are resized to what it gives so many of, and back.
 
     Args:
         size: Edge of the crops, pixels.
         vae: The autoencoder; it stays as it is.
-        edge: Edge of its latents.
+        edge: Edge of the latents.
     """
 
     weight = 1.0
     up: Tensor
     down: Tensor
+    mean: Tensor
+    spread: Tensor
 
-    def __init__(self, size: int, vae: AutoencoderKL, edge: int):
+    def __init__(self, size: int, vae: AutoencoderKL | AutoencoderTiny, edge: int):
         super().__init__()
         self.size, self.vae = size, vae.requires_grad_(False)
-        self.shrink = len(vae.config.block_out_channels)
-        self.edge = edge * 2 ** (self.shrink - 1)
+        self.shrink = len(vae.config.get("encoder_block_out_channels") or vae.config.block_out_channels)
+        self.hint_edge = edge * 2 ** (self.shrink - 1)  # the autoencoder's images are as large
         self.noise_shape = (vae.config.latent_channels, edge, edge)
-        up, down = resizing(size, self.edge)
+        up, down = resizing(size, self.hint_edge)
         self.register_buffer("up", up, persistent=False)
         self.register_buffer("down", down, persistent=False)
+        self.register_buffer("mean", torch.zeros(self.noise_shape[0], 1, 1))
+        self.register_buffer("spread", torch.ones(self.noise_shape[0], 1, 1))
+
+    def fit(self, data: Tensor) -> None:
+        """See `Space`; the data are what `encode` gave so far `(m, c, y, x)`. A base has its own scale: not for it."""
+        self.mean.copy_(data.mean((0, 2, 3))[:, None, None])
+        self.spread.copy_(data.std((0, 2, 3)).clamp(min=SMALLEST_SPREAD)[:, None, None])
 
     def to_colour(self, images: Tensor) -> Tensor:
         """Crops `(b, 1, y, x)` as the autoencoder's large images of three equal channels; `to_grey` undoes it."""
@@ -150,14 +165,20 @@ class LatentSpace(nn.Module):
     @torch.no_grad()
     def encode(self, images: Tensor) -> Tensor:
         """See `Space`."""
-        latents = self.vae.encode(self.to_colour(images)).latent_dist.mode()
-        return latents * self.vae.config.scaling_factor
+        encoded = self.vae.encode(self.to_colour(images))
+        latents = encoded.latents if isinstance(self.vae, AutoencoderTiny) else encoded.latent_dist.mode()
+        return self.scaled(latents * self.vae.config.scaling_factor)
+
+    def scaled(self, latents: Tensor) -> Tensor:
+        """Latents as the networks see them."""
+        return (latents - self.mean) / self.spread
 
     @torch.no_grad()
     def decode(self, data: Tensor) -> Tensor:
         """See `Space`."""
-        return self.to_grey(self.vae.decode(data / self.vae.config.scaling_factor).sample)
+        latents = data * self.spread + self.mean
+        return self.to_grey(self.vae.decode(latents / self.vae.config.scaling_factor).sample)
 
     def hint(self, hints: Tensor) -> Tensor:
         """See `Space`."""
-        return functional.interpolate(hints, size=(self.edge, self.edge), mode="nearest")
+        return functional.interpolate(hints, size=(self.hint_edge, self.hint_edge), mode="nearest")

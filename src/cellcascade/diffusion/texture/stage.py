@@ -5,37 +5,29 @@ the cell's outline, its brightness and its background. Slices of a cell share a 
 """
 
 import logging
-from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
 
-from cellcascade.config.settings import Texture
-from cellcascade.core.choice import evenly_spaced
+from cellcascade.config.texture import Texture
 from cellcascade.core.files import write_table
-from cellcascade.core.seeds import numpy_generator, seed_for, torch_generator
+from cellcascade.core.seeds import seed_for
 from cellcascade.core.stages import STAGE_VERSIONS
-from cellcascade.data.crops import Crops, read_crops, to_counts, to_unit
-from cellcascade.data.shards import digests_of
-from cellcascade.data.stores import MASKS, SLICES, TEXTURES, TexturesRecord
-from cellcascade.diffusion.process import augment, diffusion_loss, draw_noising
-from cellcascade.diffusion.texture.hints import CellHints, without_outline
+from cellcascade.data.crops import Crops, read_crops
+from cellcascade.data.shards import check_invalid, digests_of
+from cellcascade.data.stores import TEXTURES, TexturesRecord
+from cellcascade.diffusion.texture import memory
+from cellcascade.diffusion.texture.cells import Textured, textured, untextured_cells
+from cellcascade.diffusion.texture.examples import crop_objective
+from cellcascade.diffusion.texture.hints import CellHints
 from cellcascade.diffusion.texture.model import TextureModel, build, load
 from cellcascade.diffusion.texture.monitor import Watch, likeness_by_rho, measure_profile
-from cellcascade.diffusion.texture.sampling import correlated_noise, draw
-from cellcascade.diffusion.texture.spaces import PixelSpace
 from cellcascade.learning import training
 from cellcascade.learning.device import pick_device
-from cellcascade.learning.objective import Batch, Objective
 
 logger = logging.getLogger(__name__)
-
-FITTED = 4096  # crops that pixel space learns its scales from: more would not change them, and take memory
-SIMILAR_AREA = 0.25  # share of the real cells, those nearest in area, that lend a synthetic cell their brightness
 
 
 def train_texture(
@@ -76,49 +68,35 @@ def train_texture(
     torch.manual_seed(seed)
     model = build(settings, data.image.shape[-1]).to(target)
     checkpoint = training.checkpoint_file(checkpoints, settings, [crops], STAGE_VERSIONS["train_texture"])
-    parameters = sum(p.numel() for p in model.trained_parameters())
-    logger.info("%d crops, %.2f M trained parameters", len(hints), parameters / 1e6)
-    objective, look = crop_objective(model, data, hints, settings), Watch(model, looks, data, hints, seed)
+    _say_what_it_takes(model, settings, len(hints))
+    latents = checkpoint.parent / "latents.npy"
+    objective, look = crop_objective(model, data, hints, settings, latents), Watch(model, looks, data, hints, seed)
     how: dict[str, Any] = {"checkpoint": checkpoint, "seed": seed, "device": target, "what": "texture training"}
-    log = training.train(model, objective, settings.train, look=look, **how)
+    log = training.train(model, objective, settings.training, rates=settings.rates, look=look, **how)
     model.profile = measure_profile(model, looks, data, hints, seed)
     model.save(settings, unet=unet, controlnet=controlnet, config=config)
     write_table(table, log)
     write_table(rho, likeness_by_rho(model, looks, data, hints, seed))
+    latents.unlink(missing_ok=True)
 
 
-def crop_objective(model: TextureModel, crops: Crops, hints: CellHints, settings: Texture) -> Objective:
-    """Learning from crops; in pixel space, the space learns their scales first.
-
-    Args:
-        model: The model, on its device.
-        crops: What it learns from.
-        hints: Hints of these crops.
-        settings: The `texture` block: batch size, share of hidden outlines.
-    """
-    if isinstance(model.space, PixelSpace):
-        model.space.fit(_images(crops, evenly_spaced(range(len(crops.image)), FITTED)))
-
-    def draw(generator: torch.Generator) -> Batch:
-        chosen = torch.randint(len(crops.image), (settings.train.batch_size,), generator=generator)
-        planes = torch.cat([_images(crops, chosen.numpy()), hints[chosen.numpy()].planes()], 1)
-        planes = augment(planes, generator)  # turned together, so that outlines stay on their cells
-        if settings.condition_dropout:
-            hidden = torch.rand(len(planes), generator=generator) < settings.condition_dropout
-            planes[hidden, 1:] = without_outline(planes[hidden, 1:])
-        return planes, *draw_noising((len(planes), *model.space.noise_shape), model.schedule, generator)
-
-    def loss(batch: Batch) -> Tensor:
-        planes, steps, noise = batch
-        clean, hint = model.space.encode(planes[:, :1]), model.space.hint(planes[:, 1:])
-        return diffusion_loss(lambda x, t: model(x, t, hint), clean, steps, noise, model.schedule, model.space.weight)
-
-    return Objective(draw, loss)
-
-
-def _images(crops: Crops, chosen: Sequence[int] | np.ndarray) -> Tensor:
-    """Some of the crops as a space takes them: `(b, 1, y, x)`, float32, -1 to 1."""
-    return torch.from_numpy(to_unit(crops.image[chosen], crops.record.window))[:, None] * 2 - 1
+def _say_what_it_takes(model: TextureModel, settings: Texture, crops: int) -> None:
+    """Tell how much is trained, and the memory it takes; warn if the GPU has less."""
+    trained = sum(p.numel() for p in model.trained_parameters())
+    frozen = sum(p.numel() for p in model.parameters()) - trained
+    unet, training, pixel = model.unet.config, settings.training, settings.space == "pixel"
+    edge, frugal = model.space.hint_edge, training.gradient_checkpointing
+    kept = memory.activations(unet, edge, pixel=pixel, checkpointing=frugal)
+    needed = memory.estimate(memory.Counts(trained, frozen), kept, training)
+    logger.info("%d crops, %.2f M trained parameters, %s", crops, trained / 1e6, needed)
+    if (device := next(model.parameters()).device).type == "cuda":
+        there = torch.cuda.get_device_properties(device).total_memory
+        if needed.total > there:
+            logger.warning(
+                "this GPU has %.1f GB: lower train.batch_size and raise train.accumulation as much, set train."
+                "gradient_checkpointing: true or train.optimizer: adamw8bit, or train less of the model (trainable)",
+                there / memory.GIB,
+            )
 
 
 def make_textures(
@@ -135,6 +113,7 @@ def make_textures(
     seeded_as: str,
     seed: int,
     device: str,
+    max_invalid_fraction: float,
 ) -> None:
     """Stage `textures`: give every slice of a shard of cells its texture.
 
@@ -151,109 +130,23 @@ def make_textures(
         seeded_as: Name that the random numbers depend on: that of the data set whose models are used.
         seed: Seed of the run.
         device: auto, cpu or cuda.
+        max_invalid_fraction: The job fails when a larger share of its cells is invalid.
 
     Raises:
-        InputError: A store is damaged, or the model cannot be loaded.
+        InputError: A store is damaged, the model cannot be loaded, or too many cells are invalid.
     """
-    data, cells = read_crops(crops), _untextured_cells(masks, slices)
+    data, cells = read_crops(crops), untextured_cells(masks, slices)
     model = load(pick_device(device), unet=unet, controlnet=controlnet, config=config)
-    images = textured(model, cells, data, settings, seed=seed, seeded_as=seeded_as)
-    record = TexturesRecord(
-        dataset=dataset,
-        seed=seed,
-        digests=digests_of([slices or masks, crops, unet, controlnet, config]),
-        reasons=cells.reasons,
-        background=float(np.median(data.background)),
-    )
-    arrays = {"image": images, "mask": cells.mask, "n_slices": cells.n_slices}
-    TEXTURES.write(store, arrays | {"valid": cells.valid, "cell_id": cells.cell_id}, record)
+    made = textured(model, cells, data, settings, seed=seed, seeded_as=seeded_as)
+    check_invalid(made.reasons, len(cells.cell_id), max_invalid_fraction, store)
+    digests = digests_of([slices or masks, crops, unet, controlnet, config])
+    record = _record(made, data, dataset=dataset, seed=seed, digests=digests)
+    arrays = {"image": made.images, "mask": cells.mask, "n_slices": cells.n_slices, "valid": made.valid}
+    TEXTURES.write(store, arrays | {"cell_id": cells.cell_id}, record)
+    logger.info("%d textures, %d redrawn, %d invalid", made.valid.sum(), made.redraws, len(made.reasons))
 
 
-@dataclass(frozen=True)
-class UntexturedCells:
-    """Cells of a shard, as stacks of slices.
-
-    Attributes:
-        mask: Masks `(n, s, y, x)`, uint8.
-        n_slices: Number of slices of each cell `(n,)`, int32.
-        valid: Whether a cell can be used `(n,)`, uint8.
-        cell_id: Number of the cell `(n,)`, int32.
-        reasons: Why cells cannot be used, by their numbers.
-    """
-
-    mask: np.ndarray
-    n_slices: np.ndarray
-    valid: np.ndarray
-    cell_id: np.ndarray
-    reasons: dict[int, str]
-
-
-def sliced_cells(path: Path) -> UntexturedCells:
-    """The cells of a shard of slices."""
-    store = SLICES.open(path)
-    mask, n_slices, valid, cell_id = (store[name] for name in ("mask", "n_slices", "valid", "cell_id"))
-    return UntexturedCells(mask, n_slices, valid, cell_id, store.record.reasons)
-
-
-def flat_cells(path: Path) -> UntexturedCells:
-    """The cells of a shard of masks: one slice each."""
-    store = MASKS.open(path)
-    masks, ids = store["mask"], store["cell_id"]
-    return UntexturedCells(masks[:, None], np.ones(len(ids), np.int32), store["valid"], ids, store.record.reasons)
-
-
-def _untextured_cells(masks: Path | None, slices: Path | None) -> UntexturedCells:
-    """The cells of the one shard that is given."""
-    if slices:
-        return sliced_cells(slices)
-    if masks:
-        return flat_cells(masks)
-    raise ValueError("neither masks nor slices are given")
-
-
-def textured(
-    model: TextureModel, cells: UntexturedCells, crops: Crops, settings: Texture, *, seed: int, seeded_as: str
-) -> np.ndarray:
-    """Counts `(n, s, y, x)`, uint16, of the valid cells; 0 elsewhere.
-
-    Args:
-        model: The trained model.
-        cells: The cells.
-        crops: Real crops: window and brightness.
-        settings: The `texture` block.
-        seed: Seed of the run.
-        seeded_as: See `make_textures`.
-    """
-    images = np.zeros(cells.mask.shape, np.uint16)
-    places: list[tuple[int, int]] = []
-    noise: list[Tensor] = []
-    hints: list[CellHints] = []
-    for i in np.flatnonzero(cells.valid):
-        cell, count = int(cells.cell_id[i]), int(cells.n_slices[i])
-        generator = torch_generator(seed, seeded_as, "textures", cell)
-        noise += correlated_noise(model.space.noise_shape, count, settings.rho, generator, settings.correlation)
-        hints.append(lent_hints(cells.mask[i, :count], crops, numpy_generator(seed, seeded_as, "brightness", cell)))
-        places += [(i, s) for s in range(count)]
-    if places:
-        for place, image in zip(places, draw(model, CellHints.joined(hints), noise, settings)):
-            images[place] = to_counts(image, crops.record.window, crops.record.largest)
-    return images
-
-
-def lent_hints(masks: np.ndarray, crops: Crops, generator: np.random.Generator) -> CellHints:
-    """Hints of a synthetic cell's slices, with brightness and background of a real cell of similar area.
-
-    Args:
-        masks: The cell's slices `(s, y, x)`.
-        crops: The real crops.
-        generator: Chooses the real cell.
-    """
-    widest = np.flatnonzero(crops.widest)
-    areas = masks.sum((1, 2))
-    real = crops.mask[widest].sum((1, 2))
-    alike = np.argsort(np.abs(np.log(real / areas.max())), kind="stable")[: max(1, round(SIMILAR_AREA * len(real)))]
-    chosen, window = widest[generator.choice(alike)], crops.record.window
-    brightness, background = (
-        np.full(len(masks), float(to_unit(each[chosen], window))) for each in (crops.brightness, crops.background)
-    )
-    return CellHints.of(masks, brightness, background, areas / areas.max())
+def _record(made: Textured, crops: Crops, **common: Any) -> TexturesRecord:
+    """The record of a shard of textures."""
+    background = float(np.median(crops.background))
+    return TexturesRecord(reasons=made.reasons, redraws=made.redraws, background=background, **common)

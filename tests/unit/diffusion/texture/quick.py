@@ -4,13 +4,13 @@ from pathlib import Path
 
 import torch
 
-from cellcascade.config.settings import FineTuning, Texture
+from cellcascade.config.texture import Texture, TextureTraining
 from cellcascade.data.stores import SLICES, TEXTURES
 from cellcascade.diffusion.texture import model, stage
 from tests.stores import write_store
 
 DEVICE = "cpu"
-QUICK = FineTuning(steps=3, batch_size=4, learning_rate=1e-3, ema_decay=0.5, checkpoint_every=2)
+QUICK = TextureTraining(steps=3, batch_size=4, accumulation=1, learning_rate=1e-3, ema_decay=0.5, checkpoint_every=2)
 TEXTURE = Texture(block=2, channels=(16, 16), layers=1, sampling_steps=3, sampling_batch=4, train=QUICK)
 
 
@@ -51,7 +51,7 @@ def cells_shard(path, masks, *, first=0, slices=1):
 
 def textures(model_folder, crops, block, store, **given):
     """The textures that a model makes of `slices=` or `masks=`."""
-    names = {"dataset": "variant", "seeded_as": "d", "seed": 0, "device": DEVICE}
+    names = {"dataset": "variant", "seeded_as": "d", "seed": 0, "device": DEVICE, "max_invalid_fraction": 1.0}
     given = {"masks": None, "slices": None} | names | given
     stage.make_textures(crops=Path(crops), settings=block, store=store, **files(model_folder), **given)
     return TEXTURES.open(store)

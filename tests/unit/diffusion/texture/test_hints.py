@@ -1,3 +1,5 @@
+import tracemalloc
+
 import numpy as np
 import torch
 
@@ -29,3 +31,19 @@ def test_blind_planes_keep_levels_alone(crops):
     planes = CellHints.of_crops(read_crops(crops)).planes()
     blind = without_outline(planes)
     assert not blind[:, :2].any() and torch.equal(blind[:, 2:], planes[:, 2:]) and planes[:, :2].any()
+
+
+def test_memory_of_hints_is_that_of_a_batch_not_of_the_data_set():
+    """Beyond the masks, which are there anyway, a crop costs bytes; only those of a batch cost their planes."""
+    edge, count, batch = 128, 512, 16
+    masks = np.zeros((count, edge, edge), np.uint8)
+    masks[:, 40:90, 30:100] = 1
+    ones = np.ones(count)
+    tracemalloc.start()
+    hints = CellHints.of(masks, ones, ones, ones)
+    held, peak = tracemalloc.get_traced_memory()
+    assert held < 64 * count and peak < 256 * count
+    tracemalloc.reset_peak()
+    assert hints[np.arange(batch)].planes().shape == (batch, CHANNELS, edge, edge)
+    assert tracemalloc.get_traced_memory()[1] < 12 * batch * edge**2 * 4
+    tracemalloc.stop()

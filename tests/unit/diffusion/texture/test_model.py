@@ -6,10 +6,13 @@ import sys
 
 import pytest
 import torch
+from diffusers import AutoencoderTiny
 from safetensors.torch import load_file
 
+from cellcascade.config.texture import Texture, TextureTraining
 from cellcascade.core.errors import InputError
 from cellcascade.diffusion.texture import model
+from cellcascade.learning.training import learning_rate
 from tests.unit.diffusion.texture.quick import TEXTURE, files, fine_tune, loaded, settings, settings_of
 
 
@@ -53,9 +56,34 @@ def test_pixel_space_refuses_a_unet_of_other_channels(base):
         model.build(TEXTURE.model_copy(update={"base": base, "block": 4}), 32)
 
 
-def test_scratch_has_no_latent_space():
+def test_an_autoencoder_of_other_channels_than_the_base_is_refused(base, tmp_path):
+    AutoencoderTiny(latent_channels=3).save_pretrained(tmp_path)
     with pytest.raises(InputError, match="do not fit together"):
-        model.build(TEXTURE.model_copy(update={"space": "latent"}), 32)
+        model.build(settings(base=base, space="latent", autoencoder=str(tmp_path)), 32)
+
+
+def test_a_base_learns_gently_its_unet_more_so_than_its_controlnet(crops, base, tmp_path):
+    block = settings(base=base, space="latent", train={"learning_rate": None})
+    fine_tune(crops, tmp_path, block)
+    groups = torch.load(next(tmp_path.glob("ck-*/state.pt")), weights_only=True)["optimizer"]["param_groups"]
+    network = model.build(block, 32)
+    assert [len(group["params"]) for group in groups] == [
+        len(list(part.parameters())) for part in (network.unet, network.controlnet)
+    ]
+    unet, controlnet = (group["lr"] for group in groups)
+    assert unet == pytest.approx(0.1 * controlnet) and [group["rate"] for group in groups] == [0.1, 1]
+    peak = block.training.learning_rate
+    assert 1e-5 <= peak <= 1e-4 and 2e-6 <= block.rates["unet"] * peak <= 1e-5
+    assert controlnet == pytest.approx(learning_rate(2, block.training))
+
+
+def test_what_the_user_sets_stands_and_the_rest_suits_the_base():
+    scratch, base = Texture(), Texture(base="sd", space="latent")
+    assert (scratch.training.batch_size, scratch.training.accumulation) == (16, 1) and scratch.rates == {"unet": 1}
+    assert (base.training.batch_size, base.training.accumulation, base.training.gradient_checkpointing) == (4, 4, True)
+    given = {"batch_size": 2, "accumulation": 1, "gradient_checkpointing": False, "learning_rate": 3e-4}
+    own = Texture(base="sd", space="latent", unet_rate=0.5, train=TextureTraining(**given))
+    assert given.items() <= dict(own.training).items() and own.rates == {"unet": 0.5}
 
 
 def test_equal_trainings_leave_equal_files_whatever_the_process(crops, tmp_path):

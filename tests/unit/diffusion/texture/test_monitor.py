@@ -1,6 +1,7 @@
 """What is looked at while a texture model trains."""
 
 import logging
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -8,6 +9,7 @@ import pytest
 import torch
 from torch.utils.tensorboard import SummaryWriter
 
+from cellcascade.core.errors import InputError
 from cellcascade.data.crops import read_crops
 from cellcascade.data.stores import CROPS
 from cellcascade.diffusion.process import noise_schedule
@@ -48,6 +50,48 @@ def test_a_model_that_ignores_its_condition_is_warned_of(crops, tmp_path, caplog
         iou = watch(board, 100)["mask_iou"]
     assert (iou > 0.9) == follows == (not caplog.records)
     assert follows or "do not follow their outlines" in caplog.text
+
+
+def bars(tmp_path):
+    """A store of cells that differ, so that their outlines can be told apart."""
+    masks = np.zeros((16, 32, 32), np.uint8)
+    masks[::2, 13:19, 4:28], masks[1::2, 4:28, 13:19] = 1, 1
+    image = np.random.default_rng(0).poisson(10 + 100 * masks).astype(np.uint16)
+    ones = np.ones(16)
+    arrays = {"image": image, "mask": masks, "label": np.arange(16), "frame": ones, "z": -ones, "widest": ones}
+    arrays |= {"area_ratio": ones, "brightness": 110 * ones, "background": 10 * ones}
+    return read_crops(write_store(CROPS, tmp_path / "bars.zarr.zip", arrays, dataset="bars", window=(5, 150)))
+
+
+@pytest.mark.parametrize(
+    ("follows", "step", "steps", "stops"),
+    [(False, 9_999, 20_000, False), (False, 10_000, 20_000, True), (False, 4_000, 4_000, True)]
+    + [(False, 3_999, 3_999, False), (True, 20_000, 20_000, False)],
+)
+def test_outlines_that_are_ignored_for_good_stop_the_training(tmp_path, follows, step, steps, stops):
+    data = bars(tmp_path)
+    block = settings(block=2, train={"steps": steps})
+    watch = monitor.Watch(Drawing(follows), block, data, CellHints.of_crops(data), seed=0)
+    with SummaryWriter(tmp_path) as board:
+        if not stops:
+            watch(board, step)
+            return
+        with pytest.raises(InputError, match="ignores the outlines") as error:
+            watch(board, step)
+    assert "texture.trainable" in str(error.value)
+
+
+def test_cells_that_are_all_alike_never_stop_a_training(tmp_path):
+    data = bars(tmp_path)
+    alike = replace(data, image=data.image[:2].repeat(8, 0)[:8], mask=data.mask[::2], **_columns(data, 8))
+    watch = monitor.Watch(Drawing(False), settings(train={"steps": 1}), alike, CellHints.of_crops(alike), seed=0)
+    with SummaryWriter(tmp_path) as board:
+        assert watch(board, 20_000)["mask_iou"] < 0.9
+
+
+def _columns(data, count):
+    names = ("frame", "label", "z", "widest", "area_ratio", "brightness", "background")
+    return {name: getattr(data, name)[:count] for name in names}
 
 
 def test_likeness_of_neighbouring_slices_grows_with_rho(crops, tmp_path):

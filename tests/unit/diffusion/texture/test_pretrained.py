@@ -16,11 +16,11 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from cellcascade.config.settings import Texture
+from cellcascade.config.texture import Texture
 from cellcascade.core.errors import InputError
 from cellcascade.diffusion.texture import model as texture_model
-from cellcascade.diffusion.texture.pretrained import check_base, fetch_base
-from tests.sd_base import make_base
+from cellcascade.diffusion.texture.pretrained import check_autoencoder, check_base, fetch_base
+from tests.sd_base import add_text_encoder, make_autoencoder, make_base
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 UNET = "unet/diffusion_pytorch_model.safetensors"
@@ -108,7 +108,7 @@ def test_files_as_stable_diffusion_1_5_has_them_are_read(tmp_path):
     model = texture_model.build(Texture(base=str(folder), space="latent"), 32)
     loaded = model.space.vae.state_dict()
     assert loaded.keys() == weights.keys() and all(torch.equal(loaded[name], weights[name]) for name in weights)
-    assert model.schedule.config.prediction_type == "epsilon"
+    assert model.schedule.config.beta_end == 0.012 and not model.schedule.config.clip_sample
 
 
 def test_weights_that_lack_some_tensors_are_no_model(tmp_path):
@@ -260,7 +260,54 @@ def test_a_full_disk_is_not_taken_for_a_hub_that_is_away(tmp_path, monkeypatch, 
         assert (folder / "SHA256SUMS").exists()
 
 
+def test_the_text_encoder_is_fetched_with_the_rest_and_looked_at(hub, tmp_path):
+    add_text_encoder(tmp_path / "hub")
+    folder = tmp_path / "resources/someone/tiny"
+    with Hub(tmp_path / "hub") as server:
+        assert fetch(server.endpoint, folder)[0] == 0
+        server.shutdown()
+    names = {"text_encoder/config.json", "text_encoder/model.safetensors"}
+    names |= {"tokenizer/vocab.json", "tokenizer/special_tokens_map.json"}
+    assert names <= {line.split()[1] for line in (folder / "SHA256SUMS").read_text().splitlines()}
+    save_file({"token_embedding.weight": torch.zeros(5, 8)}, folder / "text_encoder/model.safetensors")
+    with pytest.raises(InputError, match="a text encoder of 8 features for a UNet of 24"):
+        check_base(folder)
+    truncate(folder / "text_encoder/model.safetensors")
+    with pytest.raises(InputError, match="text_encoder/model.safetensors: truncated"):
+        check_base(folder)
+
+
+def test_an_autoencoder_by_itself_is_fetched(tmp_path):
+    make_autoencoder(tmp_path / "hub")
+    (tmp_path / "hub/README.md").write_text("not wanted")
+    folder = tmp_path / "resources/someone/tiny"
+    with Hub(tmp_path / "hub") as server:
+        assert fetch(server.endpoint, folder)[0] == 0
+        assert sorted(server.served) == ["config.json", "diffusion_pytorch_model.safetensors"]
+        server.shutdown()
+    assert [Path(path).name for path in check_autoencoder(folder)] == sorted(server.served)
+
+
+@pytest.mark.parametrize(
+    ("damage", "found"),
+    [
+        (lambda folder: truncate(folder / "diffusion_pytorch_model.safetensors"), "truncated or damaged, "),
+        (lambda folder: (folder / "diffusion_pytorch_model.safetensors").unlink(), "no weights"),
+        (lambda folder: (folder / "config.json").unlink(), "config.json: missing"),
+        (lambda folder: change_config(folder, ".", _class_name="VQModel"), "of class VQModel"),
+    ],
+)
+def test_damaged_and_unfit_autoencoders_are_named(tmp_path, damage, found):
+    folder = tmp_path / "autoencoder"
+    make_autoencoder(folder)
+    damage(folder)
+    with pytest.raises(InputError, match=found):
+        check_autoencoder(folder)
+
+
 def test_looking_at_a_base_needs_no_torch(tmp_path):
     code = "import sys; from cellcascade.diffusion.texture.pretrained import check_base; check_base(sys.argv[1])"
+    code += "; from cellcascade.diffusion.texture.memory import of_base; from cellcascade.config.texture import Texture"
+    code += "; print(of_base(Texture(base=sys.argv[1], space='latent'), 32))"
     code += "; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code, make_base(tmp_path)]).returncode == 0

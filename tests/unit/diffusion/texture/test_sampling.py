@@ -42,7 +42,7 @@ def test_guidance_needs_a_model_trained_for_it_and_moves_samples(crops, base, tm
     noise = torch.randn(3, *trained.space.noise_shape, generator=torch.Generator().manual_seed(0))
     guided = [block.model_copy(update={"guidance": scale}) for scale in (1.0, 0.0, 3.0)]
     drawn = [np.stack(list(draw(trained, hints, noise, each))) for each in guided]
-    blind = Blind(hints.outline, hints.levels)
+    blind = Blind(hints.mask, hints.levels)
     unseen = np.stack(list(draw(trained, blind, noise, block)))
     np.testing.assert_array_equal(drawn[1], unseen)  # scale 0: outlines do not matter
     assert np.abs(drawn[0] - unseen).max() > 1e-5 and np.abs(drawn[2] - drawn[0]).max() > 1e-5

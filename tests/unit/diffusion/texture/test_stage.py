@@ -9,8 +9,7 @@ from cellcascade.core.choice import evenly_spaced
 from cellcascade.core.errors import InputError
 from cellcascade.data.crops import read_crops, to_unit
 from cellcascade.data.stores import MASKS, SLICES
-from cellcascade.diffusion.texture import stage
-from cellcascade.diffusion.texture.hints import CellHints
+from cellcascade.diffusion.texture import examples
 from cellcascade.diffusion.texture.model import build
 from cellcascade.diffusion.texture.spaces import PixelSpace
 from tests.sd_base import make_base
@@ -48,9 +47,9 @@ def test_pixel_space_learns_its_scales_from_crops_spread_over_all(crops, monkeyp
     data, block = read_crops(crops), settings()
     spaces = []
     for most in (3, len(data.image), 4096):
-        monkeypatch.setattr(stage, "FITTED", most)
+        monkeypatch.setattr(examples, "FITTED", most)
         model = build(block, data.image.shape[-1])
-        stage.crop_objective(model, data, CellHints.of_crops(data), block)
+        examples.PixelExamples(model.space, data)
         spaces.append(model.space)
     chosen = np.array(evenly_spaced(range(len(data.image)), 3))
     few = PixelSpace(spaces[0].size, block.block)
@@ -66,7 +65,7 @@ class Killed(Exception):
 def test_a_killed_fine_tuning_resumes_to_identical_weights(crops, base, tmp_path, monkeypatch):
     block = settings(base=base, space="latent", train={"steps": 6, "accumulation": 2}, condition_dropout=0.2)
     whole = fine_tune(crops, tmp_path / "whole", block)
-    calls, plain = [], stage.diffusion_loss
+    calls, plain = [], examples.diffusion_loss
 
     def dying(*arguments):
         calls.append(1)
@@ -75,7 +74,7 @@ def test_a_killed_fine_tuning_resumes_to_identical_weights(crops, base, tmp_path
         return plain(*arguments)
 
     with monkeypatch.context() as patch:
-        patch.setattr(stage, "diffusion_loss", dying)
+        patch.setattr(examples, "diffusion_loss", dying)
         with pytest.raises(Killed):
             fine_tune(crops, tmp_path / "killed", block)
     assert not (tmp_path / "killed/m").exists()
