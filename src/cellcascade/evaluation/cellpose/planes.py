@@ -130,7 +130,7 @@ def real_planes(recording: Recording, *, orientations: bool, most: int) -> Plane
     def pairs() -> Iterator[tuple[Pair, np.ndarray]]:
         for item in found:
             image, labels = recording.read(item)
-            whole = image if item.z is None else recording.read_image(item)
+            whole = image if item.z is None else recording.read_image(item)[...]
             yield (image, labels.astype(np.int32)), whole
 
     planes = _with_cells_of(pairs(), recording.anisotropy, orientations)

@@ -43,7 +43,7 @@ def segment_frames(
     return {
         number: segment(
             model,
-            recording.read_image(frames[number]),
+            recording.read_image(frames[number])[...],
             diameter=network.diameter,
             anisotropy=recording.anisotropy,
             volumes=volumes,
