@@ -10,7 +10,7 @@ from cellpose import models
 from cellcascade.core.logs import progress
 from cellcascade.data.ctc import AnnotatedFrame
 from cellcascade.data.recording import Recording
-from cellcascade.evaluation.cellpose.planes import normalise
+from cellcascade.evaluation.cellpose.cutting import normalise
 from cellcascade.evaluation.cellpose.record import NetworkRecord
 from cellcascade.evaluation.cellpose.weights import library
 from cellcascade.learning.device import pick_device
