@@ -55,6 +55,7 @@ rule predict_cellpose:
         recording=test_frames,
         most=lambda wildcards: entry(wildcards).evaluation.max_test_frames,
         volumes=lambda wildcards: entry(wildcards).evaluation.cellpose.volumes,
+        checkpoints="checkpoints/{dataset}/predictions-{regime}-{seed}",
         seed=lambda wildcards: int(wildcards.seed),
         version=STAGE_VERSIONS["predict_cellpose"],
     script:
