@@ -104,6 +104,7 @@ def predict(data: Path, name: str, regime: str, **other) -> Path:
             "seed": 0,
             "store": folder / "predictions.zarr.zip",
             "table": folder / "scores.csv",
+            "checkpoints": str(data / "checkpoints" / f"predictions-{regime}"),
             "device": "cpu",
             **other,
         }

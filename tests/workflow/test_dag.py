@@ -1,5 +1,8 @@
 """What the workflow plans: jobs, resources, remakes."""
 
+import math
+
+import tifffile
 import torch
 import yaml
 
@@ -103,6 +106,26 @@ def test_regimes_and_seeds_are_jobs_and_real_ones_need_no_synthetic_image(projec
         assert "DSB2018-20x/02" not in files
     tested = [job["input"] for job in planned if job["rule"] == "predict_cellpose"]
     assert len(tested) == 15 and all("DSB2018-20x/02_GT" in files and "DSB2018-20x/01" not in files for files in tested)
+
+
+def test_a_prediction_asks_for_time_by_its_planes_and_for_memory_by_the_size_of_a_frame(project):
+    (project.folder / "more.yaml").write_text(
+        "datasets:\n"
+        "  stitched: {inherits: embryo3d, evaluation: {cellpose: {volumes: stitch}}}\n"
+        "  few: {inherits: nuclei2d, evaluation: {max_test_frames: 1}}\n"
+    )
+    names = ("embryo3d", "stitched", "nuclei2d", "few")
+    targets = [f"results/{name}/evaluation/cellpose/synthetic-0/scores.csv" for name in names]
+    planned = jobs(project.dry_run(*targets, *WITH_CELLPOSE, "more.yaml"))
+    asked = {job["wildcards"].split(",")[0]: resources(job) for job in planned if job["rule"] == "predict_cellpose"}
+    (path,) = (REPOSITORY / "demo/data/MouseEmbryo/02").glob("*.tif")
+    z, y, x = tifffile.imread(path).shape
+    stretched = math.ceil(z * 1.25)
+    planes = {"embryo3d": stretched + y + x, "stitched": z, "nuclei2d": 6, "few": 1}
+    pixels = {"embryo3d": stretched * y * x, "stitched": z * y * x, "nuclei2d": 520 * 696, "few": 520 * 696}
+    for name in names:
+        assert int(asked[f"dataset={name}"]["runtime"]) == math.ceil(30 + 0.002 * planes[name])
+        assert int(asked[f"dataset={name}"]["mem_mb"]) == math.ceil(6000 + 7e-5 * pixels[name])
 
 
 def test_few_training_frames_are_all_that_a_variant_sees(project):

@@ -47,14 +47,15 @@ rule predict_cellpose:
     threads: CONFIG.threads
     resources:
         gpu=1,
-        mem_mb=scaled(16000),
-        runtime=scaled(60),
+        mem_mb=scaled(6000, each=7e-5, items=test_voxels),
+        runtime=scaled(30, each=0.002, items=test_planes),
     params:
         dataset="{dataset}",
         regime="{regime}",
         recording=test_frames,
         most=lambda wildcards: entry(wildcards).evaluation.max_test_frames,
         volumes=lambda wildcards: entry(wildcards).evaluation.cellpose.volumes,
+        checkpoints="checkpoints/{dataset}/predictions-{regime}-{seed}",
         seed=lambda wildcards: int(wildcards.seed),
         version=STAGE_VERSIONS["predict_cellpose"],
     script:

@@ -1,6 +1,7 @@
 """What the rules of the evaluation share: tables, networks, and the data sets that a page compares. No rules."""
 
 from cellcascade.config.cellpose_versions import ENVIRONMENTS, version_named
+from cellcascade.data.tiff import read_header
 from cellcascade.evaluation.cellpose.weights import check_start, is_file
 
 
@@ -85,6 +86,30 @@ def cellpose_environment(version):
 def test_frames(wildcards):
     """Parameter function: the recording that nothing of the job's data set learns from."""
     return plain(held_out_recording(CONFIG, wildcards.dataset))
+
+
+@functools.cache
+def test_shape(name):
+    """Shape of a data set's test frames as Cellpose segments them, ([z,] y, x): do_3D stretches z to square pixels."""
+    shape = read_header(next(item.image for items in test_frames_of(name).values() for item in items)).shape
+    if len(shape) == 2 or CONFIG.datasets[name].evaluation.cellpose.volumes == "stitch":
+        return shape
+    return math.ceil(shape[0] * held_out_recording(CONFIG, name).anisotropy), *shape[1:]
+
+
+def test_voxels(wildcards):
+    """Number of pixels or voxels in a test frame as Cellpose segments it."""
+    return math.prod(test_shape(wildcards.dataset))
+
+
+def test_planes(wildcards):
+    """Number of planes in all test frames that Cellpose segments: of stacks the slices, by do_3D of three orientations.
+
+    An estimate of a GPU's time for one of them is 0.1 s.
+    """
+    shape, volumes = test_shape(wildcards.dataset), entry(wildcards).evaluation.cellpose.volumes
+    frames = len({item.frame for items in test_frames_of(wildcards.dataset).values() for item in items})
+    return frames * (1 if len(shape) == 2 else shape[0] if volumes == "stitch" else sum(shape))
 
 
 def inception_weights(wildcards):

@@ -66,13 +66,15 @@ def bound(stage: Callable[..., None], snakemake: Any) -> dict[str, Any]:
 
     Args:
         stage: The function.
-        snakemake: The job's description; `config["shared"]` holds the settings that are no reason to remake outputs.
+        snakemake: The job's description; `config["shared"]` holds the settings that are no reason to remake outputs,
+            and neither are `threads`.
 
     Raises:
         TypeError: The function and its rule do not fit together: a fault of the program.
     """
     params = {name: value for name, value in snakemake.params.items() if name != "version"}
-    given = {**snakemake.config["shared"], **dict(snakemake.input.items()), **dict(snakemake.output.items()), **params}
+    given = {**snakemake.config["shared"], "threads": snakemake.threads}
+    given |= {**dict(snakemake.input.items()), **dict(snakemake.output.items()), **params}
     hints, arguments = get_type_hints(stage, include_extras=True), {}
     for name, parameter in inspect.signature(stage).parameters.items():
         if name in given:

@@ -5,6 +5,9 @@ Every usable cell gets a square crop of its own, centred on its bounding box, in
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property, partial
+from itertools import groupby
+from operator import itemgetter
 from pathlib import Path
 
 import numpy as np
@@ -16,54 +19,89 @@ from cellcascade.config.settings import CropSettings
 from cellcascade.core.errors import InputError
 from cellcascade.core.files import write_table
 from cellcascade.core.logs import progress
+from cellcascade.core.processes import in_order
 from cellcascade.core.seeds import numpy_generator
 from cellcascade.data.ctc import AnnotatedFrame
-from cellcascade.data.inpainting import Section, clear_of, cut_alone, section_at
+from cellcascade.data.inpainting import clear_of, cut_alone, section_at
 from cellcascade.data.recording import Recording
-from cellcascade.data.shards import digests_of
+from cellcascade.data.shards import Store, digests_of
 from cellcascade.data.stores import CROPS, CropsRecord
 
 SEED = 0  # crops are the same whatever the seed of the run
+LARGEST = np.iinfo(np.uint16).max  # count of a crop
 ONE_PIECE = 0.95  # share of a cell's area that its largest piece must hold
 COLUMNS = ["frame", "label", "z", "area", "kept", "reason", "mean", "background", "eccentricity", "solidity"]
 
 
 @dataclass(frozen=True)
 class Crops:
-    """The crops of a data set, in memory; m crops, several of one cell where slices were taken of it.
+    """The crops of a data set; m crops, several of one cell where slices were taken of it.
+
+    An array is read when it is first asked for, and kept.
 
     Attributes:
-        image: Counts (m, y, x), uint16, the cell alone on background.
-        mask: The cell (m, y, x), uint8, 0 or 1.
-        frame: Source frame (m).
-        label: Source label (m).
-        z: Source slice (m), -1 in 2D.
-        widest: 1 (m) where the crop is the cell's widest, or its annotated, slice.
-        area_ratio: Area of the slice over that of the cell's widest slice (m).
-        brightness: Mean counts in the mask of the cell's widest slice (m), the same for all its slices.
-        background: Median counts of the crop's background (m).
-        record: Record of the store: window, voxel size and others.
+        store: Where they are.
     """
 
-    image: np.ndarray
-    mask: np.ndarray
-    frame: np.ndarray
-    label: np.ndarray
-    z: np.ndarray
-    widest: np.ndarray
-    area_ratio: np.ndarray
-    brightness: np.ndarray
-    background: np.ndarray
-    record: CropsRecord
+    store: Store[CropsRecord]
+
+    @property
+    def record(self) -> CropsRecord:
+        """Record of the store: window, voxel size and others."""
+        return self.store.record
+
+    @cached_property
+    def image(self) -> np.ndarray:
+        """Counts (m, y, x), uint16, the cell alone on background."""
+        return self.store["image"]
+
+    @cached_property
+    def mask(self) -> np.ndarray:
+        """The cell (m, y, x), uint8, 0 or 1."""
+        return self.store["mask"]
+
+    @cached_property
+    def frame(self) -> np.ndarray:
+        """Source frame (m)."""
+        return self.store["frame"]
+
+    @cached_property
+    def label(self) -> np.ndarray:
+        """Source label (m)."""
+        return self.store["label"]
+
+    @cached_property
+    def z(self) -> np.ndarray:
+        """Source slice (m), -1 in 2D."""
+        return self.store["z"]
+
+    @cached_property
+    def widest(self) -> np.ndarray:
+        """1 (m) where the crop is the cell's widest, or its annotated, slice."""
+        return self.store["widest"]
+
+    @cached_property
+    def area_ratio(self) -> np.ndarray:
+        """Area of the slice over that of the cell's widest slice (m)."""
+        return self.store["area_ratio"]
+
+    @cached_property
+    def brightness(self) -> np.ndarray:
+        """Mean counts in the mask of the cell's widest slice (m), the same for all its slices."""
+        return self.store["brightness"]
+
+    @cached_property
+    def background(self) -> np.ndarray:
+        """Median counts of the crop's background (m)."""
+        return self.store["background"]
 
 
 @dataclass(frozen=True)
 class _Seen:
-    """What one annotation shows: its rows of the table, the entries of its crops, and where its border cuts cells."""
+    """What one annotation shows: its rows of the table, where its border cuts cells, and the type of its counts."""
 
     annotated: AnnotatedFrame
     rows: list[dict]
-    crops: list[dict]
     cut_by_border: np.ndarray
     dtype: np.dtype
 
@@ -85,8 +123,12 @@ class _Cell:
     slices: list[_Slice] = field(default_factory=list)
 
 
-def make_crops(*, recording: Recording, dataset: str, settings: CropSettings, store: Path, table: Path) -> None:
+def make_crops(
+    *, recording: Recording, dataset: str, settings: CropSettings, store: Path, table: Path, threads: int = 1
+) -> None:
     """Stage `crops`: cut every usable cell of a sequence (paper, section 3, data sets).
+
+    Each crop is written as soon as its frame is done: what is in memory does not grow with the number of frames.
 
     Args:
         recording: The annotated frames.
@@ -94,28 +136,36 @@ def make_crops(*, recording: Recording, dataset: str, settings: CropSettings, st
         settings: The `crops` block of the configuration.
         store: Crops to write, `CROPS`.
         table: CSV to write: one row an annotated object, with the reason if it was left out.
+        threads: Frames that are worked on at once, each in a process of its own.
 
     Raises:
         InputError: The data cannot be used, or hold no usable cell.
     """
     frames = recording.frames()
-    seen = [_see(recording, item, dataset, settings) for item in progress(frames, total=len(frames), what="frames")]
-    rows, crops = [row for each in seen for row in each.rows], [crop for each in seen for crop in each.crops]
-    if not crops:
-        raise _no_usable_cell(recording.annotation_folder, rows, settings)
-    arrays = {name: np.stack([crop[name] for crop in crops]) for name in CROPS.arrays}
-    write_table(table, pd.DataFrame(rows, columns=COLUMNS), float_format="%.6g")
-    CROPS.write(store, arrays, _record(recording, frames, seen, arrays, dataset=dataset, settings=settings))
+    see = partial(_see, recording, dataset=dataset, settings=settings)
+    seen: list[_Seen] = []
+    levels = _Levels()
+    with CROPS.writer(store) as writer:
+        for found, arrays in progress(in_order(see, frames, threads), total=len(frames), what="frames"):
+            seen.append(found)
+            if arrays:
+                levels.add(arrays["image"], arrays["mask"])
+                writer.append(arrays)
+        rows = [row for found in seen for row in found.rows]
+        if not any(row["kept"] for row in rows):
+            raise _no_usable_cell(recording.annotation_folder, rows, settings)
+        write_table(table, pd.DataFrame(rows, columns=COLUMNS), float_format="%.6g")
+        window = levels.window(settings.window_percentiles)
+        writer.finish(_record(recording, frames, seen, dataset=dataset, window=window))
 
 
 def read_crops(store: str | Path) -> Crops:
-    """Read all crops of a store into memory.
+    """Open a store of crops; its arrays are read when they are asked for.
 
     Raises:
-        InputError: The store is missing, damaged, or holds something else.
+        InputError: The store is missing, or holds something else.
     """
-    opened = CROPS.open(store)
-    return Crops(**{name: opened[name] for name in CROPS.arrays}, record=opened.record)
+    return Crops(CROPS.open(store))
 
 
 def to_unit(counts: np.ndarray, window: Sequence[float]) -> np.ndarray:
@@ -145,23 +195,24 @@ def to_counts(unit: np.ndarray, window: Sequence[float], dtype_max: int) -> np.n
     return np.clip(np.rint(counts), 0, dtype_max).astype(np.uint16)
 
 
-def _see(recording: Recording, item: AnnotatedFrame, dataset: str, settings: CropSettings) -> _Seen:
-    """Find the cells of one annotation and cut those that can be used."""
+def _see(
+    recording: Recording, item: AnnotatedFrame, *, dataset: str, settings: CropSettings
+) -> tuple[_Seen, dict[str, np.ndarray]]:
+    """Find the cells of one annotation and cut those that can be used: arrays as in the store, none without a cell."""
     image, labels = recording.read(item)
     cells = list(_find_cells(labels, item, settings))
-    cuts = list(_cut_frame(image, labels, cells, dataset=dataset, frame=item.frame, size=settings.size))
-    rows, crops = [cell.row for cell, _ in cuts], [crop for _, made in cuts for crop in made]
-    return _Seen(item, rows, crops, _cut_by_border(labels, recording.ndim), image.dtype)
+    crops = _cut_frame(image, labels, cells, dataset=dataset, frame=item.frame, size=settings.size)
+    arrays = {name: np.stack([crop[name] for crop in crops]) for name in CROPS.arrays} if crops else {}
+    return _Seen(item, [cell.row for cell in cells], _cut_by_border(labels, recording.ndim), image.dtype), arrays
 
 
 def _record(
     recording: Recording,
     frames: Sequence[AnnotatedFrame],
     seen: Sequence[_Seen],
-    arrays: Mapping[str, np.ndarray],
     *,
     dataset: str,
-    settings: CropSettings,
+    window: tuple[float, float],
 ) -> CropsRecord:
     per_slice: dict[int, list[int]] = {}
     for each in seen:
@@ -172,7 +223,7 @@ def _record(
         seed=SEED,
         sequence=recording.sequence,
         voxel_size_um=recording.voxel_size_um,
-        window=_window(arrays["image"], arrays["mask"], settings.window_percentiles),
+        window=window,
         frame_shape=recording.read_image(frames[0]).shape,
         frame_dtype=seen[-1].dtype.name,
         frames=sorted({item.frame for item in frames}),
@@ -255,28 +306,33 @@ def _fits(other: _Slice, widest: _Slice, options: CropSettings) -> bool:
 
 
 def _cut_frame(
-    image: np.ndarray, labels: np.ndarray, cells: list[_Cell], *, dataset: str, frame: int, size: int
-) -> Iterator[tuple[_Cell, list[dict]]]:
-    """Cut the slices of a frame's cells; completes the cells' rows."""
-    sections: dict[int, Section] = {}
-    for cell in cells:
-        made: list[dict] = []
-        for plane in cell.slices:
-            depth = plane.z if image.ndim == 3 else 0
-            if depth not in sections:
-                sections[depth] = section_at(image, labels, depth, size=size)
-            generator = numpy_generator(SEED, dataset, "crops", frame, plane.z, cell.row["label"])
-            y, x = _origin(cell.slices[0], size)
+    image: np.ndarray, labels: np.ndarray, cells: Sequence[_Cell], *, dataset: str, frame: int, size: int
+) -> list[dict]:
+    """Cut the slices of a frame's cells, plane by plane; completes the cells' rows."""
+    cuts: dict[tuple[int, int], tuple[np.ndarray, np.ndarray]] = {}
+    planes = [(plane.z, cell.row["label"], cell, plane) for cell in cells for plane in cell.slices]
+    for z, same in groupby(sorted(planes, key=itemgetter(0, 1)), key=itemgetter(0)):
+        section = section_at(image, labels, z if image.ndim == 3 else 0, size=size)
+        for _, label, cell, plane in same:
+            generator = numpy_generator(SEED, dataset, "crops", frame, z, label)
+            origin = _origin(cell.slices[0], size)
             mask = np.zeros((size, size), np.uint8)
-            start_y, start_x = plane.corner[0] - y, plane.corner[1] - x
+            start_y, start_x = (first - start for first, start in zip(plane.corner, origin))
             mask[start_y : start_y + plane.mask.shape[0], start_x : start_x + plane.mask.shape[1]] = plane.mask
-            crop = cut_alone(sections[depth], (y, x), mask=mask > 0, label=cell.row["label"], generator=generator)
-            made.append(_entry(crop, mask, cell, plane, made))
-        if made:
-            shape = regionprops(cell.slices[0].mask.astype(np.uint8))[0]
-            cell.row |= {"mean": made[0]["brightness"], "background": made[0]["background"]}
-            cell.row |= {"eccentricity": shape.eccentricity, "solidity": shape.solidity}
-        yield cell, made
+            crop = cut_alone(section, origin, mask=mask > 0, label=label, generator=generator)
+            cuts[label, z] = crop, mask
+    return [entry for cell in cells if cell.slices for entry in _entries(cell, cuts)]
+
+
+def _entries(cell: _Cell, cuts: Mapping[tuple[int, int], tuple[np.ndarray, np.ndarray]]) -> list[dict]:
+    """The entries of the store for a cell's crops, the widest first; completes the cell's row."""
+    made: list[dict] = []
+    for plane in cell.slices:
+        made.append(_entry(*cuts[cell.row["label"], plane.z], cell, plane, made))
+    shape = regionprops(cell.slices[0].mask.astype(np.uint8))[0]
+    cell.row |= {"mean": made[0]["brightness"], "background": made[0]["background"]}
+    cell.row |= {"eccentricity": shape.eccentricity, "solidity": shape.solidity}
+    return made
 
 
 def _entry(crop: np.ndarray, mask: np.ndarray, cell: _Cell, plane: _Slice, made: list[dict]) -> dict:
@@ -294,11 +350,27 @@ def _entry(crop: np.ndarray, mask: np.ndarray, cell: _Cell, plane: _Slice, made:
     }
 
 
-def _window(image: np.ndarray, mask: np.ndarray, percentiles: tuple[float, float]) -> list[float]:
-    """Counts of black and white for crops (m, y, x): a low percentile of the background, a high one of the cells."""
-    low = np.percentile(image[clear_of(mask)], percentiles[0], method="nearest")
-    high = np.percentile(image[mask > 0], percentiles[1], method="nearest")
-    return [float(low), max(float(high), float(low) + 1)]
+class _Levels:
+    """How often each count occurs in the background of the crops so far, and in their cells."""
+
+    def __init__(self) -> None:
+        self._background, self._cells = (np.zeros(LARGEST + 1, np.int64) for _ in range(2))
+
+    def add(self, image: np.ndarray, mask: np.ndarray) -> None:
+        """Count the pixels of crops (m, y, x) as well."""
+        self._background += np.bincount(image[clear_of(mask)], minlength=LARGEST + 1)
+        self._cells += np.bincount(image[mask > 0], minlength=LARGEST + 1)
+
+    def window(self, percentiles: tuple[float, float]) -> tuple[float, float]:
+        """Counts of black and white: a low percentile of the background, a high one of the cells."""
+        low, high = (_percentile(*pair) for pair in zip((self._background, self._cells), percentiles))
+        return low, max(high, low + 1)
+
+
+def _percentile(occurrences: np.ndarray, percentile: float) -> float:
+    """The percentile of values 0, 1, … that occur so often: of two, the one that is nearer by its rank."""
+    rank = np.around((occurrences.sum() - 1) * (percentile / 100))
+    return float(np.searchsorted(np.cumsum(occurrences), rank, side="right"))
 
 
 def _no_usable_cell(where: Path, rows: list[dict], options: CropSettings) -> InputError:

@@ -15,7 +15,7 @@ import numpy as np
 
 from cellcascade.core.choice import evenly_spaced
 from cellcascade.core.errors import InputError
-from cellcascade.data.tiff import Header, read_frame_header, read_header, read_pixels
+from cellcascade.data.tiff import Header, Index, Pixels, read_frame_header, read_header
 
 FRAME = re.compile(r"t(\d{3,4})\.tif")
 LABELS = re.compile(r"man_seg(\d{3,4})\.tif|man_seg_(\d{3,4})_(\d{3,4})\.tif")
@@ -167,29 +167,24 @@ def count_slices(annotated: Sequence[AnnotatedFrame]) -> int:
     return sum(1 if item.z is not None else read_header(item.image).shape[0] for item in annotated)
 
 
-def read_frame(path: str | Path, ndim: int, z: int | None = None) -> np.ndarray:
-    """Read a frame's counts.
+def open_frame(path: str | Path, ndim: int) -> Pixels:
+    """Open a frame without reading its pixels.
 
     Args:
         path: TIFF file.
         ndim: Axes the file must have: 2 (y, x) or 3 (z, y, x).
-        z: Only this slice of a 3D frame.
 
     Returns:
-        Counts, uint8 or uint16, (y, x) or (z, y, x); (y, x) if `z` is given.
+        Its counts, uint8 or uint16, (y, x) or (z, y, x), read when they are indexed.
 
     Raises:
         InputError: The file is no such frame, or damaged.
     """
-    header = read_frame_header(Path(path), ndim)
-    if z is not None and z >= header.shape[0]:
-        raise _no_such_slice(Path(path), z, header)
-    pixels = read_pixels(Path(path))
-    return pixels if z is None else pixels[z]
+    return Pixels(Path(path), read_frame_header(Path(path), ndim))
 
 
 def read_annotated(annotated: AnnotatedFrame, ndim: int) -> tuple[np.ndarray, np.ndarray]:
-    """Read a frame and its labels.
+    """Read a frame and its labels; of an annotated slice, that slice alone is read.
 
     Args:
         annotated: One of `annotated_frames`.
@@ -201,8 +196,27 @@ def read_annotated(annotated: AnnotatedFrame, ndim: int) -> tuple[np.ndarray, np
     Raises:
         InputError: A file is damaged, of the wrong type, or the two do not fit together.
     """
-    _check_labels(annotated, read_header(annotated.labels), read_frame_header(annotated.image, ndim), ndim)
-    labels = read_pixels(annotated.labels)
+    labels = read_labels(annotated, ndim)
+    return open_frame(annotated.image, ndim)[... if annotated.z is None else annotated.z], labels
+
+
+def read_labels(annotated: AnnotatedFrame, ndim: int) -> np.ndarray:
+    """Read the labels of a frame, or of its annotated slice, without its counts.
+
+    Args:
+        annotated: One of `annotated_frames`.
+        ndim: Axes of the data set's frames: 2 or 3.
+
+    Returns:
+        Labels (uint16, 0 is unlabelled), (y, x) or (z, y, x); (y, x) for an annotated slice.
+
+    Raises:
+        InputError: A file is damaged, of the wrong type, or the two do not fit together.
+    """
+    header = read_header(annotated.labels)
+    _check_labels(annotated, header, read_frame_header(annotated.image, ndim), ndim)
+    part: Index = annotated.z if annotated.cut and annotated.z is not None else ...
+    labels = Pixels(annotated.labels, header)[part]
     if labels.min() < 0 or labels.max() > np.iinfo(np.uint16).max:
         raise InputError(
             "An annotation holds numbers that are no labels",
@@ -211,8 +225,7 @@ def read_annotated(annotated: AnnotatedFrame, ndim: int) -> tuple[np.ndarray, np
             expected="0 for what is no cell, 1 to 65535 for cells",
             fix="number the cells anew and write them as a 16 bit TIFF",
         )
-    labels = labels[annotated.z] if annotated.cut else labels
-    return read_frame(annotated.image, ndim, annotated.z), labels.astype(np.uint16, copy=False)
+    return labels.astype(np.uint16, copy=False)
 
 
 def annotation_folder(folder: Path, sequence: str, annotations: str) -> Path:

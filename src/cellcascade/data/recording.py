@@ -9,6 +9,7 @@ import numpy as np
 from cellcascade.config.datasets import Config
 from cellcascade.data import ctc
 from cellcascade.data.ctc import AnnotatedFrame
+from cellcascade.data.tiff import Pixels
 
 Choice = int | Sequence[int] | None
 
@@ -73,20 +74,30 @@ class Recording:
         return ctc.check_sequence(self.folder, self.sequence, self.annotations, self.ndim, *chosen)
 
     def read(self, frame: AnnotatedFrame) -> tuple[np.ndarray, np.ndarray]:
-        """Counts and labels (uint16, 0 is unlabelled) of an annotated frame, or of its annotated slice.
+        """Counts and labels (uint16, 0 is unlabelled) of an annotated frame, or of its annotated slice alone.
 
         Raises:
             InputError: A file is damaged, of the wrong type, or the two do not fit together.
         """
         return ctc.read_annotated(frame, self.ndim)
 
-    def read_image(self, frame: AnnotatedFrame) -> np.ndarray:
+    def read_labels(self, frame: AnnotatedFrame) -> np.ndarray:
+        """The labels that `read` gives, without the counts.
+
+        Raises:
+            InputError: A file is damaged, of the wrong type, or the two do not fit together.
+        """
+        return ctc.read_labels(frame, self.ndim)
+
+    def read_image(self, frame: AnnotatedFrame) -> Pixels:
         """Counts of the whole frame, ([z,] y, x), also where only a slice of it is annotated.
+
+        Nothing is read before it is indexed: `[z]` reads a slice, `[...]` the whole frame.
 
         Raises:
             InputError: The file is no such frame, or damaged.
         """
-        return ctc.read_frame(frame.image, self.ndim)
+        return ctc.open_frame(frame.image, self.ndim)
 
 
 def training_recording(config: Config, dataset: str) -> Recording:

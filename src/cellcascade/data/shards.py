@@ -9,10 +9,11 @@ of the cascade are in `cellcascade.data.stores`.
 
 import tempfile
 import zipfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 import zarr
@@ -108,15 +109,46 @@ class Schema(Generic[R]):
             InputError: The disk is full.
             ValueError: The arrays are not those of the schema: a fault of the caller.
         """
-        self._check(arrays)
-        attributes = {"schema": self.tag, **record.model_dump(mode="json")}
-        with atomic_path(path) as scratch, tempfile.TemporaryDirectory(dir=scratch.parent) as folder:
-            root = zarr.create_group(folder, attributes=attributes)
+        self.check(arrays)
+        with self._zipped(path) as root:
             for name, array in arrays.items():
-                length = max(1, min(self.items_per_chunk, array.shape[0]))
-                chunks = (length, *array.shape[1:]) if array.ndim > 1 else array.shape
-                root.create_array(name, data=array, chunks=tuple(max(1, n) for n in chunks))
+                root.create_array(name, data=array, chunks=self.chunks(array))
+            root.update_attributes(self.attributes(record))
+
+    @contextmanager
+    def writer(self, path: str | Path) -> Iterator["Writer[R]"]:
+        """Write a store some items at a time, so that it is never in memory as a whole.
+
+        The store is there when the block ends well, with the bytes that `write` gives it; else it is not.
+
+        Args:
+            path: Place of the store, `*.zarr.zip`. All arrays of the schema count its items.
+
+        Raises:
+            InputError: The disk is full.
+            ValueError: The arrays are not those of the schema, or the writer was not finished: a fault of the caller.
+        """
+        with self._zipped(path) as root:
+            writer = Writer(self, root)
+            yield writer
+            if not writer.finished:
+                raise ValueError(f"{self.tag}: not finished")
+
+    @contextmanager
+    def _zipped(self, path: str | Path) -> Iterator[zarr.Group]:
+        """A group in a temporary folder that becomes the store if the block ends well."""
+        with atomic_path(path) as scratch, tempfile.TemporaryDirectory(dir=scratch.parent) as folder:
+            yield zarr.create_group(folder)
             _zip_folder(Path(folder), scratch)
+
+    def chunks(self, array: np.ndarray) -> tuple[int, ...]:
+        """Lengths of an array's chunks; those with one axis are one chunk."""
+        length = min(self.items_per_chunk, array.shape[0]) if array.ndim > 1 else array.shape[0]
+        return tuple(max(1, n) for n in (length, *array.shape[1:]))
+
+    def attributes(self, record: R) -> dict[str, Any]:
+        """What a store with a record says of itself."""
+        return {"schema": self.tag, **record.model_dump(mode="json")}
 
     def open(self, path: str | Path) -> "Store[R]":
         """Open a store; its arrays are read when they are asked for.
@@ -138,7 +170,12 @@ class Schema(Generic[R]):
             found = f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
             raise _damaged(path, found, f"the record of a store '{self.tag}'") from error
 
-    def _check(self, arrays: Mapping[str, np.ndarray]) -> None:
+    def check(self, arrays: Mapping[str, np.ndarray]) -> None:
+        """Make sure that arrays are those of the schema.
+
+        Raises:
+            ValueError: They are not: a fault of the caller.
+        """
         if set(arrays) != set(self.arrays):
             raise ValueError(f"{self.tag}: arrays {sorted(arrays)}, not {sorted(self.arrays)}")
         flaws = {name: self.arrays[name].flaw(array) for name, array in arrays.items()}
@@ -147,6 +184,53 @@ class Schema(Generic[R]):
         found += [f"arrays of {sorted(counts)} items"] if len(counts) > 1 else []
         if found:
             raise ValueError(f"{self.tag}: {'; '.join(found)}")
+
+
+class Writer(Generic[R]):
+    """A store in the making, see `Schema.writer`: it is given items in their order, then the record.
+
+    Args:
+        schema: What the store holds.
+        root: Where it is written.
+    """
+
+    def __init__(self, schema: Schema[R], root: zarr.Group):
+        self.finished = False
+        self._schema, self._root = schema, root
+        self._waiting: dict[str, list[np.ndarray]] = {name: [] for name in schema.arrays}
+        self._written: dict[str, zarr.Array] = {}
+
+    def append(self, arrays: Mapping[str, np.ndarray]) -> None:
+        """Add items: whole chunks are written at once, what is left over waits for the next items.
+
+        Args:
+            arrays: All arrays of the schema.
+        """
+        self._schema.check(arrays)
+        for name, array in arrays.items():
+            if any(array.dtype != other.dtype for other in self._waiting[name]):
+                raise ValueError(f"{self._schema.tag}: {name} was of another type, and is {array.dtype} now")
+            self._waiting[name].append(array)
+            if array.ndim > 1:  # the others are small, and a single chunk each
+                self._write(name, self._schema.items_per_chunk)
+
+    def finish(self, record: R) -> None:
+        """Write what is left, and the record. At least one item was added."""
+        for name in self._waiting:
+            self._write(name, 1)
+        self._root.update_attributes(self._schema.attributes(record))
+        self.finished = True
+
+    def _write(self, name: str, multiple: int) -> None:
+        """Write as many waiting items of an array as are a multiple of a number."""
+        items = np.concatenate(self._waiting[name])
+        count = len(items) - len(items) % multiple
+        self._waiting[name] = [items[count:].copy()]
+        if name in self._written:
+            self._written[name].append(items[:count])
+        elif count:
+            chunks = self._schema.chunks(items)
+            self._written[name] = self._root.create_array(name, data=items[:count], chunks=chunks)
 
 
 @dataclass(frozen=True)
@@ -167,6 +251,10 @@ class Store(Generic[R]):
     def __getitem__(self, name: str) -> np.ndarray:
         """A whole array; see `read`."""
         return self.read(name)
+
+    def close(self) -> None:
+        """Let go of the file until something is read again: a process may hold only so many at once."""
+        self.group.store.close()
 
     def read(self, name: str, rows: int | slice = slice(None)) -> np.ndarray:
         """Read an array, or some of its rows.

@@ -1,14 +1,18 @@
 """TIFF files of frames and labels: headers, read without pixels, pixels, and what can be wrong with them."""
 
 import struct
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from types import EllipsisType
 
 import numpy as np
 import tifffile
+import zarr
 
 from cellcascade.core.errors import InputError
 
+Index = int | slice | EllipsisType | tuple[int | slice, ...]
 READ_ERRORS = (OSError, ValueError, IndexError, KeyError, struct.error, RuntimeError, tifffile.TiffFileError)
 
 
@@ -46,16 +50,54 @@ def read_header(path: Path) -> Header:
         raise _corrupt(path, error) from error
 
 
-def read_pixels(path: Path) -> np.ndarray:
-    """The pixels of a TIFF file with one image or one stack.
+class Pixels:
+    """The pixels of a TIFF file with one image or one stack, read when they are indexed, and only what is indexed.
 
-    Raises:
-        InputError: The file is damaged.
+    Of a stack that means its slices: `pixels[3]` reads one of them, `pixels[2:5]` three, `pixels[...]` all.
+    `np.asarray(pixels)` reads all as well. What was read is not kept.
+
+    Attributes:
+        path: The file.
+        shape: Its shape, ([z,] y, x).
+        dtype: Type of its pixels.
     """
-    try:
-        return tifffile.imread(path)
-    except READ_ERRORS as error:
-        raise _corrupt(path, error) from error
+
+    def __init__(self, path: Path, header: Header):
+        self.path, self.shape, self.dtype = path, header.shape, header.dtype
+
+    @property
+    def ndim(self) -> int:
+        """Number of axes."""
+        return len(self.shape)
+
+    def __len__(self) -> int:
+        """Length of the first axis."""
+        return self.shape[0]
+
+    def __iter__(self) -> Iterator[np.ndarray]:
+        """The slices of a stack, read one by one."""
+        return (self[index] for index in range(len(self)))
+
+    def __getitem__(self, part: Index) -> np.ndarray:
+        """Read a part, as an array of its own.
+
+        Raises:
+            InputError: The file is damaged.
+        """
+        try:
+            with tifffile.TiffFile(self.path) as file:
+                series = file.series[0]
+                if series.dataoffset is None:
+                    # A page is decoded as a whole, however small its strips are.
+                    return np.asarray(zarr.open_array(series.aszarr(chunkmode="page"), mode="r")[part])
+                kind = file.byteorder + series.dtype.char
+                return np.array(file.filehandle.memmap_array(kind, series.shape, series.dataoffset)[part], self.dtype)
+        except READ_ERRORS as error:
+            raise _corrupt(self.path, error) from error
+
+    def __array__(self, dtype: np.dtype | None = None, copy: bool | None = None) -> np.ndarray:
+        """All pixels."""
+        return self[...].astype(dtype or self.dtype, copy=False)
 
 
 def _corrupt(path: Path, error: Exception) -> InputError:

@@ -1,6 +1,8 @@
 """Test frames, predictions on them, and their scores. Free of torch until a network is used."""
 
+import shutil
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import groupby
 from pathlib import Path
 from typing import Literal
 
@@ -13,9 +15,10 @@ from cellcascade.core.files import write_table
 from cellcascade.data.ctc import AnnotatedFrame, missing_folder
 from cellcascade.data.recording import Recording
 from cellcascade.data.shards import digests_of
-from cellcascade.data.stores import PREDICTIONS, PredictionsRecord
+from cellcascade.data.stores import PredictionsRecord
 from cellcascade.evaluation.cellpose.record import NetworkRecord, Regime, read_record
 from cellcascade.evaluation.gain import paired_gain
+from cellcascade.evaluation.predictions import join_frames, open_predictions
 from cellcascade.metrics.seg import THRESHOLDS, score
 
 REFERENCES = {"gold": "GT", "silver": "ST"}
@@ -60,6 +63,7 @@ def predict_cellpose(
     seed: int,
     store: Path,
     table: Path,
+    checkpoints: str,
     device: str,
 ) -> None:
     """Stage `predict_cellpose`: segment the test frames with one network and score the result.
@@ -75,26 +79,26 @@ def predict_cellpose(
         seed: Number of the training.
         store: Predictions to write, `PREDICTIONS`.
         table: CSV to write: one row per reference.
+        checkpoints: Prefix of the folder of frames that are segmented already, which also carries a fingerprint.
         device: auto, cpu or cuda.
 
     Raises:
         InputError: A frame, an annotation or the network cannot be used.
     """
-    from cellcascade.evaluation.cellpose.predict import segment_frames
+    from cellcascade.evaluation.cellpose.predict import predictions_folder, segment_frames
 
     network, annotations = read_record(record), reference_annotations(recording, most)
     frames = {item.frame: item for items in annotations.values() for item in items}
-    made = segment_frames(weights, network, recording, frames, volumes=volumes, device=device)
-    rows = score_rows(recording, annotations, made)
-    names, facts = {"dataset": dataset, "regime": regime, "seed": seed}, _facts(network)
-    largest = max(int(mask.max()) for mask in made.values())
-    arrays = {
-        "mask": np.stack(list(made.values())).astype(np.uint16 if largest < 2**16 else np.uint32),
-        "frame": np.array(list(made), np.int32),
-    }
-    digests = digests_of([weights, record])
-    PREDICTIONS.write(store, arrays, PredictionsRecord(**names, sequence=recording.sequence, digests=digests))
-    write_table(table, pd.DataFrame([{**names, **row, **facts} for row in rows]))
+    names, digests = {"dataset": dataset, "regime": regime, "seed": seed}, digests_of([weights, record])
+    about = PredictionsRecord(**names, sequence=recording.sequence, digests=digests)
+    folder = predictions_folder(checkpoints, weights, record, recording, frames, volumes)
+    parts = segment_frames(
+        weights, network, recording, frames, volumes=volumes, device=device, folder=folder, record=about
+    )
+    join_frames(parts, store, about)
+    rows = score_rows(recording, annotations, open_predictions(store))
+    write_table(table, pd.DataFrame([{**names, **row, **_facts(network)} for row in rows]))
+    shutil.rmtree(folder, ignore_errors=True)  # all that is in it is in the store
 
 
 def score_rows(
@@ -105,7 +109,7 @@ def score_rows(
     Args:
         recording: The test sequence.
         annotations: Its annotations by reference.
-        made: Labels ([z,] y, x) by the number of their frame.
+        made: Labels ([z,] y, x) by the number of their frame; those of one frame are asked for at a time.
 
     Returns:
         One row per reference: `reference`, `seg`, `n_objects`, `precision`, `recall`, `f1` (at IoU 0.5), `f1_60` to
@@ -135,9 +139,10 @@ def join_scores(*, scores: list[Path], dataset: str, seg: Path, gain: Path) -> N
 
 def _row(recording: Recording, reference: str, items: Sequence[AnnotatedFrame], made: Mapping[int, np.ndarray]) -> Row:
     def pairs() -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        for item in items:
-            result = made[item.frame]
-            yield recording.read(item)[1], result if item.z is None else result[item.z]
+        for frame, slices in groupby(items, key=lambda item: item.frame):
+            result = made[frame]
+            for item in slices:
+                yield recording.read_labels(item), result if item.z is None else result[item.z]
 
     got = score(pairs())
     row: Row = {"reference": reference, "seg": got.seg, "n_objects": got.n_objects}

@@ -22,6 +22,7 @@ from cellcascade.data.tiff import READ_ERRORS
 THRESHOLDS = (0.5, 0.6, 0.7, 0.8, 0.9)
 RESULT = re.compile(r"mask(\d{3,4})\.tif")
 LARGEST_TABLE = 1 << 22  # entries; beyond it sorting is cheaper than a table with an entry for every number
+BLOCK = 1 << 20  # pixels
 
 
 class Overlaps(NamedTuple):
@@ -82,20 +83,14 @@ def overlaps(reference: np.ndarray, result: np.ndarray) -> Overlaps:
     """
     if reference.shape != result.shape:
         raise ValueError(f"reference {reference.shape} and result {result.shape} differ in shape")
-    reference_labels, reference_sizes, rows = _numbered(reference)
-    result_labels, result_sizes, columns = _numbered(result)
-    width = len(result_labels) + 1
-    codes = rows * width + columns
-    if (len(reference_labels) + 1) * width <= LARGEST_TABLE:
-        counts = np.bincount(codes)
-        met = np.flatnonzero(counts)
-        counts = counts[met]
-    else:
-        met, counts = np.unique(codes, return_counts=True)
+    rows, columns = _Numbers(reference), _Numbers(result)
+    width = len(columns.labels) + 1
+    codes = (rows.of(part) * width + columns.of(other) for part, other in zip(_blocks(reference), _blocks(result)))
+    met, counts = _counted(codes, (len(rows.labels) + 1) * width)
     first, second = np.divmod(met, width)
     cells = (first > 0) & (second > 0)
     pairs = np.stack([first[cells] - 1, second[cells] - 1, counts[cells]], axis=1)
-    return Overlaps(reference_labels, reference_sizes, result_labels, result_sizes, pairs)
+    return Overlaps(rows.labels, rows.sizes, columns.labels, columns.sizes, pairs)
 
 
 def score(pairs: Iterable[tuple[np.ndarray, np.ndarray]]) -> Score:
@@ -190,21 +185,51 @@ def annotation_pairs(
     return _read_pairs(sorted(annotations), found)
 
 
-def _numbered(labels: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Labels, their sizes, and for every pixel 0 for background or 1 + the index of its label."""
-    if labels.dtype.kind not in "iu" or (labels.size and labels.min() < 0):
-        raise ValueError(f"labels must be integers of 0 and above, not {labels.dtype}")
-    flat = labels.ravel()
-    if not flat.size or flat.max() < LARGEST_TABLE:
-        flat = flat.astype(np.intp, copy=False)
-        counts = np.bincount(flat, minlength=1)
-        present = np.flatnonzero(counts[1:]) + 1
-        index = np.zeros(len(counts), np.intp)
-        index[present] = np.arange(1, len(present) + 1)
-        return present, counts[present], index[flat]
-    present, inverse, counts = np.unique(flat, return_inverse=True, return_counts=True)
-    background = int(present[0] == 0)
-    return present[background:], counts[background:], inverse.ravel() + 1 - background
+class _Numbers:
+    """The labels of an image numbered from 1; 0 stays 0.
+
+    Attributes:
+        labels: Its labels `(n)`, ascending.
+        sizes: Their pixels `(n)`.
+    """
+
+    def __init__(self, image: np.ndarray):
+        if image.dtype.kind not in "iu" or (image.size and image.min() < 0):
+            raise ValueError(f"labels must be integers of 0 and above, not {image.dtype}")
+        present, sizes = _counted(_blocks(image), int(image.max(initial=0)) + 1)
+        self.labels, self.sizes = present[present > 0], sizes[present > 0]
+        self._table = None
+        if not len(present) or present[-1] < LARGEST_TABLE:
+            self._table = np.zeros(int(present.max(initial=0)) + 1, np.intp)
+            self._table[self.labels] = np.arange(1, len(self.labels) + 1)
+
+    def of(self, part: np.ndarray) -> np.ndarray:
+        """The numbers of some pixels' labels."""
+        if self._table is not None:
+            return self._table[part]
+        numbers = np.searchsorted(self.labels, part) + 1
+        return np.where(part == 0, 0, numbers)
+
+
+def _blocks(image: np.ndarray) -> Iterator[np.ndarray]:
+    """The pixels of an image, some at a time: so many that what is computed of them needs little memory."""
+    flat = image.ravel()
+    return (flat[start : start + BLOCK] for start in range(0, len(flat), BLOCK))
+
+
+def _counted(blocks: Iterable[np.ndarray], stop: int) -> tuple[np.ndarray, np.ndarray]:
+    """Numbers below `stop` that occur in blocks, ascending, and how often."""
+    if stop <= LARGEST_TABLE:
+        counts = np.zeros(stop, np.intp)
+        for block in blocks:
+            some = np.bincount(block.astype(np.intp, copy=False))
+            counts[: len(some)] += some
+        return np.flatnonzero(counts), counts[counts > 0]
+    found = [np.unique(block, return_counts=True) for block in blocks]
+    met, place = np.unique(np.concatenate([numbers for numbers, _ in found]), return_inverse=True)
+    counts = np.zeros(len(met), np.intp)
+    np.add.at(counts, place, np.concatenate([some for _, some in found]))
+    return met, counts
 
 
 def _files(folder: Path) -> list[Path]:

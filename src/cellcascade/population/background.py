@@ -201,7 +201,7 @@ def _read(recording: Recording, annotations: Sequence[AnnotatedFrame]) -> _Frame
     if annotations[0].z is None:
         image, labels = recording.read(annotations[0])
         return _Frame(image, labels, np.ones(image.shape, bool))
-    image = recording.read_image(annotations[0])
+    image = recording.read_image(annotations[0])[...]
     labels, known = np.zeros(image.shape, np.int32), np.zeros(image.shape, bool)
     for annotated in annotations:
         labels[annotated.z] = recording.read(annotated)[1]

@@ -11,6 +11,7 @@ import zarr
 from cellcascade.core.errors import InputError
 from cellcascade.data.ngff import read_image
 from cellcascade.data.shards import UNREADABLE
+from cellcascade.data.tiff import Pixels
 from cellcascade.report import figures
 from cellcascade.report.pictures import Display, Picture
 from cellcascade.report.sources import ImageFiles, read_table
@@ -146,7 +147,7 @@ def synthetic_image(made: SyntheticImage, display: Display) -> Pair:
     return Pair(pictures, f"{caption}; {display.text}{where}.")
 
 
-def beside_real_frame(frame: np.ndarray, made: SyntheticImage, display: Display) -> Pair:
+def beside_real_frame(frame: np.ndarray | Pixels, made: SyntheticImage, display: Display) -> Pair:
     """A real frame ((z,) y, x) and a synthetic image, cut to equal size, in the same window."""
     planes = [brightest_plane(frame), brightest_plane(made.image)]
     shape = tuple(np.min([plane.shape for plane in planes], axis=0))
@@ -161,9 +162,9 @@ def beside_real_frame(frame: np.ndarray, made: SyntheticImage, display: Display)
     return Pair(pictures, f"{shape[0]} × {shape[1]} pixels of both; {which}{display.text}.")
 
 
-def brightest_plane(volume: np.ndarray) -> np.ndarray:
-    """The image itself in 2D, the z plane with the highest mean in 3D."""
-    return volume if volume.ndim == 2 else volume[int(volume.mean((1, 2)).argmax())]
+def brightest_plane(volume: np.ndarray | Pixels) -> np.ndarray:
+    """The image itself in 2D, the z plane with the highest mean in 3D; of a file, planes are read one by one."""
+    return volume[...] if volume.ndim == 2 else volume[int(np.argmax([plane.mean() for plane in volume]))]
 
 
 def _size(voxel_size_um: Sequence[float]) -> str:

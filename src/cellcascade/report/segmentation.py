@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import numpy as np
 from PIL import Image
@@ -11,8 +10,7 @@ from skimage.segmentation import find_boundaries
 
 from cellcascade.data.ctc import AnnotatedFrame
 from cellcascade.data.recording import Recording
-from cellcascade.data.shards import Store
-from cellcascade.data.stores import PREDICTIONS, PredictionsRecord
+from cellcascade.evaluation.predictions import Predictions, open_predictions
 from cellcascade.evaluation.scoring import reference_annotations
 from cellcascade.metrics.seg import overlaps
 from cellcascade.report import figures
@@ -41,18 +39,6 @@ class SegmentedFrame:
     whole: list[Picture]
     whole_columns: int
     caption: str
-
-
-@dataclass(frozen=True)
-class Predictions:
-    """A store of predictions, and its rows by the numbers of their frames."""
-
-    store: Store[PredictionsRecord]
-    rows: dict[int, int]
-
-    def read(self, frame: int) -> np.ndarray:
-        """Labels `((z,) y, x)` of a frame."""
-        return self.store.read("mask", self.rows[frame])
 
 
 @dataclass(frozen=True)
@@ -105,10 +91,12 @@ def segmented_frame(files: EvaluationFiles, display: Display) -> SegmentedFrame 
     if not files.predictions or files.test_recording is None:
         return None
     regimes = list(REGIMES)
-    predictions = sorted(map(_opened, files.predictions), key=lambda each: regimes.index(each.store.record.regime))
+    predictions = sorted(
+        map(open_predictions, files.predictions), key=lambda each: regimes.index(each.store.record.regime)
+    )
     annotations = reference_annotations(files.test_recording)
     reference = "silver" if "silver" in annotations else "gold"
-    shown = [item for item in annotations[reference] if all(item.frame in each.rows for each in predictions)]
+    shown = [item for item in annotations[reference] if all(item.frame in each for each in predictions)]
     if not shown:
         return None
     chosen = shown[len(shown) // 2]
@@ -121,11 +109,6 @@ def segmented_frame(files: EvaluationFiles, display: Display) -> SegmentedFrame 
         f"{display.text}; seed {seeds}. Found: one segmented object covers more than half of the annotated one."
     )
     return _framed(display.grey(image), labels, matched, caption)
-
-
-def _opened(path: Path) -> Predictions:
-    store = PREDICTIONS.open(path)
-    return Predictions(store, {frame: row for row, frame in enumerate(store["frame"].tolist())})
 
 
 def _framed(grey: np.ndarray, labels: np.ndarray, matched: Mapping[str, Matched], caption: str) -> SegmentedFrame:
@@ -146,13 +129,13 @@ def _planes(
     chosen: AnnotatedFrame, recording: Recording, predictions: Sequence[Predictions]
 ) -> tuple[np.ndarray, np.ndarray, list[np.ndarray], str]:
     """Image, truth and results on the plane to show, and the words for that plane."""
-    image, labels = recording.read(chosen)
-    results, z = [each.read(chosen.frame) for each in predictions], chosen.z
+    labels, z = recording.read_labels(chosen), chosen.z
     if z is None and labels.ndim == 3:
         z = int((labels > 0).sum((1, 2)).argmax())
-        image, labels = image[z], labels[z]
-    if z is not None:
-        results = [volume[z] for volume in results]
+        labels = labels[z]
+    plane = ... if z is None else z
+    image = recording.read_image(chosen)[plane]
+    results = [each[chosen.frame][plane] for each in predictions]
     for each, result in zip(predictions, results):
         if result.shape != labels.shape:
             raise each.store.damaged(

@@ -46,7 +46,7 @@ def described(inputs=None, outputs=None, **params):
     """A job as Snakemake describes it to a script."""
     shared = {"device": "cpu", "max_invalid_fraction": 0.25}
     parts = {"params": params, "input": inputs or {}, "output": outputs or {}}
-    return SimpleNamespace(rule="toy", config={"shared": shared}, **parts)
+    return SimpleNamespace(rule="toy", config={"shared": shared}, threads=2, **parts)
 
 
 class Listed(list):

@@ -1,6 +1,7 @@
 """Crops: which cells are cut, and that each is alone on its background."""
 
 import shutil
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ from cellcascade.core.errors import InputError
 from cellcascade.core.files import digest
 from cellcascade.data.crops import Crops, make_crops, read_crops, to_counts, to_unit
 from cellcascade.data.recording import Choice, Recording
+from cellcascade.data.stores import CROPS
 from tests.ctc_data import (
     BACKGROUND,
     Blob,
@@ -26,6 +28,7 @@ from tests.ctc_data import (
     write_sparse_gold,
     write_tiff,
 )
+from tests.memory import extra_mb
 
 
 def cut(
@@ -331,6 +334,27 @@ def test_equal_runs_give_equal_bytes(tmp_path):
     assert (tmp_path / "crops.csv").read_bytes() == table
 
 
+def test_frames_may_be_worked_on_side_by_side(tmp_path):
+    folder = write_sequence(tmp_path / "Toy", scene=scene_2d(), frames=5, annotated=range(5))
+    recording, made = Recording(folder, "01", "ST", (0.5, 0.5)), []
+    for threads in (1, 3):
+        store, table = tmp_path / f"{threads}.zarr.zip", tmp_path / f"{threads}.csv"
+        settings = CropSettings(size=48)
+        make_crops(recording=recording, dataset="toy", settings=settings, store=store, table=table, threads=threads)
+        made.append((store.read_bytes(), table.read_bytes()))
+    assert made[0] == made[1]
+
+
+def test_memory_does_not_grow_with_the_number_of_frames(tmp_path):
+    blobs = [Blob(5 * y + x + 1, (20 + 27 * y, 20 + 27 * x), (9, 9)) for y in range(5) for x in range(5)]
+    folder = write_sequence(tmp_path / "Toy", scene=Scene((150, 150), blobs), frames=48, annotated=range(48))
+    few, many = (extra_mb(partial(cut, folder, size=96, chosen=(frames, None))) for frames in (24, 48))
+    crops = read_crops(tmp_path / "crops.zarr.zip")
+    assert len(crops.z) == 1200 > 2 * 2 * CROPS.items_per_chunk, "both write whole chunks"
+    more = (crops.image.nbytes + crops.mask.nbytes) / 2 / 2**20
+    assert many < few + 0.5 * more, "MB"
+
+
 def test_texture_hangs_on_the_cell_alone(tmp_path):
     folder = write_2d(tmp_path / "Toy")
     both, _ = cut(folder)
@@ -362,6 +386,14 @@ def test_empty_annotations_are_no_usable_cell(tmp_path):
 def test_crops_are_checked_when_read(tmp_path):
     with pytest.raises(InputError, match="cannot be used"):
         read_crops(tmp_path / "crops.zarr.zip")
+
+
+@pytest.mark.parametrize("percentiles", [(0.1, 99.9), (0, 100), (5, 95), (37.5, 62.5)])
+def test_window_is_that_of_all_pixels(tmp_path, percentiles):
+    crops, _ = cut(write_2d(tmp_path / "Toy"), window_percentiles=percentiles)
+    background = crops.image[ndimage.maximum_filter(crops.mask, (1, 9, 9)) == 0]
+    sides = zip((background, crops.image[crops.mask > 0]), percentiles)
+    assert list(crops.record.window) == [np.percentile(side, each, method="nearest") for side, each in sides]
 
 
 def test_window_spans_background_and_cells(tmp_path):

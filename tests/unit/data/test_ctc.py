@@ -215,7 +215,7 @@ def test_damaged_pixels_are_found_when_read(data_2d):
     content[start : start + count] = b"\xff" * count
     path.write_bytes(content)
     with pytest.raises(InputError, match="cannot be read"):
-        ctc.read_frame(path, 2)
+        ctc.open_frame(path, 2)[...]
 
 
 def test_labels_must_be_integers(data_2d):

@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -78,6 +80,55 @@ def test_arrays_that_are_not_those_of_the_schema_are_not_written(tmp_path, array
     with pytest.raises(ValueError, match=flaw):
         write(tmp_path / "s.zarr.zip", arrays)
     assert not list(tmp_path.iterdir())
+
+
+RECORD = CountRecord(dataset="A", seed=7, count=5, digests={"x/a.tif": "1f"})
+
+
+@pytest.mark.parametrize("pieces", [[3], [1, 2], [2, 1], [1, 0, 1, 1], [7], [1, 1, 5], [5, 2], [0, 6, 1]])
+def test_a_store_that_is_written_in_pieces_has_the_bytes_of_the_whole(tmp_path, pieces):
+    generator, total = np.random.default_rng(0), sum(pieces)
+    arrays = {"mask": generator.integers(0, 9, (total, 2, 4)).astype(np.uint8), "cell_id": np.arange(total)}
+    with TOY.writer(tmp_path / "pieces.zarr.zip") as writer:
+        for start, count in zip(np.cumsum([0, *pieces]), pieces):
+            writer.append({name: array[start : start + count] for name, array in arrays.items()})
+        writer.finish(RECORD)
+    assert digest(tmp_path / "pieces.zarr.zip") == digest(write(tmp_path / "whole.zarr.zip", arrays))
+
+
+def test_whole_chunks_are_written_at_once(tmp_path):
+    with TOY.writer(tmp_path / "s.zarr.zip") as writer:
+        for _ in range(3):
+            writer.append(ARRAYS)
+        assert len(list(tmp_path.rglob("mask/c/*/0/0"))) == 4, "of nine items, in chunks of two"
+        writer.finish(RECORD)
+
+
+@pytest.mark.parametrize("fault", ["unfinished", "raised", "wrong", "other type"])
+def test_a_store_in_pieces_is_there_whole_or_not_at_all(tmp_path, fault):
+    def faulty() -> None:
+        with TOY.writer(tmp_path / "s.zarr.zip") as writer:
+            writer.append(ARRAYS)
+            if fault == "raised":
+                raise ValueError("raised")
+            if fault == "wrong":
+                writer.append({"mask": ARRAYS["mask"]})
+            if fault == "other type":
+                writer.append(ARRAYS | {"cell_id": ARRAYS["cell_id"].astype(np.int32)})
+                writer.finish(RECORD)
+
+    with pytest.raises(ValueError, match={"unfinished": "not finished", "raised": "raised"}.get(fault, "cell_id")):
+        faulty()
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_closed_store_holds_no_file_until_it_is_read_again(tmp_path):
+    store, held = TOY.open(write(tmp_path / "s.zarr.zip")), Path("/proc/self/fd")
+    for _ in range(2):
+        assert store["cell_id"].tolist() == [4, 5, 6]
+        assert [path for path in held.iterdir() if path.resolve() == store.path]
+        store.close()
+        assert not [path for path in held.iterdir() if path.resolve() == store.path]
 
 
 @pytest.mark.parametrize("content", [None, b"", b"no zip", "cut"])

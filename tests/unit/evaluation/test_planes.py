@@ -1,12 +1,20 @@
 """What networks learn from: planes of real frames and of synthetic images, and their shares."""
 
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
 import numpy as np
 import pytest
+import tifffile
+from skimage.transform import resize
 
 from cellcascade.config.settings import Cellpose
+from cellcascade.core.choice import evenly_spaced
 from cellcascade.core.errors import InputError
 from cellcascade.data.ngff import write_image
-from cellcascade.evaluation.cellpose.planes import normalise, real_planes, synthetic_planes, training_set
+from cellcascade.data.recording import Recording
+from cellcascade.evaluation.cellpose.cutting import Source, cut_planes, list_planes, normalise
+from cellcascade.evaluation.cellpose.planes import real_planes, synthetic_planes, training_set
 from tests.segmentation_data import SETTINGS, blobs, make_data, real
 
 
@@ -41,6 +49,88 @@ def test_planes_of_stacks_show_the_three_orientations_with_square_pixels(tmp_pat
     few = synthetic_planes(tmp_path, orientations=True, most=30, **options)
     assert len(few.images) == 30 and {plane.shape for plane in few.images} == {plane.shape for plane in every.images}
     assert np.array_equal(every.images[0], normalise(image)[np.flatnonzero(labels.any((1, 2)))[0]])
+
+
+def all_planes(stacks: Iterable[tuple[np.ndarray, ...]], anisotropy: float, orientations: bool) -> Iterator:
+    """Every plane of stacks (image, labels, whole image): cut at once, then thrown away; the plain way to do it."""
+    for image, labels, whole in stacks:
+        low, high = np.percentile(whole, (1, 99))
+        image = ((image.astype(np.float32) - low) / max(high - low, 1e-3)).astype(np.float32)
+        labels, flat = labels.astype(np.int32), image.ndim == 2
+        turned = [(image[None], labels[None]) if flat else (image, labels)]
+        if orientations and not flat:
+            shape = (max(1, round(image.shape[0] * anisotropy)), *image.shape[1:])
+            tall = resize(image, shape, order=1, mode="edge", anti_aliasing=False).astype(np.float32)
+            rows = np.minimum(((np.arange(shape[0]) + 0.5) * image.shape[0] / shape[0]).astype(int), len(image) - 1)
+            turned += [(np.moveaxis(tall, axis, 0), np.moveaxis(labels[rows], axis, 0)) for axis in (1, 2)]
+        for planes in turned:
+            yield from ((plane, cells) for plane, cells in zip(*planes) if cells.any())
+
+
+def same(planes, expected: list) -> bool:
+    """Whether planes are the expected pairs, to the bit and in their order."""
+    made = list(zip(planes.images, planes.labels, strict=True))
+    types = {array.dtype.name for pair in made for array in pair} == {"float32", "int32"}
+    equal = (np.array_equal(a, b) for one, two in zip(made, expected, strict=True) for a, b in zip(one, two))
+    return types and len(made) == len(expected) > 0 and all(equal)
+
+
+STACKS = [blobs((7, 44, 40), seed) for seed in range(4)]
+
+
+@pytest.mark.parametrize("most", [5, 37, 10_000])
+@pytest.mark.parametrize(("anisotropy", "orientations"), [(2.7, True), (0.55, True), (11.1, True), (2.0, False)])
+def test_planes_are_listed_and_chosen_before_they_are_cut(tmp_path, anisotropy, orientations, most):
+    for index, (image, labels) in enumerate(STACKS):
+        path = tmp_path / f"img-{index:05d}.ome.zarr"
+        write_image(path, image, labels, voxel_size_um=(anisotropy, 1.0, 1.0), levels=1)
+    for images in (2, 4):
+        stacks = [(image, labels, image) for image, labels in evenly_spaced(STACKS, images)]
+        expected = evenly_spaced(list(all_planes(stacks, anisotropy, orientations)), most)
+        common = {"anisotropy": anisotropy, "orientations": orientations}
+        assert same(synthetic_planes(tmp_path, **common, images=images, most=most), expected)
+
+
+@pytest.mark.parametrize("most", [7, 10_000])
+@pytest.mark.parametrize("kind", ["ST", "GT", "slices"])
+def test_planes_of_real_stacks_and_slices_are_those_of_plain_cutting(tmp_path, kind, most):
+    for frame, (image, labels) in enumerate(STACKS):
+        files = {f"01/t{frame:03d}.tif": image, f"01_ST/SEG/man_seg{frame:03d}.tif": labels}
+        files |= {f"01_GT/SEG/man_seg_{frame:03d}_{z:03d}.tif": labels[z] for z in (2, 3, 6)[: frame + 1]}
+        for name, pixels in files.items():
+            (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+            tifffile.imwrite(tmp_path / name, pixels, compression="zlib")
+    annotated = {
+        "ST": {frame: [None] for frame in range(4)},
+        "GT": {frame: [2, 3, 6][: frame + 1] for frame in range(4)},
+        "slices": {0: [1, 3, 5], 3: [1, 3, 5]},
+    }[kind]
+    chosen = ([0, 3], [1, 3, 5]) if kind == "slices" else ()
+    recording = Recording(tmp_path, "01", "GT" if kind == "GT" else "ST", (2.2, 1.0, 1.0), *chosen)
+    stacks = [
+        (image, labels, image) if z is None else (image[z], labels[z], image)
+        for frame, heights in annotated.items()
+        for (image, labels), z in ((STACKS[frame], z) for z in heights)
+    ]
+    expected = evenly_spaced(list(all_planes(stacks, 2.2, True)), most)
+    made = real_planes(recording, orientations=True, most=most)
+    assert same(made, expected) and made.frames == len(annotated)
+
+
+def test_an_image_is_read_once_for_all_planes_that_were_chosen_of_it():
+    read = []
+
+    def source(index: int, z: int | None = None) -> Source:
+        image, labels = STACKS[index]
+        return Source(
+            Path(str(index)), lambda: read.append(index) or image, lambda: labels if z is None else labels[z], z
+        )
+
+    sources = [source(0), source(1), source(2, 2), source(2, 3), source(3)]
+    listed = list_planes(sources, 2.0, orientations=True)
+    assert not read and {tuple(row) for row in listed[listed[:, 0] == 2]} == {(2, 0, 0)}
+    wanted = listed[(listed[:, 0] != 1)]
+    assert len(list(cut_planes(sources, wanted, 2.0))) == len(wanted) and read == [0, 2, 3]
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ import pytest
 import tifffile
 
 from cellcascade.core.errors import InputError
+from cellcascade.core.files import digest
 from cellcascade.data.recording import Recording
 from cellcascade.data.stores import PREDICTIONS
 from cellcascade.evaluation import scoring
@@ -49,6 +50,51 @@ def test_predictions_are_scored_on_gold_and_silver_by_file(data):
     assert seg.loc[seg["reference"] == "gold", "precision"].isna().all()
     assert seg["train_frames"].tolist() == [3] * 4 and (seg["seg"].between(0, 1)).all()
     assert gain["gain"].tolist() == [0, 0] and set(gain["regime"]) == {"both"}
+
+
+def test_a_stopped_prediction_goes_on_with_the_frames_that_are_missing(data, monkeypatch):
+    train(data, "real", "net")
+    whole = predict(data, "net", "real", store=data / "whole.zarr.zip")
+    assert not any((data / "checkpoints").glob("predictions-*"))
+    segment, seen, stop = predicting.segment, [], [True]
+
+    def stopped(model, image, **how):
+        if len(seen) == 2 and stop[0]:
+            raise KeyboardInterrupt
+        seen.append(image[:4].tolist())
+        return segment(model, image, **how)
+
+    monkeypatch.setattr(predicting, "segment", stopped)
+    again = {"store": data / "again.zarr.zip", "table": data / "again.csv"}
+    with pytest.raises(KeyboardInterrupt):
+        predict(data, "net", "real", **again)
+    (folder,) = (data / "checkpoints").glob("predictions-real-*")
+    assert [path.name for path in sorted(folder.iterdir())] == ["t0000.zarr.zip", "t0001.zarr.zip"]
+    assert not again["store"].exists() and len(seen) == 2
+    stop[0] = False
+    assert predict(data, "net", "real", **again).read_bytes() == again["table"].read_bytes()
+    expected = [tifffile.imread(data / f"D/02/t{frame:03d}.tif")[:4].tolist() for frame in range(3)]
+    assert seen == expected, "every frame once"
+    assert digest(again["store"]) == digest(data / "whole.zarr.zip")
+    assert again["table"].read_bytes() == whole.read_bytes() and not folder.exists()
+
+
+def test_frames_segmented_by_other_weights_or_of_other_images_are_not_gone_on_with(data):
+    train(data, "real", "net")
+    weights, record, frames = data / "net/model", data / "net/config.json", held_out(data).frames()
+    numbered = {item.frame: item for item in frames}
+
+    def folder(volumes="do_3D", frames=numbered):
+        return predicting.predictions_folder("some", weights, record, held_out(data), frames, volumes)
+
+    first = folder()
+    assert folder() == first and first.name.startswith("some-")
+    found = {first, folder("stitch"), folder(frames={0: numbered[0]})}
+    weights.write_bytes(weights.read_bytes()[::-1])
+    found.add(folder())
+    tifffile.imwrite(numbered[1].image, tifffile.imread(numbered[1].image)[::-1])
+    found.add(folder())
+    assert len(found) == 5
 
 
 def test_a_perfect_prediction_scores_one_in_3d_and_on_single_slices(tmp_path, monkeypatch):

@@ -146,12 +146,13 @@ def test_type_and_numbering_of_labels_do_not_matter(dtype):
     np.testing.assert_array_equal(score([(np.asfortranarray(names[reference]), result)]).jaccards, expected)
 
 
-@pytest.mark.parametrize("top", [1, 40])
-def test_counting_by_table_and_by_sorting_agree(monkeypatch, top):
+@pytest.mark.parametrize(("top", "block"), [(1, 5000), (40, 5000), (1, 90), (40, 90), (1000, 90)])
+def test_counting_by_table_and_by_sorting_at_once_and_in_blocks_agree(monkeypatch, top, block):
     reference, result = noise((50, 50), 12, 0), noise((50, 50), 10, 1)
     reference[reference == 0] = 12  # no background left
     table = overlaps(reference, result)
     monkeypatch.setattr(module, "LARGEST_TABLE", top)
+    monkeypatch.setattr(module, "BLOCK", block)
     for counted, sorted_ in zip(table, overlaps(reference, result)):
         np.testing.assert_array_equal(counted, sorted_)
     first, second, common = table.pairs[5]

@@ -1,16 +1,16 @@
 """Annotated planes to train a segmentation network on: real frames, and synthetic images, as the same kind of thing.
 
 Of stacks, Cellpose learns planes of the three orientations, z stretched to the pixels of y and x: what it sees again
-when it segments a stack by the flows of all three. Free of torch.
+when it segments a stack by the flows of all three. Planes are chosen before any is cut. Free of torch.
 """
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
-from skimage.transform import resize
 
 from cellcascade.config.settings import Cellpose
 from cellcascade.core.choice import evenly_spaced
@@ -18,12 +18,12 @@ from cellcascade.core.errors import InputError
 from cellcascade.data.ctc import AnnotatedFrame
 from cellcascade.data.ngff import read_image
 from cellcascade.data.recording import Recording
+from cellcascade.evaluation.cellpose.cutting import Pair, Source, cut_planes, list_planes
 from cellcascade.evaluation.cellpose.record import Regime
 
 logger = logging.getLogger(__name__)
 
 SCALE_RANGE = 0.5  # as in Cellpose's own training: cells are scaled by 0.75 to 1.25
-Pair = tuple[np.ndarray, np.ndarray]  # a plane (y, x) and its labels
 Sample = tuple[np.ndarray, np.ndarray]  # a plane (1, y, x) and its targets (cell, dy, dx; y, x)
 
 
@@ -126,15 +126,12 @@ def real_planes(recording: Recording, *, orientations: bool, most: int) -> Plane
         InputError: The data cannot be used, or hold no labelled cell.
     """
     found = recording.frames()
-
-    def pairs() -> Iterator[tuple[Pair, np.ndarray]]:
-        for item in found:
-            image, labels = recording.read(item)
-            whole = image if item.z is None else recording.read_image(item)
-            yield (image, labels.astype(np.int32)), whole
-
-    planes = _with_cells_of(pairs(), recording.anisotropy, orientations)
-    return _chosen(planes, most, len({item.frame for item in found}), recording.folder / recording.sequence)
+    sources = [
+        Source(item.image, partial(_read_frame, recording, item), partial(recording.read_labels, item), item.z)
+        for item in found
+    ]
+    made = _chosen(sources, recording.anisotropy, orientations=orientations, most=most)
+    return _planes(made, len({item.frame for item in found}), recording.folder / recording.sequence)
 
 
 def synthetic_planes(folder: Path, *, anisotropy: float, orientations: bool, images: int, most: int) -> Planes:
@@ -151,32 +148,30 @@ def synthetic_planes(folder: Path, *, anisotropy: float, orientations: bool, ima
         InputError: There are no images, or no cell is in them.
     """
     paths = evenly_spaced(sorted(folder.glob("img-*.ome.zarr")), images)
-
-    def pairs() -> Iterator[tuple[Pair, np.ndarray]]:
-        for path in paths:
-            opened = read_image(path)
-            image, labels = opened.image[0].compute(), opened.labels[0].compute()
-            yield (image, labels.astype(np.int32)), image
-
-    return _chosen(_with_cells_of(pairs(), anisotropy, orientations), most, len(paths), folder)
+    sources = [Source(path, partial(_read_counts, path), partial(_read_cells, path)) for path in paths]
+    return _planes(_chosen(sources, anisotropy, orientations=orientations, most=most), len(paths), folder)
 
 
-def normalise(image: np.ndarray, whole: np.ndarray | None = None) -> np.ndarray:
-    """Counts to the range that Cellpose expects: percentiles 1 and 99 of the whole frame become 0 and 1."""
-    low, high = np.percentile(image if whole is None else whole, (1, 99))
-    return ((image.astype(np.float32) - low) / max(high - low, 1e-3)).astype(np.float32)
+def _read_frame(recording: Recording, item: AnnotatedFrame) -> np.ndarray:
+    return recording.read_image(item)[...]
 
 
-def _with_cells_of(pairs: Iterator[tuple[Pair, np.ndarray]], anisotropy: float, orientations: bool) -> Iterator[Pair]:
-    """Normalised planes that hold a cell, of images and labels, each with the whole frame that it is normalised by."""
-    for (image, labels), whole in pairs:
-        yield from _planes(normalise(image, whole), labels, anisotropy, orientations)
+def _read_counts(path: Path) -> np.ndarray:
+    return read_image(path).image[0].compute()
 
 
-def _chosen(planes: Iterator[Pair], most: int, frames: int, where: Path) -> Planes:
-    """At most `most` planes, evenly spread over frames, orientations and depths."""
-    chosen = evenly_spaced(list(planes), most)
-    if not chosen:
+def _read_cells(path: Path) -> np.ndarray:
+    return read_image(path).labels[0].compute()
+
+
+def _chosen(sources: Sequence[Source], anisotropy: float, *, orientations: bool, most: int) -> list[Pair]:
+    """At most `most` planes, evenly spread over images, orientations and depths."""
+    listed = list_planes(sources, anisotropy, orientations=orientations)
+    return list(cut_planes(sources, listed[evenly_spaced(range(len(listed)), most)], anisotropy))
+
+
+def _planes(pairs: Sequence[Pair], frames: int, where: Path) -> Planes:
+    if not pairs:
         raise InputError(
             "There is nothing to train a segmentation network on",
             where=where,
@@ -184,23 +179,4 @@ def _chosen(planes: Iterator[Pair], most: int, frames: int, where: Path) -> Plan
             expected="images with labelled cells",
             fix="check the annotations, or evaluation.regimes without this kind of images",
         )
-    return Planes([image for image, _ in chosen], [labels for _, labels in chosen], frames)
-
-
-def _planes(image: np.ndarray, labels: np.ndarray, anisotropy: float, orientations: bool) -> Iterator[Pair]:
-    if image.ndim == 2:
-        yield from [(image, labels)] * bool(labels.any())
-        return
-    yield from _with_cells(image, labels)
-    if orientations:
-        shape = (max(1, round(image.shape[0] * anisotropy)), *image.shape[1:])
-        tall = resize(image, shape, order=1, mode="edge", anti_aliasing=False).astype(np.float32)
-        rows = np.minimum(((np.arange(shape[0]) + 0.5) * image.shape[0] / shape[0]).astype(int), image.shape[0] - 1)
-        for axis in (1, 2):
-            yield from _with_cells(np.moveaxis(tall, axis, 0), np.moveaxis(labels[rows], axis, 0))
-
-
-def _with_cells(image: np.ndarray, labels: np.ndarray) -> Iterator[Pair]:
-    for plane, cells in zip(image, labels):
-        if cells.any():
-            yield np.ascontiguousarray(plane), np.ascontiguousarray(cells)
+    return Planes([image for image, _ in pairs], [labels for _, labels in pairs], frames)

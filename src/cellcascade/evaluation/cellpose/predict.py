@@ -1,5 +1,6 @@
 """Segmentation of frames by a trained Cellpose, whatever its version."""
 
+import logging
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -8,12 +9,18 @@ import numpy as np
 from cellpose import models
 
 from cellcascade.core.logs import progress
+from cellcascade.core.stages import STAGE_VERSIONS
 from cellcascade.data.ctc import AnnotatedFrame
 from cellcascade.data.recording import Recording
-from cellcascade.evaluation.cellpose.planes import normalise
+from cellcascade.data.stores import PredictionsRecord
+from cellcascade.evaluation.cellpose.cutting import normalise
 from cellcascade.evaluation.cellpose.record import NetworkRecord
 from cellcascade.evaluation.cellpose.weights import library
+from cellcascade.evaluation.predictions import write_frame
+from cellcascade.learning import training
 from cellcascade.learning.device import pick_device
+
+logger = logging.getLogger(__name__)
 
 
 def segment_frames(
@@ -24,8 +31,10 @@ def segment_frames(
     *,
     volumes: str,
     device: str,
-) -> dict[int, np.ndarray]:
-    """Segment frames as a whole.
+    folder: Path,
+    record: PredictionsRecord,
+) -> dict[int, Path]:
+    """Segment frames as a whole, those that an earlier run has not segmented yet.
 
     Args:
         weights: Weights of the network.
@@ -34,23 +43,45 @@ def segment_frames(
         frames: What is segmented, by number; of a frame that is annotated in several slices any of these.
         volumes: See `segment`.
         device: auto, cpu or cuda.
+        folder: Where each frame gets a store of its own, see `predictions_folder`.
+        record: Record of these stores.
 
     Returns:
-        Labels ([z,] y, x) by the number of their frame, in ascending order.
+        The stores by the numbers of their frames, in ascending order.
     """
+    parts = {number: folder / f"t{number:04d}.zarr.zip" for number in sorted(frames)}
+    missing = [number for number, part in parts.items() if not part.exists()]
+    if not missing:
+        return parts
+    done = len(parts) - len(missing)
+    if done:
+        logger.info("resuming from %s: %d of %d frames are segmented", folder, done, len(parts))
     version = library(network.version)
     model = version.load(weights, pick_device(device))
-    return {
-        number: segment(
-            model,
-            recording.read_image(frames[number]),
-            diameter=network.diameter,
-            anisotropy=recording.anisotropy,
-            volumes=volumes,
-            options=version.EVAL_OPTIONS,
-        )
-        for number in progress(sorted(frames), total=len(frames), what="test frames")
-    }
+    shape = {"diameter": network.diameter, "anisotropy": recording.anisotropy}
+    for number in progress(missing, total=len(parts), what="test frames", start=done):
+        image = recording.read_image(frames[number])[...]
+        labels = segment(model, image, **shape, volumes=volumes, options=version.EVAL_OPTIONS)
+        write_frame(parts[number], number, labels, record)
+    return parts
+
+
+def predictions_folder(
+    prefix: str, weights: Path, record: Path, recording: Recording, frames: Mapping[int, AnnotatedFrame], volumes: str
+) -> Path:
+    """The folder of the frames that were segmented so far, named by what they depend on.
+
+    Args:
+        prefix: Beginning of its path, e.g. `checkpoints/CE/predictions-real-0`.
+        weights: Weights of the network.
+        record: Its record.
+        recording: The sequence that the frames are of.
+        frames: What is segmented, by number.
+        volumes: See `segment`.
+    """
+    inputs = [weights, record, *(frames[number].image for number in sorted(frames))]
+    settings = {"volumes": volumes, "voxel_size_um": recording.voxel_size_um}
+    return Path(f"{prefix}-{training.fingerprint(settings, inputs, STAGE_VERSIONS['predict_cellpose'])}")
 
 
 def segment(
