@@ -66,7 +66,7 @@ def test_a_driver_whose_time_is_nearly_over_stops_its_jobs_requeues_itself_and_g
     driven.cluster.command("scontrol", "update", f"jobid={driver['JobId']}", "starttime=now")
     assert driven.ended(driver)["JobState"] == "COMPLETED", said(driven, driver)
     assert trained(driven) == ["CANCELLED", "COMPLETED"]
-    assert "goes on" in said(driven, driver) and "was killed" not in said(driven, driver)
+    assert "is requeued and goes on" in said(driven, driver) and "was killed" not in said(driven, driver)
     assert_resumed(driven, cascade)
 
 
@@ -76,8 +76,9 @@ def test_a_cancelled_driver_cancels_its_jobs_and_says_how_to_go_on(driven):
     assert "A run is at work here" in call(driven, "cellcascade", "recover", "--cancel", fails=True)
     call(driven, "scancel", driver["JobId"])
     assert driven.ended(driver)["JobState"] == "CANCELLED" and driven.ended(job)["JobState"] == "CANCELLED"
-    until(lambda: f"Go on with: sbatch slurm/driver.sbatch {WEIGHTS}" in said(driven, driver), said(driven, driver))
-    assert not runs.is_locked(driven.folder) and now(driven, driver)["Restarts"] == "0"
+    assert f"Cancelled (go on with: sbatch slurm/driver.sbatch {WEIGHTS} " in said(driven, driver)
+    until(lambda: not runs.is_locked(driven.folder), f"Snakemake frees the folder\n{said(driven, driver)}")
+    assert now(driven, driver)["Restarts"] == "0"
 
 
 def test_a_driver_with_less_than_an_hour_says_so(driven):
@@ -96,7 +97,7 @@ def test_jobs_of_a_killed_run_are_found_and_the_next_driver_cancels_them_and_goe
     assert f"    {orphan['JobId']} RUNNING " in found and "rule_train_mask_ddpm" in found
     assert f"    {WEIGHTS}\n" in found and f"{checkpoint(driven)[0].parent.name} at step" in found
     assert "left there, as jobs may be using them" in found or "Temporary files" not in found
-    assert f"sbatch slurm/driver.sbatch {WEIGHTS} " in found
+    assert f"    sbatch slurm/driver.sbatch {WEIGHTS} " in found
     assert runs.is_locked(driven.folder) and trained(driven) == ["RUNNING"]
     driver = drive(driven)
     assert driven.ended(driver)["JobState"] == "COMPLETED", said(driven, driver)

@@ -177,4 +177,4 @@ def _how_to_go_on(run: Run) -> Iterator[str]:
     quotes = "    (with the quotes that you wrote: the log has lost them)" if QUOTED & set(given) else ""
     yield f"Go on with:\n    {name} {given}{quotes}"
     if run.on_cluster:
-        yield f"or, as a job:\n    sbatch slurm/driver.sbatch {given}{quotes}"
+        yield f"or, as a job:\n    sbatch slurm/driver.sbatch {given.replace('--profile slurm', '').strip()}{quotes}"
