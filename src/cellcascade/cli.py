@@ -1,4 +1,4 @@
-"""Command line: what the configuration may hold, whether it and its data are sound, and SEG of a segmentation.
+"""Command line: what the configuration may hold, whether it and its data are sound, SEG, and interrupted runs.
 
 cellcascade schema              JSON schema of config.yaml, for editors
 cellcascade reference           docs/configuration.md
@@ -6,6 +6,7 @@ cellcascade defaults            writes the defaults into config.yaml
 cellcascade stores              docs/stores.md
 cellcascade check config.yaml   later files override earlier ones
 cellcascade seg 01_GT 01_RES    SEG of a segmentation, as the Cell Tracking Challenge defines it
+cellcascade recover             the state of an interrupted run, unlocked and tidied, and how to go on
 
 Each command imports what it needs when it runs, so that `cellcascade --help` answers at once.
 """
@@ -30,6 +31,12 @@ SEG_DESCRIPTION = (
     "Print SEG of a segmentation, as the Cell Tracking Challenge defines it: for every reference object of every "
     "annotation file the IoU with the object that covers more than half of it, 0 if there is none; the mean over all "
     "reference objects. For 2D, 3D and sparse 3D gold truth, where the result is cut at the annotated slice."
+)
+
+RECOVER_DESCRIPTION = (
+    "After a run was killed, or its machine restarted: say how far it came, which of its jobs go on without it, which "
+    "files and trainings are unfinished; unlock the folder, remove temporary files, and print the command that goes "
+    "on. Nothing is touched while a run is at work."
 )
 
 
@@ -111,6 +118,13 @@ def _parser() -> argparse.ArgumentParser:
     scoring.add_argument("reference", help="folder with SEG/man_segTTT.tif or SEG/man_seg_TTT_ZZZ.tif: 01_GT or 01_ST")
     scoring.add_argument("result", help="folder with maskTTT.tif: 01_RES")
     scoring.set_defaults(run=_run_seg)
+    recovering = commands.add_parser(
+        "recover", help="bring an interrupted run into a state that goes on", description=RECOVER_DESCRIPTION
+    )
+    recovering.add_argument("folder", nargs="?", default=".", type=Path, help="folder of the run (default: this one)")
+    recovering.add_argument("--cancel", action="store_true", help="end the jobs that go on without their run")
+    recovering.add_argument("--dry-run", "-n", action="store_true", help="only look")
+    recovering.set_defaults(run=_run_recover)
     return parser
 
 
@@ -160,4 +174,12 @@ def _run_seg(given: argparse.Namespace) -> int:
     from cellcascade.metrics.seg import annotation_pairs, score
 
     print(f"SEG measure: {score(annotation_pairs(given.reference, given.result)).seg:.6f}")
+    return 0
+
+
+def _run_recover(given: argparse.Namespace) -> int:
+    from cellcascade.core.recovery import recover
+
+    for line in recover(given.folder, cancel=given.cancel, dry_run=given.dry_run):
+        print(line, flush=True)
     return 0

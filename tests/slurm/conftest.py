@@ -79,7 +79,7 @@ class Run(Project):
     def jobs(self, rule: str = "") -> list[dict[str, str]]:
         """The cluster's jobs of this project so far, or those of one rule, oldest first."""
         found = self.cluster.jobs(self.folder)
-        return [job for job in found if not rule or job["Comment"].removeprefix("rule_").startswith(rule)]
+        return [job for job in found if not rule or job.get("Comment", "").removeprefix("rule_").startswith(rule)]
 
     def note_devices(self) -> None:
         """Keep the numbers of the GPUs that jobs have at this moment; SLURM forgets them when a job ends."""

@@ -80,6 +80,7 @@ def test_ablation_reuses_models_needs_no_views_and_multiview_trains_on_request(p
         "  embryo_spharm: {inherits: embryo3d, models_from: embryo3d, reconstruction: {method: spharm}}\n"
         "multiview: {weights: train}\n"
         "shapes: {count: 1200}\n"
+        "shards: {shapes: 500}\n"
     )
     output = project.dry_run("all", "--configfile", "demo/config.yaml", "more.yaml")
     counts = job_counts(output)

@@ -409,6 +409,22 @@ def slices(wildcards):
     return cells(wildcards) * math.ceil(data.crops.size * data.voxel_size_um[-1] / spacing)
 
 
+def slices_by_work(wildcards):
+    """Number of slices to texture in the job's shard; one by a pretrained model is the work of ten."""
+    pretrained = CONFIG.datasets[CONFIG.models_of(wildcards.dataset)].texture.base != "scratch"
+    return slices(wildcards) * (10 if pretrained else 1)
+
+
+def cells_by_voxels(wildcards):
+    """Number of cells in the job's shard; one of 128 cubed voxels counts as eight of 64 cubed."""
+    return cells(wildcards) * (entry(wildcards).reconstruction.resolution / 64) ** 3
+
+
+def on_device(gpu, cpu):
+    """Minutes per item on a GPU, or on one core where `device: cpu` is configured."""
+    return cpu if CONFIG.device == "cpu" else gpu
+
+
 def all_cells(wildcards):
     """Number of cells of the data set."""
     return entry(wildcards).cells

@@ -43,8 +43,8 @@ rule masks:
     threads: CONFIG.threads
     resources:
         gpu=1,
-        mem_mb=scaled(8000, each=10, items=cells),
-        runtime=scaled(10, each=0.5, items=cells),
+        mem_mb=scaled(8000, each=1, items=cells),
+        runtime=scaled(10, each=on_device(gpu=0.01, cpu=0.5), items=cells),
     params:
         cells=cell_range,
         dataset="{dataset}",

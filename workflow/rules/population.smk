@@ -37,7 +37,7 @@ rule population:
         "../../envs/images.yaml"
     resources:
         mem_mb=scaled(6000, each=2, items=all_cells),
-        runtime=scaled(15, each=1, items=images),
+        runtime=scaled(15, each=0.5, items=images),
     params:
         images=image_range,
         dataset="{dataset}",

@@ -8,8 +8,8 @@ rule shapes:
     conda:
         "../../envs/diffusion.yaml"
     resources:
-        mem_mb=scaled(3000, each=2, items=shapes),
-        runtime=scaled(10, each=0.1, items=shapes),
+        mem_mb=scaled(3000, each=1, items=shapes),
+        runtime=scaled(10, each=0.01, items=shapes),
     params:
         shapes=shape_range,
         views=CONFIG.multiview.views,

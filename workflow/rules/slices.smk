@@ -13,8 +13,8 @@ rule slices:
     conda:
         "../../envs/images.yaml"
     resources:
-        mem_mb=scaled(2000, each=20, items=cells),
-        runtime=scaled(10, each=0.2, items=cells),
+        mem_mb=scaled(2000, each=2, items=cells),
+        runtime=scaled(10, each=0.01, items=cells),
     params:
         dataset="{dataset}",
         voxel_size_um=lambda wildcards: entry(wildcards).voxel_size_um,

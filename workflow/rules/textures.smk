@@ -50,8 +50,8 @@ rule textures:
     threads: CONFIG.threads
     resources:
         gpu=1,
-        mem_mb=scaled(10000, each=5, items=slices),
-        runtime=scaled(15, each=0.2, items=slices),
+        mem_mb=scaled(10000, each=0.5, items=slices),
+        runtime=scaled(15, each=on_device(gpu=0.005, cpu=0.2), items=slices_by_work),
     params:
         dataset="{dataset}",
         seeded_as=seeded_as,

@@ -42,8 +42,8 @@ rule views:
     threads: CONFIG.threads
     resources:
         gpu=1,
-        mem_mb=scaled(8000, each=20, items=cells),
-        runtime=scaled(10, each=1, items=cells),
+        mem_mb=scaled(8000, each=1, items=cells),
+        runtime=scaled(10, each=on_device(gpu=0.01, cpu=1), items=cells),
     params:
         weights=MULTIVIEW_FOLDER,
         dataset="{dataset}",

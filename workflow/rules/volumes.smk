@@ -15,8 +15,8 @@ rule volumes:
     threads: CONFIG.threads
     resources:
         gpu=1,
-        mem_mb=scaled(8000, each=200, items=cells),
-        runtime=scaled(10, each=2, items=cells),
+        mem_mb=scaled(8000, each=6, items=cells_by_voxels),
+        runtime=scaled(10, each=on_device(gpu=0.03, cpu=2), items=cells_by_voxels),
     params:
         dataset="{dataset}",
         seeded_as=seeded_as,

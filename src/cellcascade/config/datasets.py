@@ -123,9 +123,9 @@ class Dataset(Stages):
 class Shards(Settings):
     """How many items one job makes."""
 
-    cells: Count = Field(25, description="cells per job")
-    images: Count = Field(50, description="images per job")
-    shapes: Count = Field(500, description="spherical-harmonic shapes per job")
+    cells: Count = Field(1000, description="cells per job: a minute to half an hour on a GPU; without one, 25")
+    images: Count = Field(500, description="images per job: 4 to 50 minutes on one core; less keeps more cores busy")
+    shapes: Count = Field(5000, description="spherical-harmonic shapes per job")
 
 
 class Config(Settings):
