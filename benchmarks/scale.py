@@ -11,6 +11,7 @@ Cellpose's training, the planes are prepared; its predictions come from a thresh
 """
 
 import argparse
+import signal
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -160,6 +161,7 @@ def main() -> None:
     parser.add_argument("--markdown", action="store_true", help="tables for a document")
     parser.add_argument("--folder", type=Path, help="new folder to work in and keep; a temporary one if not given")
     given = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))  # the job that runs is ended as well
     given.frames = given.frames or [TINY.frames if given.tiny else 4]
     with tempfile.TemporaryDirectory(prefix="cellcascade-scale-") as scratch:
         for line in report(given, (given.folder or Path(scratch)).absolute()):

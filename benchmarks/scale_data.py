@@ -174,7 +174,7 @@ def _centred(mask: np.ndarray, edge: int) -> np.ndarray:
 
 
 def write_textures(jobs: Sequence[dict]) -> None:
-    """Shards of textured cells in place of those that a model samples: pixels of a real crop, drawn inside and outside.
+    """Shards of textured cells in place of those that a model samples: the pixels of a real crop, shuffled.
 
     Args:
         jobs: The jobs of rule `textures`; the masks or slices that they texture are there.
@@ -190,8 +190,8 @@ def write_textures(jobs: Sequence[dict]) -> None:
         for cell, image, mask in zip(facts["cell_id"], images, masks > 0):
             generator = numpy_generator(seed, dataset, "textures", int(cell))
             real, inside = pixels[int(generator.integers(len(pixels)))]
-            image[...] = generator.choice(real[~inside], mask.shape)
-            image[mask] = generator.choice(real[inside], int(mask.sum()))
+            image[...] = np.resize(generator.permutation(real[~inside]), mask.shape)
+            image[mask] = np.resize(generator.permutation(real[inside]), int(mask.sum()))
         record = TexturesRecord(dataset=dataset, seed=seed, digests={}, background=background)
         TEXTURES.write(job["output"]["store"], {"image": images, "mask": masks, **facts}, record)
 
