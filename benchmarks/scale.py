@@ -27,7 +27,7 @@ NOTES = {"volumes": "random shapes", "train_cellpose": "planes only", "predict_c
 SQUARED = {"evaluate_memorisation"}  # compares the crops of two sequences with each other
 
 Rows = list[list[str]]
-MEASURED = ["data", "stage", "frames", "cells", "images", "time, s", "on processors, s", "s per frame", "ms per cell"]
+MEASURED = ["data", "stage", "frames", "cells", "images", "time, s", "work, s", "s per frame", "ms per cell"]
 MEASURED += ["s per image", "written, MB", "memory asked / used, MB", "time asked / used, min"]
 WHOLE = ["data", "stage", "jobs", "time asked / used, min", "all jobs, h", "written, GB"]
 WHOLE += ["memory asked / used as measured, MB"]
@@ -47,28 +47,24 @@ def run(folder: Path, kinds: dict[str, Kind], size: Size, *, small: bool = False
 
 def measured_row(stage: Stage) -> list[str]:
     """What the jobs of a stage took, in all and for each item."""
-    seconds = sum(usage.seconds for usage in stage.used)
-    frames, cells, images = (sum(counts) for counts in zip(*stage.items))
-    rates = [seconds / frames if frames else None, 1000 * seconds / cells if cells else None]
-    rates += [seconds / images if images else None]
-    longest = max(usage.seconds for usage in stage.used)
+    work, counts = sum(stage.work), [sum(each) for each in zip(*stage.items)]
+    rates = [factor * work / count if count else None for factor, count in zip((1, 1000, 1), counts)]
     return [
         *named(stage),
-        *(str(count) if count else "" for count in (frames, cells, images)),
-        number(seconds),
-        number(sum(usage.processor for usage in stage.used)),
+        *(str(count or "") for count in counts),
+        number(sum(usage.seconds for usage in stage.used)),
+        number(work),
         *("" if rate is None else number(rate) for rate in rates),
         number(stage.written / 1e6),
         f"{stage.asked('mem_mb')} / {stage.peak_mb:.0f}",
-        f"{stage.asked('runtime')} / {number(longest / 60)}",
+        f"{stage.asked('runtime')} / {number(max(stage.seconds) / 60)}",
     ]
 
 
 def whole_row(stage: Stage, project: Project, planned: Stage, whole: Project) -> list[str]:
     """What the same stage would take for all of a data set, by as much as its jobs go through more: an upper bound."""
-    growth = grown(stage, project, planned, whole)
-    longest = growth * max(usage.seconds for usage in stage.used)
-    jobs = len(planned.jobs)
+    growth, jobs = grown(stage, project, planned, whole), len(planned.jobs)
+    longest = max(start + growth * work for start, work in zip(stage.starts, stage.work))
     return [
         *named(stage),
         str(jobs),

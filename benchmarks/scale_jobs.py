@@ -1,11 +1,14 @@
 """What `scale.py` runs, each in a process of its own and in the folder of its project: planning, made-up data, jobs.
 
-python scale_jobs.py TASK FILE      FILE: the task's arguments as JSON; `plan` writes its answer there
+python scale_jobs.py TASK FILE      FILE: the task's arguments as JSON; `plan` writes its answer there, and a job
+beside it, to FILE.start, the seconds that it took a processor to import what it needs
 """
 
 import json
 import runpy
 import sys
+import time
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -43,12 +46,15 @@ def _described(job) -> dict:
     }
 
 
-def run(job: dict) -> None:
-    """A job of the workflow, by its own script."""
-    runpy.run_path(f"scripts/{job['script']}", init_globals={"snakemake": SimpleNamespace(**job)})
+def run(job: dict, started: Callable[[], None]) -> None:
+    """A job of the workflow, by its own script; without the job that only imports what it needs."""
+    script = f"scripts/{job['script']}"
+    runpy.run_path(script)
+    started()
+    runpy.run_path(script, init_globals={"snakemake": SimpleNamespace(**job)})
 
 
-def prepare_planes(job: dict) -> None:
+def prepare_planes(job: dict, started: Callable[[], None]) -> None:
     """The planes that a network learns from, every one cut; nothing is trained.
 
     What prediction needs of a network is left for it: a record like that of the training, and no weights.
@@ -61,6 +67,7 @@ def prepare_planes(job: dict) -> None:
     from cellcascade.evaluation.cellpose.planes import training_set
     from cellcascade.evaluation.cellpose.record import NetworkRecord
 
+    started()
     start_log(job["log"][0])
     params, settings = job["params"], Cellpose(**job["params"]["settings"])
     recording = TypeAdapter(Recording).validate_python(params["recording"])
@@ -84,7 +91,7 @@ def prepare_planes(job: dict) -> None:
     ).write(Path(job["output"]["record"]))
 
 
-def predict(job: dict) -> None:
+def predict(job: dict, started: Callable[[], None]) -> None:
     """Prediction and scoring by the job's own script; a threshold stands in for the network."""
     import numpy as np
     from scipy import ndimage
@@ -97,7 +104,7 @@ def predict(job: dict) -> None:
 
     stage.segment = bright
     stage.library = lambda version: SimpleNamespace(load=lambda weights, device: None, EVAL_OPTIONS={})
-    run(job)
+    run(job, started)
 
 
 def models(jobs: list[dict]) -> None:
@@ -131,7 +138,8 @@ def main() -> None:
     if task == "plan":
         plan(file, **given)
     elif task in ("run", "prepare_planes", "predict"):
-        {"run": run, "prepare_planes": prepare_planes, "predict": predict}[task](given)
+        step = {"run": run, "prepare_planes": prepare_planes, "predict": predict}[task]
+        step(given, lambda: file.with_suffix(".start").write_text(f"{time.process_time()}"))
     elif task == "models":
         models(given["jobs"])
     else:

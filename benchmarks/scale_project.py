@@ -45,6 +45,7 @@ class Stage:
         name: Name of the rule, with the regime of a Cellpose.
         jobs: Its jobs as planned.
         used: What those took that ran.
+        starts: Seconds on a processor until each of those had imported what it needs.
         items: What each of those went through.
         written: Bytes that they wrote.
     """
@@ -53,6 +54,7 @@ class Stage:
     name: str
     jobs: list[dict] = field(default_factory=list)
     used: list[Usage] = field(default_factory=list)
+    starts: list[float] = field(default_factory=list)
     items: list[Size] = field(default_factory=list)
     written: int = 0
 
@@ -60,6 +62,16 @@ class Stage:
     def rule(self) -> str:
         """Name of the rule."""
         return self.jobs[0]["rule"]
+
+    @property
+    def seconds(self) -> list[float]:
+        """Time of each job; other work on the machine does not count, nor does a second core."""
+        return [min(usage.seconds, usage.processor) for usage in self.used]
+
+    @property
+    def work(self) -> list[float]:
+        """The same without the start."""
+        return [max(seconds - start, 0.0) for seconds, start in zip(self.seconds, self.starts)]
 
     @property
     def peak_mb(self) -> float:
@@ -154,6 +166,7 @@ class Project:
             for job in here:
                 self._drop_missing_tables(job)
                 stage.used.append(self._do(MEASURED.get(stage.rule, "run"), job))
+                stage.starts.append(float(self._task_file(".start").read_text()))
                 stage.items.append(self.items(job)._replace(**self._counted(job)))
                 stage.written += self._written(_paths(job["output"]))
             if others := stage.jobs[len(here) :]:

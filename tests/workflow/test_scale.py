@@ -110,6 +110,12 @@ def test_a_failure_says_what_the_process_wrote(module, tmp_path):
         module("machine").watch(command, folder=tmp_path, log=tmp_path / "log")
 
 
+def test_time_that_counts_is_work_alone(module):
+    used = module("machine").Usage
+    stage = module("scale_project").Stage("CE", "crops", [{}], [used(9.0, 3.0, 100), used(4.0, 7.0, 100)], [1.0, 1.0])
+    assert stage.seconds == [3.0, 4.0] and stage.work == [2.0, 3.0]
+
+
 def test_growth_is_that_of_the_peaks(module):
     scale, project = module("scale"), module("scale_project")
     few, many = (
