@@ -5,19 +5,16 @@ python benchmarks/orchestration.py [--datasets 4 100]
 
 import argparse
 import importlib.metadata
-import os
 import platform
 import re
-import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
 
 import numpy as np
 import tifffile
 import yaml
-from seg import processor
+from machine import processor, watch
 
 REPOSITORY = Path(__file__).parents[1]
 PAPER = {"HeLa": "Fluo-N2DL-HeLa", "GOWT1": "Fluo-N2DH-GOWT1", "CHO": "Fluo-N3DH-CHO", "CE": "Fluo-N3DH-CE"}
@@ -51,15 +48,10 @@ def plan(folder: Path) -> tuple[int, float, float, float]:
     """Dry-run of `all`: jobs, seconds, seconds of the processor, peak memory in MB."""
     command = [sys.executable, "-m", "snakemake", "all", "--dry-run", "--quiet", "rules"]
     command += ["--configfile", "config.yaml", "many.yaml"]
-    began = time.perf_counter()
-    with open(folder / "output", "wb") as output:
-        process = subprocess.Popen(command, cwd=folder, stdout=output, stderr=output)
-        _, status, usage = os.wait4(process.pid, 0)
-    seconds = time.perf_counter() - began
+    used = watch(command, folder=folder, log=folder / "output")
     text = (folder / "output").read_text()
-    assert status == 0, text
     jobs = int(re.search(r"^total +(\d+)$", text, re.MULTILINE)[1])
-    return jobs, seconds, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024
+    return jobs, *used
 
 
 def main() -> None:

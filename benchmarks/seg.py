@@ -4,7 +4,6 @@ python benchmarks/seg.py [--frames 100]
 """
 
 import argparse
-import os
 import platform
 import tempfile
 import time
@@ -15,6 +14,7 @@ import numpy as np
 import tifffile
 from ctc_metrics.metrics import seg as baseline_seg
 from ctc_metrics.utils.representations import match
+from machine import processor
 
 from cellcascade.metrics.seg import annotation_pairs, score
 
@@ -56,14 +56,6 @@ def baseline(reference_folder: Path, result_folder: Path) -> float:
     pairs = zip(sorted((reference_folder / "SEG").iterdir()), sorted(result_folder.iterdir()))
     found = [match(str(reference), str(result)) for reference, result in pairs]
     return baseline_seg([item[0] for item in found], [item[4] for item in found])
-
-
-def processor() -> str:
-    """Name of the processor, and how many cores this process may use."""
-    info = Path("/proc/cpuinfo")
-    lines = info.read_text().splitlines() if info.exists() else []
-    names = [line.split(":")[1].strip() for line in lines if line.startswith("model name")]
-    return f"{names[0] if names else platform.machine()}, {len(os.sched_getaffinity(0))} cores"
 
 
 def main() -> None:
