@@ -368,11 +368,6 @@ def slices(wildcards):
     return cells(wildcards) * math.ceil(data.crops.size * data.voxel_size_um[-1] / spacing)
 
 
-def all_cells(wildcards):
-    """Number of cells of the data set."""
-    return entry(wildcards).cells
-
-
 def images(wildcards):
     """Number of images in the job's shard."""
     start, end = image_range(wildcards)
