@@ -226,6 +226,7 @@ def test_growing_cells_remakes_only_new_and_changed_shards(project):
         "masks/shard-000.zarr.zip",
         "masks/shard-001.zarr.zip",
         "evaluation/shape.csv",
+        "evaluation/shape_cells.csv",
     ]
     made += [f"models/mask_ddpm/{name}" for name in ("model.safetensors", "config.json", "training.csv")]
     for path in (results / name for name in made):

@@ -425,11 +425,6 @@ def on_device(gpu, cpu):
     return cpu if CONFIG.device == "cpu" else gpu
 
 
-def all_cells(wildcards):
-    """Number of cells of the data set."""
-    return entry(wildcards).cells
-
-
 def images(wildcards):
     """Number of images in the job's shard."""
     start, end = image_range(wildcards)

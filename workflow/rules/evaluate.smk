@@ -23,6 +23,7 @@ rule evaluate_shapes:
         masks=cell_shards("masks"),
     output:
         table="results/{dataset}/evaluation/shape.csv",
+        cells="results/{dataset}/evaluation/shape_cells.csv",
     log:
         "logs/{dataset}/evaluation/shape.log",
     benchmark:
@@ -44,6 +45,7 @@ rule evaluate_textures:
         textures=cell_shards("textures"),
     output:
         table="results/{dataset}/evaluation/texture.csv",
+        cells="results/{dataset}/evaluation/texture_cells.csv",
     log:
         "logs/{dataset}/evaluation/texture.log",
     benchmark:

@@ -36,7 +36,7 @@ rule population:
     conda:
         "../../envs/images.yaml"
     resources:
-        mem_mb=scaled(6000, each=2, items=all_cells),
+        mem_mb=scaled(6000),
         runtime=scaled(15, each=0.5, items=images),
     params:
         images=image_range,

@@ -34,6 +34,11 @@ def compare_tables(real: pd.DataFrame, synthetic: pd.DataFrame) -> pd.DataFrame:
     return compare_values({name: (real[name], synthetic[name]) for name in real.columns})
 
 
+def side_by_side(real: pd.DataFrame, synthetic: pd.DataFrame) -> pd.DataFrame:
+    """Measures of real and of synthetic cells, a row per cell, in one table: `side` says which it is of."""
+    return pd.concat({"real": real, "synthetic": synthetic}, names=["side"]).reset_index("side")
+
+
 def _numbers(values: ArrayLike) -> np.ndarray:
     numbers = np.asarray(values, float)
     return numbers[~np.isnan(numbers)]

@@ -9,7 +9,7 @@ from skimage.measure import regionprops
 
 from cellcascade.core.files import write_table
 from cellcascade.data.cells import real_masks, synthetic_masks
-from cellcascade.metrics.compare import AGREEMENT, compare_tables
+from cellcascade.metrics.compare import AGREEMENT, compare_tables, side_by_side
 
 PROPERTIES = ("area", "eccentricity", "solidity", "major_axis_length")
 
@@ -38,13 +38,14 @@ def measure_shapes(masks: Iterable[np.ndarray]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=list(PROPERTIES), dtype=float)
 
 
-def compare_shapes(*, crops: Path, masks: list[Path], table: Path) -> None:
+def compare_shapes(*, crops: Path, masks: list[Path], table: Path, cells: Path) -> None:
     """Stage `evaluate_shapes`: how the synthetic masks of a data set agree with its real ones.
 
     Args:
         crops: Store of real crops; the widest slice of each cell counts, once.
         masks: Shards of synthetic masks; valid ones count.
         table: CSV to write, the columns `AGREEMENT`. Areas and lengths are in pixels.
+        cells: CSV to write, what was measured: a row per cell, `side` (real or synthetic) and `PROPERTIES`.
 
     Raises:
         InputError: A store cannot be read, a mask in it is empty, or there is nothing to compare.
@@ -52,5 +53,6 @@ def compare_shapes(*, crops: Path, masks: list[Path], table: Path) -> None:
     real = real_masks(crops)
     _, y, x = real.shape
     synthetic = synthetic_masks(masks, (y, x))
-    found = compare_tables(measure_shapes(real), measure_shapes(synthetic))
-    write_table(table, found[list(AGREEMENT)], float_format="%.6g")
+    sides = measure_shapes(real), measure_shapes(synthetic)
+    write_table(cells, side_by_side(*sides), float_format="%.6g")
+    write_table(table, compare_tables(*sides)[list(AGREEMENT)], float_format="%.6g")

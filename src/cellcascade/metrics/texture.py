@@ -13,7 +13,7 @@ from cellcascade.core.files import write_table
 from cellcascade.data.cells import CellStack, real_stacks, synthetic_stacks, widest_planes
 from cellcascade.data.crops import read_crops
 from cellcascade.geometry.masks import signed_distance
-from cellcascade.metrics.compare import compare_values
+from cellcascade.metrics.compare import compare_values, side_by_side
 
 BAND = 2  # pixels on each side of the outline in which edges are measured
 RING = 3  # pixels outside the outline in which the surroundings are measured
@@ -131,13 +131,14 @@ def matching_rho(table: pd.DataFrame) -> float:
     return float(np.sqrt(best / (1 - best)))
 
 
-def compare_textures(*, crops: Path, textures: list[Path], table: Path) -> None:
+def compare_textures(*, crops: Path, textures: list[Path], table: Path, cells: Path) -> None:
     """Stage `evaluate_textures`: how the textures of a data set agree with its real cells.
 
     Args:
         crops: Store of real crops.
         textures: Shards of synthetic cells; valid ones count.
         table: CSV to write, see `compare_stacks`.
+        cells: CSV to write: a row per cell, `side` (real or synthetic) and what `measure_textures` measures.
 
     Raises:
         InputError: A store cannot be read, the sizes of its cells differ, or there is nothing to compare.
@@ -145,10 +146,12 @@ def compare_textures(*, crops: Path, textures: list[Path], table: Path) -> None:
     data = read_crops(crops)
     _, y, x = data.image.shape
     synthetic = synthetic_stacks(textures, (y, x))
-    write_table(table, compare_stacks(real_stacks(data), synthetic), float_format="%.6g")
+    found, measured = compare_stacks(real_stacks(data), synthetic)
+    write_table(cells, measured, float_format="%.6g")
+    write_table(table, found, float_format="%.6g")
 
 
-def compare_stacks(real: Sequence[CellStack], synthetic: Sequence[CellStack]) -> pd.DataFrame:
+def compare_stacks(real: Sequence[CellStack], synthetic: Sequence[CellStack]) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Compare the textures of real and synthetic cells.
 
     Args:
@@ -156,8 +159,9 @@ def compare_stacks(real: Sequence[CellStack], synthetic: Sequence[CellStack]) ->
         synthetic: Synthetic cells of the same size.
 
     Returns:
-        The columns of `compare_values`; intensities in counts. Every cell counts once, on its widest slice, with the
-        measures of `measure_textures`; rows `…_dim` hold the cells below the real 20th percentile of brightness alone.
+        The columns of `compare_values`, and what was measured, cell by cell. Intensities are in counts. Every cell
+        counts once, on its widest slice, with the measures of `measure_textures`; rows `…_dim` hold the cells below the
+        real 20th percentile of brightness alone.
         `power_spectrum_db` is `spectrum_deviation` of the synthetic cells, and, as `real_mean`, of every other real
         cell from the rest. In 3D, `slice_correlation` is the likeness of neighbouring slices and
         `slice_correlation_2`, `_3` of slices as far apart, with real values where the crops hold such pairs.
@@ -178,7 +182,7 @@ def compare_stacks(real: Sequence[CellStack], synthetic: Sequence[CellStack]) ->
     spectrum = rows["property"] == "power_spectrum_db"
     rows.loc[spectrum, ["n_real", "n_synthetic"]] = len(real), len(synthetic)
     rows.loc[spectrum, ["real_std", "synthetic_std"]] = np.nan  # one value of all cells together
-    return rows
+    return rows, side_by_side(*measured)
 
 
 def _correlation(a: np.ndarray, b: np.ndarray, shared: np.ndarray) -> float:

@@ -204,7 +204,7 @@ def _read(recording: Recording, annotations: Sequence[AnnotatedFrame]) -> _Frame
     image = recording.read_image(annotations[0])[...]
     labels, known = np.zeros(image.shape, np.int32), np.zeros(image.shape, bool)
     for annotated in annotations:
-        labels[annotated.z] = recording.read(annotated)[1]
+        labels[annotated.z] = recording.read_labels(annotated)
         known[annotated.z] = True
     return _Frame(image, labels, known)
 

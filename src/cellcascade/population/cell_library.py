@@ -1,8 +1,8 @@
 """The single synthetic cells that images are composed of, read from the texture shards when they are needed."""
 
+from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache
 from pathlib import Path
 
 import edt
@@ -10,17 +10,22 @@ import numpy as np
 from scipy import ndimage
 
 from cellcascade.core.errors import InputError
-from cellcascade.data.stores import TEXTURES
+from cellcascade.data.shards import Store
+from cellcascade.data.stores import TEXTURES, TexturesRecord
 
 COLUMNS = ("cell_id", "valid", "n_slices")
-LOADED = 512  # cells kept in memory
+KEPT = 128 * 2**20  # bytes of cells kept in memory
+OPEN = 64  # shards held open at once
 DARKEST = 1  # percentile of the counts
 SMOOTH = 1.5  # Gaussian width of the local mean around a cell, pixels
+BLUR = 6  # pixels that this Gaussian reaches
+
+Corner = tuple[int, int, int]
 
 
 @dataclass(frozen=True)
 class Cell:
-    """A single cell, cut to its slices.
+    """A single cell: as much of its crop as is seen of it.
 
     Attributes:
         image: Counts, (z, y, x).
@@ -29,6 +34,8 @@ class Cell:
         level: The crop's background away from the cell, counts.
         darkest: Its darkest pixels, counts.
         cell_id: Number of the synthetic cell.
+        start: Where the part begins in the crop.
+        crop: Shape of the crop.
     """
 
     image: np.ndarray
@@ -37,24 +44,37 @@ class Cell:
     level: float
     darkest: float
     cell_id: int
+    start: Corner
+    crop: Corner
+
+    @property
+    def nbytes(self) -> int:
+        """Its size in memory."""
+        return self.image.nbytes + self.around.nbytes + self.mask.nbytes
 
 
 class CellLibrary:
     """The valid cells of all texture shards, in the order of their numbers; each is read when it is asked for.
 
+    What is kept in memory does not grow with the number of cells.
+
     Args:
         shards: Texture shards, `TEXTURES`.
+        rim: Pixels around a cell that are seen of its crop.
 
     Raises:
         InputError: No shard has a valid cell.
     """
 
-    def __init__(self, shards: Sequence[Path]):
-        self._stores = [TEXTURES.open(path) for path in shards]
+    def __init__(self, shards: Sequence[Path], rim: int):
+        self._shards, self._margin = list(shards), max(rim, BLUR)
+        self._open: dict[int, Store[TexturesRecord]] = {}
+        self._kept: OrderedDict[int, Cell] = OrderedDict()
+        self._size = 0  # of what is kept, bytes
         rows = [
             (int(cell_id), shard, row, int(slices))
-            for shard, store in enumerate(self._stores)
-            for row, (cell_id, valid, slices) in enumerate(zip(*(store[name] for name in COLUMNS)))
+            for shard in range(len(self._shards))
+            for row, (cell_id, valid, slices) in enumerate(zip(*(self._store(shard)[name] for name in COLUMNS)))
             if valid
         ]
         if not rows:
@@ -65,8 +85,7 @@ class CellLibrary:
                 expected="at least one valid cell",
                 fix="look up in the report why cells were dropped, and train the models of those stages longer",
             )
-        self._rows = sorted(rows)
-        self.load = lru_cache(maxsize=LOADED)(self._load)
+        self._rows = np.array(sorted(rows))
 
     def __len__(self) -> int:
         return len(self._rows)
@@ -74,18 +93,65 @@ class CellLibrary:
     @property
     def height(self) -> float:
         """Mean number of slices of a cell."""
-        return float(np.mean([slices for *_, slices in self._rows]))
+        return float(self._rows[:, 3].mean())
 
-    def _load(self, index: int) -> Cell:
-        """Read a cell by its position in the library."""
-        cell_id, shard, row, slices = self._rows[index]
-        store = self._stores[shard]
+    def load(self, index: int) -> Cell:
+        """A cell by its position in the library; the last ones asked for are kept.
+
+        Raises:
+            InputError: The shard is damaged, or the cell empty.
+        """
+        if index not in self._kept:
+            self._kept[index] = self._read(index)
+            self._size += self._kept[index].nbytes
+            while len(self._kept) > 1 and self._size > KEPT:
+                self._size -= self._kept.popitem(last=False)[1].nbytes
+        self._kept.move_to_end(index)
+        return self._kept[index]
+
+    def _store(self, shard: int) -> Store[TexturesRecord]:
+        if shard not in self._open:
+            if len(self._open) == OPEN:
+                self._open.pop(next(iter(self._open))).close()
+            self._open[shard] = TEXTURES.open(self._shards[shard])
+        return self._open[shard]
+
+    def _read(self, index: int) -> Cell:
+        cell_id, shard, row, slices = self._rows[index].tolist()
+        store = self._store(shard)
         image, mask = store.read("image", row)[:slices].astype(np.float32), store.read("mask", row)[:slices] > 0
-        distance = edt.edt(np.ascontiguousarray(~mask))
+        if not mask.any():
+            raise store.damaged(f"valid cell {cell_id} is empty", "a mask in every valid cell")
+        distance = distance_to(mask)
         far = distance > np.median(distance[~mask]) if not mask.all() else ~mask
         dark = image[far] if far.any() else np.array([store.record.background], np.float32)
         level, darkest = float(dark.mean()), float(np.percentile(dark, DARKEST))
-        return Cell(image, _around(image, mask), mask, level, darkest, cell_id)
+        part = _seen(mask, self._margin)
+        start_z, start_y, start_x = (side.start for side in part)
+        depth, height, width = mask.shape
+        return Cell(
+            image=image[part].copy(),
+            around=_around(image, mask)[part].copy(),
+            mask=mask[part].copy(),
+            level=level,
+            darkest=darkest,
+            cell_id=cell_id,
+            start=(start_z, start_y, start_x),
+            crop=(depth, height, width),
+        )
+
+
+def distance_to(mask: np.ndarray, spacing: Sequence[float] = (1.0, 1.0, 1.0)) -> np.ndarray:
+    """Distance of voxels to a mask (z, y, x), float32.
+
+    Args:
+        mask: The mask.
+        spacing: Size of a voxel, (z, y, x), in the unit of the distance.
+    """
+    outside = np.ascontiguousarray(~mask)
+    if len(outside) > 1:
+        return edt.edt(outside, anisotropy=tuple(spacing))
+    return edt.edt(outside[0], anisotropy=tuple(spacing[1:]))[None]  # thirty times faster than a stack of one slice
 
 
 def turned(cell: Cell, generator: np.random.Generator) -> tuple[Cell, str]:
@@ -102,8 +168,27 @@ def turned(cell: Cell, generator: np.random.Generator) -> tuple[Cell, str]:
         array = array[:, ::-1] if mirror else array
         return np.ascontiguousarray(array[::-1] if upside else array)
 
+    # where the part lies in the crop: pixels before and behind it, along each axis
+    behind = (crop - start - n for crop, start, n in zip(cell.crop, cell.start, cell.mask.shape))
+    z, y, x = zip(cell.start, behind)
+    depth, height, width = cell.crop
+    for _ in range(turns):
+        y, x, height, width = x[::-1], y, width, height
+    y, z = y[::-1] if mirror else y, z[::-1] if upside else z
     name = f"rot{90 * turns}{'-mirror' if mirror else ''}{'-upside' if upside else ''}"
-    return replace(cell, image=moved(cell.image), around=moved(cell.around), mask=moved(cell.mask)), name
+    start, crop = (z[0], y[0], x[0]), (depth, height, width)
+    image, around, mask = moved(cell.image), moved(cell.around), moved(cell.mask)
+    return replace(cell, image=image, around=around, mask=mask, start=start, crop=crop), name
+
+
+def _seen(mask: np.ndarray, margin: int) -> tuple[slice, slice, slice]:
+    """The part of a crop (z, y, x) that holds a cell and so many pixels around it: all of its slices."""
+    _, rows, columns = ndimage.find_objects(mask.any(0, keepdims=True).view(np.uint8))[0]
+    y, x = (
+        slice(max(side.start - margin, 0), min(side.stop + margin, n))
+        for side, n in zip((rows, columns), mask.shape[1:])
+    )
+    return slice(0, len(mask)), y, x
 
 
 def _around(image: np.ndarray, mask: np.ndarray) -> np.ndarray:

@@ -58,7 +58,8 @@ def make_images(
     Raises:
         InputError: There is no valid cell, or nothing says how many cells an image has.
     """
-    library, model, frames = CellLibrary(textures), read_background(background), CROPS.open(crops).record
+    library, model = CellLibrary(textures, settings.rim), read_background(background)
+    frames = CROPS.open(crops).record
     _check_number(settings, frames, crops)
     rows: list[ImageRow] = []
     with atomic_path(folder) as scratch:

@@ -7,15 +7,13 @@ z, y, x; a 2D canvas is a stack of one slice.
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import edt
 import numpy as np
 from scipy import ndimage
 
 from cellcascade.config.settings import Population
-from cellcascade.population.cell_library import Cell, CellLibrary, turned
+from cellcascade.population.cell_library import Cell, CellLibrary, Corner, distance_to, turned
 
-Corner = tuple[int, int, int]
-PROBES = 24  # mask voxels that are looked up before a position is tested exactly
+PROBES = 24  # voxels of a cell
 BATCH = 250  # random positions looked up at once
 NEAR_STEP = 2.0  # pixels between the positions tried when a cell is moved away from an earlier one
 
@@ -37,6 +35,25 @@ class Placement:
     label: int
     clustered: bool
     turn: str
+
+
+@dataclass(frozen=True)
+class Body:
+    """A cell as a place is sought for it.
+
+    Attributes:
+        mask: The cell in its bounding box, (z, y, x).
+        probes: A few of its voxels, which are looked up before a position is tested exactly, (probe, axis).
+    """
+
+    mask: np.ndarray
+    probes: np.ndarray
+
+    @classmethod
+    def of(cls, mask: np.ndarray) -> "Body":
+        """The body of a mask in its bounding box."""
+        voxels = np.argwhere(mask)
+        return cls(mask, voxels[np.linspace(0, len(voxels) - 1, PROBES).astype(int)])
 
 
 class Canvas:
@@ -83,15 +100,15 @@ class Canvas:
         pad[0] = pad[0] if self.shape[0] > 1 else 0
         near = np.pad(mask, [(n, n) for n in pad])
         here, cut = overlap(tuple(c - n for c, n in zip(corner, pad)), near.shape, self.shape)
-        distance = edt.edt(np.ascontiguousarray(~near), anisotropy=self.spacing)[cut]
-        near = near[cut]
+        distance = distance_to(near, self.spacing)[cut]
         closer = (distance < self.distance[here]) & (distance <= self.reach)
         self.distance[here][closer] = distance[closer]
         self.owner[here][closer] = label
-        self.labels[here][near] = label
-        around = [slice(max(s.start - g, 0), s.stop + g) for s, g in zip(here, self.gap)]
-        filled = self.labels[tuple(around)] == label
-        self.blocked[tuple(around)] |= ndimage.maximum_filter(filled, [2 * g + 1 for g in self.gap])
+        here, cut = overlap(corner, mask.shape, self.shape)
+        self.labels[here][mask[cut]] = label
+        around = tuple(slice(max(s.start - g, 0), s.stop + g) for s, g in zip(here, self.gap))
+        filled = self.labels[around] == label
+        self.blocked[around] |= ndimage.maximum_filter(filled, [2 * g + 1 for g in self.gap])
 
 
 def place_cells(
@@ -113,18 +130,18 @@ def place_cells(
     for _ in range(wanted):
         cell, turn = turned(library.load(int(generator.integers(len(library)))), generator)
         box = ndimage.find_objects(cell.mask.view(np.uint8))[0]
-        mask = cell.mask[box]
+        body = Body.of(cell.mask[box])
         near = bool(generator.random() < settings.clustering) and bool(placed)
         if near:
             reach, tries = settings.reach, settings.tries
-            corner = near_corner(canvas, mask, placed, reach=reach, tries=tries, generator=generator)
+            corner = near_corner(canvas, body, placed, reach=reach, tries=tries, generator=generator)
         else:
-            corner = free_corner(canvas, mask, tries=settings.tries, generator=generator)
+            corner = free_corner(canvas, body, tries=settings.tries, generator=generator)
         if corner is None:
             continue
-        canvas.add(mask, corner, len(placed) + 1)
-        whole = tuple(c - part.start for c, part in zip(corner, box))
-        placed.append(Placement(cell, whole, len(placed) + 1, near, turn))
+        canvas.add(body.mask, corner, len(placed) + 1)
+        z, y, x = (c - part.start for c, part in zip(corner, box))
+        placed.append(Placement(cell, (z, y, x), len(placed) + 1, near, turn))
     return placed
 
 
@@ -136,12 +153,12 @@ def overlap(corner: Sequence[int], shape: Sequence[int], canvas: Sequence[int]) 
     return here, tuple(slice(a - c, b - c) for a, b, c in zip(low, high, corner))
 
 
-def free_corner(canvas: Canvas, mask: np.ndarray, *, tries: int, generator: np.random.Generator) -> Corner | None:
-    """A corner drawn uniformly from those where a mask fits with its middle within the canvas.
+def free_corner(canvas: Canvas, body: Body, *, tries: int, generator: np.random.Generator) -> Corner | None:
+    """A corner drawn uniformly from those where a cell fits with its middle within the canvas.
 
     Args:
         canvas: The canvas.
-        mask: The cell, (z, y, x).
+        body: The cell.
         tries: Random positions to try.
         generator: Source of randomness.
 
@@ -150,26 +167,26 @@ def free_corner(canvas: Canvas, mask: np.ndarray, *, tries: int, generator: np.r
     """
     for start in range(0, tries, BATCH):
         middles = generator.integers(0, canvas.shape, (min(BATCH, tries - start), 3))
-        for corner in _plausible(canvas, mask, middles - (np.array(mask.shape) - 1) // 2):
-            if canvas.fits(mask, tuple(corner)):
+        for corner in _plausible(canvas, body, middles - (np.array(body.mask.shape) - 1) // 2):
+            if canvas.fits(body.mask, tuple(corner)):
                 return _as_corner(corner)
     return None
 
 
 def near_corner(
     canvas: Canvas,
-    mask: np.ndarray,
+    body: Body,
     placed: Sequence[Placement],
     *,
     reach: float,
     tries: int,
     generator: np.random.Generator,
 ) -> Corner | None:
-    """A corner where a mask fits within reach of an earlier cell: moved away from a random one until it fits.
+    """A corner where a cell fits within reach of an earlier one: moved away from a random one until it fits.
 
     Args:
         canvas: The canvas.
-        mask: The cell, (z, y, x).
+        body: The cell.
         placed: The earlier cells; at least one.
         reach: Farthest distance from the nearest cell, pixels; at most that of the canvas.
         tries: Positions to try.
@@ -178,34 +195,32 @@ def near_corner(
     Returns:
         Where the mask's first voxel goes; `None` if no try meets such a position.
     """
-    spacing, shape = np.array(canvas.spacing), np.array(mask.shape)
+    spacing, shape = np.array(canvas.spacing), np.array(body.mask.shape)
     tried = 0
     while tried < tries:
         other = placed[int(generator.integers(len(placed)))]
         direction = generator.standard_normal(3) * (canvas.shape[0] > 1, 1, 1)
         direction /= np.linalg.norm(direction) * spacing
-        size = np.array(other.cell.mask.shape)
-        start = np.array(other.corner) + (size - shape) / 2
+        size = np.array(other.cell.crop)
+        start = np.array(other.corner) - other.cell.start + (size - shape) / 2
         farthest = (np.linalg.norm(size * spacing) + np.linalg.norm(shape * spacing)) / 2
         steps = np.arange(0, farthest + reach, NEAR_STEP)
         tried += len(steps)
         extra = generator.uniform(0, reach) * direction
-        found = _first_near(canvas, mask, start + steps[:, None] * direction, extra=extra, reach=reach)
+        found = _first_near(canvas, body, start + steps[:, None] * direction, extra=extra, reach=reach)
         if found is not None:
             return found
     return None
 
 
-def _first_near(
-    canvas: Canvas, mask: np.ndarray, path: np.ndarray, *, extra: np.ndarray, reach: float
-) -> Corner | None:
-    """The first corner of a path where the mask fits, moved on by `extra` if it fits there too, within reach."""
-    for corner in _plausible(canvas, mask, np.rint(path).astype(int)):
-        if not canvas.fits(mask, tuple(corner)):
+def _first_near(canvas: Canvas, body: Body, path: np.ndarray, *, extra: np.ndarray, reach: float) -> Corner | None:
+    """The first corner of a path where the cell fits, moved on by `extra` if it fits there too, within reach."""
+    for corner in _plausible(canvas, body, np.rint(path).astype(int)):
+        if not canvas.fits(body.mask, tuple(corner)):
             continue
         farther = np.rint(corner + extra).astype(int)
-        for choice in (*_plausible(canvas, mask, farther[None]), corner):
-            if canvas.fits(mask, tuple(choice)) and canvas.separation(mask, tuple(choice)) <= reach:
+        for choice in (*_plausible(canvas, body, farther[None]), corner):
+            if canvas.fits(body.mask, tuple(choice)) and canvas.separation(body.mask, tuple(choice)) <= reach:
                 return _as_corner(choice)
         return None
     return None
@@ -216,18 +231,16 @@ def _as_corner(position: np.ndarray) -> Corner:
     return z, y, x
 
 
-def _plausible(canvas: Canvas, mask: np.ndarray, corners: np.ndarray) -> np.ndarray:
-    """Corners whose mask's middle lies within the canvas and where a few of its voxels meet nothing, in order.
+def _plausible(canvas: Canvas, body: Body, corners: np.ndarray) -> np.ndarray:
+    """Corners where a cell's middle lies within the canvas and a few of its voxels meet nothing, in order.
 
-    Along axes whose border cuts no cells, the whole mask lies within, and a pixel off the border.
+    Along axes whose border cuts no cells, the whole cell lies within, and a pixel off the border.
     """
-    cut, shape = np.array(canvas.cut), np.array(mask.shape)
+    cut, shape = np.array(canvas.cut), np.array(body.mask.shape)
     first = corners + np.where(cut, (shape - 1) // 2, -1)
     last = np.where(cut, first, corners + shape)
     corners = corners[((first >= 0) & (last < canvas.shape)).all(1)]
-    voxels = np.argwhere(mask)
-    probes = voxels[np.linspace(0, len(voxels) - 1, PROBES).astype(int)]
-    position = corners[:, None] + probes
+    position = corners[:, None] + body.probes
     inside = ((position >= 0) & (position < canvas.shape)).all(2)
     position = np.clip(position, 0, np.array(canvas.shape) - 1)
     return corners[~(canvas.blocked[tuple(np.moveaxis(position, 2, 0))] & inside).any(1)]

@@ -8,7 +8,6 @@ import pandas as pd
 
 from cellcascade.core.choice import evenly_spaced
 from cellcascade.metrics.compare import compare_values
-from cellcascade.metrics.shape import measure_shapes
 from cellcascade.metrics.texture import matching_rho
 from cellcascade.report import charts, figures
 from cellcascade.report.pictures import Display, Picture
@@ -216,24 +215,24 @@ def _strip(images: Sequence[np.ndarray], display: Display, columns: int, edge: i
 
 def distributions(sources: CellSources) -> tuple[Picture, str]:
     """Size, shape and intensity of real against synthetic cells; and a sentence on the intensities."""
-    um, crops = sources.pixel_um, sources.crops
-    real = measure_shapes(crops["mask"][sources.widest])
-    made = measure_shapes(entry.read("mask") for entry in sources.valid("masks").values())
-    pairs = [widest_slice(entry) for entry in sources.valid("textures").values()]
-    counts = (
-        crops["brightness"][sources.widest].astype(float),
-        np.array([image[mask].mean() for image, mask in pairs if mask.any()]),
-    )
-    panels = [("area (µm²)", real["area"] * um**2, made["area"] * um**2)]
-    panels += [(name, real[name], made[name]) for name in ("eccentricity", "solidity")]
+    area, *rest = (_sides(sources.shapes, name) for name in ("area", "eccentricity", "solidity"))
+    counts = _sides(sources.intensities, "intensity_mean")
+    scale = sources.pixel_um**2
+    panels = [("area (µm²)", area[0] * scale, area[1] * scale), ("eccentricity", *rest[0]), ("solidity", *rest[1])]
     panels.append(("mean counts inside the mask", *counts))
-    src = charts.figure_uri(charts.histograms([(title, np.asarray(a), np.asarray(b)) for title, a, b in panels]))
+    src = charts.figure_uri(charts.histograms(panels))
     caption = (
-        f"Real cells (n = {len(real)}), synthetic masks (n = {len(made)}) and synthetic textures "
+        f"Real cells (n = {len(area[0])}), synthetic masks (n = {len(area[1])}) and synthetic textures "
         f"(n = {len(counts[1])}), each cell on its widest slice; values beyond the 0.5 and 99.5 percentiles "
         "are drawn in the outermost bars."
     )
     return Picture(src, "histograms of size, shape and intensity", caption, 1120), _intensity(*counts)
+
+
+def _sides(table: pd.DataFrame, name: str) -> tuple[np.ndarray, np.ndarray]:
+    """Values of a property of the real and of the synthetic cells."""
+    real, made = (table.loc[table["side"] == side, name].to_numpy(float) for side in ("real", "synthetic"))
+    return real, made
 
 
 def _intensity(real: np.ndarray, made: np.ndarray) -> str:

@@ -26,6 +26,8 @@ class CellFiles:
         volumes: Shards of volumes; none in 2D.
         slices: Shards of slices; none in 2D.
         textures: Shards of textured cells.
+        shapes: `shape_cells.csv`: the shapes of all cells.
+        intensities: `texture_cells.csv`: the intensities of all cells.
         rho_table: `rho.csv` of the texture model: how alike neighbouring slices are; `None` leaves it out.
     """
 
@@ -36,6 +38,8 @@ class CellFiles:
     volumes: list[Path]
     slices: list[Path]
     textures: list[Path]
+    shapes: Path
+    intensities: Path
     rho_table: Path | None = None
 
 
@@ -95,8 +99,10 @@ class CellEntry:
     valid: bool
 
     def read(self, name: str) -> np.ndarray:
-        """This cell's row of an array."""
-        return self.store.read(name, self.row)
+        """This cell's row of an array; its shard is not held open."""
+        row = self.store.read(name, self.row)
+        self.store.close()
+        return row
 
 
 @dataclass(frozen=True)
@@ -109,6 +115,8 @@ class CellSources:
         objects: `crops.csv`: a row for each annotated object.
         stages: By stage, in the order of the cascade, its synthetic cells by their numbers; none where the data set
             does without the stage.
+        shapes: `shape_cells.csv`: a row for each real and each valid synthetic mask.
+        intensities: `texture_cells.csv`: a row for each real and each valid synthetic cell.
         likeness: `rho.csv`: how alike neighbouring slices are at several rho; `None` where it is left out.
     """
 
@@ -116,6 +124,8 @@ class CellSources:
     widest: np.ndarray
     objects: pd.DataFrame
     stages: Mapping[str, Mapping[int, CellEntry]]
+    shapes: pd.DataFrame
+    intensities: pd.DataFrame
     likeness: pd.DataFrame | None = None
 
     @cached_property
@@ -155,7 +165,9 @@ def open_sources(files: CellFiles) -> CellSources:
     }
     objects = read_table(files.crops_table, ("kept", "reason"))
     likeness = read_table(files.rho_table, ("rho", "synthetic", "real", "pairs")) if files.rho_table else None
-    sources = CellSources(crops, widest, objects, stages, likeness)
+    shapes = read_table(files.shapes, ("side", "area", "eccentricity", "solidity"))
+    intensities = read_table(files.intensities, ("side", "intensity_mean"))
+    sources = CellSources(crops, widest, objects, stages, shapes, intensities, likeness)
     if not sources.shown or not len(widest):
         raise InputError(
             "There is nothing to report",
@@ -174,6 +186,7 @@ def open_cells(paths: Sequence[Path], schema: Schema[R]) -> dict[int, CellEntry]
         store = schema.open(path)
         for row, (number, valid) in enumerate(zip(store["cell_id"].tolist(), store["valid"].tolist(), strict=True)):
             cells[number] = CellEntry(store, row, bool(valid))
+        store.close()
     return dict(sorted(cells.items()))
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from cellcascade.data.shards import Store
 from cellcascade.report.images import ImageTables
 from cellcascade.report.sources import CellSources
 
@@ -94,11 +95,18 @@ def headline(sources: CellSources, images: ImageTables, shapes: pd.DataFrame | N
         worst = shapes.loc[shapes["w1_over_std"].idxmax()]
         which = worst.property.replace("_", " ")
         numbers.append((f"{worst.w1_over_std:.2f}", f"largest shape distance, W₁/σ ({which})"))
-    ious = [store["section_iou"][store["valid"] > 0] for store in sources.stores("slices")]
+    ious = [_section_ious(store) for store in sources.stores("slices")]
     if sum(map(len, ious)):
         median = np.median(np.concatenate(ious))
         numbers.append((f"{median:.2f}", "median IoU of the widest slice with its source mask"))
     return numbers
+
+
+def _section_ious(store: Store) -> np.ndarray:
+    """IoU of the widest slice with the source mask, of the valid cells of a shard; it is not held open."""
+    ious = store["section_iou"][store["valid"] > 0]
+    store.close()
+    return ious
 
 
 def dropped_objects(objects: pd.DataFrame) -> list[tuple[str, int, float]]:

@@ -62,14 +62,30 @@ def test_hundreds_of_masks_take_less_than_two_seconds():
     assert time.process_time() - began < 2
 
 
+def compare(folder, shards):
+    """Compare shards with the crops of a folder."""
+    tables = {"table": folder / "shape.csv", "cells": folder / "shape_cells.csv"}
+    compare_shapes(crops=folder / "crops.zarr.zip", masks=shards, **tables)
+
+
+def test_what_was_measured_is_written_cell_by_cell(tmp_path):
+    write_crops(tmp_path / "crops.zarr.zip", discs([10, 30, 14]), [1, 0, 1])
+    compare(tmp_path, [write_masks(tmp_path / "a.zarr.zip", discs([12, 11, 9]), valid=[1, 0, 1])])
+    cells = pd.read_csv(tmp_path / "shape_cells.csv")
+    assert list(cells["side"]) == ["real"] * 2 + ["synthetic"] * 2
+    assert list(cells["area"]) == [ellipse(r, r).sum() for r in (10, 14, 12, 9)]
+    measured = measure_shapes(discs([10, 14, 12, 9]))
+    assert list(cells.columns) == ["side", *measured.columns]
+    assert cells[measured.columns].to_numpy() == pytest.approx(measured.to_numpy(), rel=1e-5)
+
+
 def test_table_counts_widest_crops_and_valid_masks_alone(tmp_path):
     write_crops(tmp_path / "crops.zarr.zip", discs([10, 12, 30, 14]), [1, 1, 0, 1])
     made = np.concatenate([discs([10, 12]), np.zeros((1, 64, 64), "u1")])
     shards = [write_masks(tmp_path / "a.zarr.zip", made, valid=[1, 1, 0])]
     shards.append(write_masks(tmp_path / "b.zarr.zip", discs([14])))
-    out = tmp_path / "evaluation" / "shape.csv"
-    compare_shapes(crops=tmp_path / "crops.zarr.zip", masks=shards, table=out)
-    table = pd.read_csv(out)
+    compare(tmp_path, shards)
+    table = pd.read_csv(tmp_path / "shape.csv")
     assert list(table.columns) == [*COLUMNS, "n_real", "n_synthetic"]
     assert list(table["property"])[:3] == ["area", "eccentricity", "solidity"]
     assert (table["n_real"] == 3).all() and (table["n_synthetic"] == 3).all()
@@ -83,19 +99,19 @@ def test_nothing_valid_is_an_input_error_and_writes_nothing(tmp_path):
     write_crops(tmp_path / "crops.zarr.zip", discs([10]), [1])
     write_masks(tmp_path / "a.zarr.zip", discs([10]), valid=[0])
     with pytest.raises(InputError, match="no valid synthetic cell"):
-        compare_shapes(crops=tmp_path / "crops.zarr.zip", masks=[tmp_path / "a.zarr.zip"], table=tmp_path / "shape.csv")
-    assert not (tmp_path / "shape.csv").exists()
+        compare(tmp_path, [tmp_path / "a.zarr.zip"])
+    assert not list(tmp_path.glob("*.csv"))
 
 
 def test_an_empty_mask_marked_valid_names_its_shard(tmp_path):
     write_crops(tmp_path / "crops.zarr.zip", discs([10]), [1])
     write_masks(tmp_path / "a.zarr.zip", np.zeros((1, 64, 64), "u1"))
     with pytest.raises(InputError, match=r"(?s)a\.zarr\.zip.*valid mask 0 is empty"):
-        compare_shapes(crops=tmp_path / "crops.zarr.zip", masks=[tmp_path / "a.zarr.zip"], table=tmp_path / "shape.csv")
+        compare(tmp_path, [tmp_path / "a.zarr.zip"])
 
 
 def test_masks_of_another_size_than_the_crops_name_their_shard(tmp_path):
-    crops = write_crops(tmp_path / "crops.zarr.zip", discs([10]), [1])
+    write_crops(tmp_path / "crops.zarr.zip", discs([10]), [1])
     masks = write_masks(tmp_path / "a.zarr.zip", discs([10])[:, 4:-4, 4:-4])
     with pytest.raises(InputError, match=r"(?s)differ in size.*a\.zarr\.zip"):
-        compare_shapes(crops=crops, masks=[masks], table=tmp_path / "shape.csv")
+        compare(tmp_path, [masks])

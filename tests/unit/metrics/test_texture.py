@@ -44,7 +44,8 @@ def write_textures(path, images, masks, **arrays):
 def compare(folder):
     """Compare the stores of a folder."""
     crops, textures = folder / "crops.zarr.zip", [folder / "a.zarr.zip"]
-    texture.compare_textures(crops=crops, textures=textures, table=folder / "texture.csv")
+    tables = {"table": folder / "texture.csv", "cells": folder / "texture_cells.csv"}
+    texture.compare_textures(crops=crops, textures=textures, **tables)
 
 
 def table_of(tmp_path, real, made):
@@ -172,6 +173,10 @@ def test_3d_cells_count_on_their_widest_slice_and_their_slices_are_compared(tmp_
     assert rows.loc["intensity_mean", "synthetic_mean"] == pytest.approx(72, abs=0.5)
     assert rows.loc["slice_correlation", "n_real"] == 4 and rows.loc["slice_correlation", "n_synthetic"] == 2
     assert "slice_correlation_2" not in rows.index
+    each = pd.read_csv(tmp_path / "texture_cells.csv")
+    assert list(each["side"]) == ["real"] * 4 + ["synthetic"] * 2
+    for side, found in each.groupby("side"):
+        assert found["otsu_iou"].mean() == pytest.approx(rows.loc["otsu_iou", f"{side}_mean"], rel=1e-4)
 
 
 @pytest.mark.parametrize(("change", "found"), [("invalid", "no valid synthetic cell"), ("empty", "valid cell 0 is")])
@@ -182,7 +187,7 @@ def test_unusable_textures_are_input_errors_and_nothing_is_written(tmp_path, cha
     write_textures(tmp_path / "a.zarr.zip", images, made, valid=np.full(3, change == "empty"))
     with pytest.raises(InputError, match=found):
         compare(tmp_path)
-    assert not (tmp_path / "texture.csv").exists()
+    assert not list(tmp_path.glob("*.csv"))
 
 
 def test_other_sizes_of_crops_are_named(tmp_path):

@@ -4,7 +4,14 @@ import pytest
 import zarr
 from scipy import ndimage
 
+from cellcascade.config.settings import Population
 from cellcascade.core.errors import InputError
+from cellcascade.data.stores import CROPS
+from cellcascade.population import cell_library
+from cellcascade.population.background import read_background
+from cellcascade.population.cell_library import CellLibrary
+from cellcascade.population.compose import compose
+from tests.memory import extra_mb
 from tests.unit.population.scenes import make, opened, write_inputs
 
 
@@ -36,6 +43,37 @@ def test_stack_is_composed_in_three_dimensions(tmp_path):
     grown = [ndimage.maximum_filter(labels == label, (3, 5, 5)) for label in cells["label"]]
     for label, around in zip(cells["label"], grown):
         assert set(np.unique(labels[around])) <= {0, label}
+
+
+@pytest.mark.parametrize("ndim, shape", [(2, (150, 160)), (3, (12, 100, 110))])
+def test_what_is_left_out_of_a_crop_is_not_seen(tmp_path, ndim, shape):
+    """Images of cells with the rim around them are, to the bit, those of cells with all of their crops."""
+    inputs = write_inputs(tmp_path, ndim=ndim, shape=shape, size=64)
+    frames, model = CROPS.open(inputs["crops"]).record, read_background(inputs["background"])
+    settings, made = Population(cells_per_image=(12, 12), clustering=0.6), []
+    for rim in (settings.rim, 64):
+        library, generator = CellLibrary(inputs["textures"], rim), np.random.default_rng(5)
+        made.append(compose(library, model, frames, settings=settings, generator=generator))
+    assert made[0].cells == made[1].cells and len(made[0].cells) > 5
+    assert np.array_equal(made[0].image, made[1].image) and np.array_equal(made[0].labels, made[1].labels)
+
+
+def images_of(folder, inputs):
+    """Images that all cells of a library are placed on, with little memory to keep them in."""
+    cell_library.KEPT = 2**20
+    make(folder, inputs, images=(0, 10), cells_per_image=(25, 25), clustering=0.0)
+
+
+def test_memory_does_not_grow_with_the_number_of_cells(tmp_path):
+    used = []
+    for cells in (12, 120):
+        folder = tmp_path / str(cells)
+        folder.mkdir()
+        inputs = write_inputs(folder, ndim=3, shape=(8, 150, 150), size=64, cells=cells, shards=4)
+        used.append(extra_mb(images_of, folder / "images", inputs))
+    library = CellLibrary(inputs["textures"], rim=6)
+    assert sum(library.load(index).nbytes for index in range(len(library))) > 10 * 2**20
+    assert used[1] < used[0] + 4
 
 
 def test_number_of_cells_follows_real_frames_and_the_canvas(tmp_path):

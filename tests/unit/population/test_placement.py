@@ -13,7 +13,7 @@ from tests.unit.population.scenes import make, opened, write_inputs, write_textu
 
 
 def placements(tmp_path, wanted, shape=(1, 300, 300), **settings):
-    library = CellLibrary(write_textures(tmp_path))
+    library = CellLibrary(write_textures(tmp_path), rim=6)
     settings = Population(**settings)
     canvas = Canvas(shape, spacing=(1.0, 1.0, 1.0), gap=settings.gap, reach=max(settings.reach, settings.rim))
     generator = np.random.default_rng(8)

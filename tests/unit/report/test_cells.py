@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 
+from cellcascade.data.shards import Store
 from cellcascade.data.stores import CROPS, TEXTURES
 from cellcascade.report.cells import distributions, likeness, line_up
 from cellcascade.report.pictures import Display
@@ -16,7 +17,7 @@ def test_answer_of_the_line_up_names_the_synthetic_cells(tmp_path):
     arrays = {"image": np.full((20, 1, 8, 8), 200), "mask": np.ones((20, 1, 8, 8))}
     textures = open_cells([write_store(TEXTURES, tmp_path / "textures.zarr.zip", arrays)], TEXTURES)
     stages = {"masks": textures, "textures": textures}
-    sources = CellSources(CROPS.open(real), np.arange(30), pd.DataFrame(), stages)
+    sources = CellSources(CROPS.open(real), np.arange(30), pd.DataFrame(), stages, pd.DataFrame(), pd.DataFrame())
     picture, key = line_up(sources, Display((0, 255)))
     places = pixels_of(picture.src)[64::130, 64::130].ravel()  # tiles of 128 pixels with gaps of 2
     assert len(places) == 32 and sorted(set(places)) == [50, 200]
@@ -29,6 +30,12 @@ def test_likeness_says_which_rho_fits_or_comes_nearest():
     assert "ρ = 0.58 fits the real ones best. The textures of this page were made with ρ = 2." in likeness(table, 2.0)
     assert "all are less similar than the real ones; ρ = 1 comes nearest" in likeness(table.assign(real=0.9), 2.0)
     assert likeness(table[:0], 2.0) == likeness(None, 2.0) == ""
+
+
+def test_distributions_look_at_no_pixel(written, monkeypatch):
+    sources = open_sources(written[1]["cells"])
+    monkeypatch.setattr(Store, "read", None)
+    assert distributions(sources)[0].src
 
 
 def test_distributions_count_each_valid_cell_once(written, ndim):

@@ -1,11 +1,15 @@
 """What a page reads: cells found across shards, tables with their columns."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 from cellcascade.core.errors import InputError
 from cellcascade.data.stores import MASKS
+from cellcascade.report.images import read_image_tables
 from cellcascade.report.sources import open_cells, open_sources, read_table
+from cellcascade.report.summary import summary_part
 from tests.stores import write_store
 
 
@@ -29,6 +33,16 @@ def test_sources_hold_what_the_data_set_has(written, ndim):
         ["masks", "views", "volumes", "slices", "textures"] if ndim == 3 else ["masks", "textures"]
     )
     assert len(sources.stores("masks")) == 2 and list(sources.valid("masks")) == [0, 2, 3, 4, 5]
+
+
+def test_shards_are_not_held_open(written):
+    files, held = written[1]["cells"], Path("/proc/self/fd")
+    sources = open_sources(files)
+    summary_part(sources, read_image_tables(written[1]["images"].synthetic), None)
+    for number in sources.shown:
+        assert sources.stages["textures"][number].read("mask").any()
+    open_files = {path.resolve() for path in held.iterdir()}
+    assert not open_files & set(files.masks + files.views + files.volumes + files.slices + files.textures)
 
 
 def test_tables_without_a_column_are_named(tmp_path):

@@ -11,6 +11,7 @@ from cellcascade.data.recording import Recording
 from cellcascade.data.shards import Schema
 from cellcascade.data.stores import CROPS, MASKS, PREDICTIONS, SLICES, TEXTURES, VIEWS, VOLUMES
 from cellcascade.metrics.shape import compare_shapes
+from cellcascade.metrics.texture import compare_textures
 from cellcascade.report.sources import CellFiles, EvaluationFiles, ImageFiles, WorkFiles
 from tests.stores import write_store
 
@@ -70,6 +71,8 @@ def write_crops(folder: Path, ndim: int, rng: np.random.Generator) -> None:
         "image": mask * 90 + rng.integers(0, 20, mask.shape),
         "mask": mask,
         "widest": np.array([1, 0, 1, 1, 1, 1, 1, 1]),
+        "label": np.array([1, 1, 2, 3, 4, 5, 6, 7]),
+        "z": np.array([0, 1, 0, 0, 0, 0, 0, 0]),
         "brightness": rng.uniform(80, 110, 8),
     }
     facts = {"voxel_size_um": VOXELS[ndim], "window": (3.0, 123.0), "frame_shape": SHAPES[ndim]}
@@ -114,14 +117,25 @@ def write_dataset(folder: Path, ndim: int) -> dict:
     write_crops(folder, ndim, rng)
     stages = write_cells(folder, ndim, rng)
     write_images(folder / "synthetic", ndim, rng)
-    compare_shapes(crops=folder / "crops.zarr.zip", masks=stages["masks"], table=folder / "shape.csv")
+    crops = folder / "crops.zarr.zip"
+    tables = {"table": folder / "shape.csv", "cells": folder / "shape_cells.csv"}
+    compare_shapes(crops=crops, masks=stages["masks"], **tables)
+    tables = {"table": folder / "texture.csv", "cells": folder / "texture_cells.csv"}
+    compare_textures(crops=crops, textures=stages["textures"], **tables)
     likeness = {"rho": [0.0, 1.0, 4.0], "synthetic": [0.1, 0.5, 0.9], "real": 0.3, "pairs": 24}
     pd.DataFrame(likeness)[: 3 if ndim == 3 else 0].to_csv(folder / "rho.csv", index=False)
     return {
         "dataset": "TOY <2>",
         "settings": {"cells": CELLS, "texture": {"base": "scratch & new"}},
         "rho": 0.7,
-        "cells": CellFiles(folder / "crops.zarr.zip", folder / "crops.csv", **stages, rho_table=folder / "rho.csv"),
+        "cells": CellFiles(
+            crops=crops,
+            crops_table=folder / "crops.csv",
+            **stages,
+            shapes=folder / "shape_cells.csv",
+            intensities=folder / "texture_cells.csv",
+            rho_table=folder / "rho.csv",
+        ),
         "images": ImageFiles(folder / "synthetic"),
         "evaluation": EvaluationFiles({"shape": folder / "shape.csv"}),
         "work": write_work(folder),
