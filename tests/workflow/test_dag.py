@@ -217,6 +217,28 @@ def test_hub_model_is_fetched_by_one_local_job_and_a_folder_by_none(project):
     assert sampling.endswith("resources/someone/some-model/SHA256SUMS")  # its autoencoder
 
 
+def test_an_autoencoder_by_itself_is_fetched_for_training_and_sampling(project):
+    (project.folder / "hub.yaml").write_text(
+        "run: [nuclei2d]\ndatasets: {nuclei2d: {texture: {space: latent, autoencoder: someone/tiny-vae}}}\n"
+    )
+    output = project.dry_run(
+        "results/nuclei2d/textures/shard-000.zarr.zip", "--configfile", "demo/config.yaml", "hub.yaml"
+    )
+    assert job_counts(output)["texture_base"] == 1
+    inputs = {job["rule"]: job.get("input", "") for job in jobs(output)}
+    for rule in ("train_texture", "textures"):
+        assert inputs[rule].endswith("resources/someone/tiny-vae/SHA256SUMS")
+
+
+def test_what_fine_tuning_takes_of_a_gpu_is_said_in_the_plan(project):
+    make_base(project.folder / "models/sd")
+    (project.folder / "base.yaml").write_text(
+        "run: [nuclei2d]\ndatasets: {nuclei2d: {texture: {base: models/sd, space: latent}}}\n"
+    )
+    output = project.dry_run("all", "--configfile", "demo/config.yaml", "base.yaml")
+    assert output.count("nuclei2d: fine-tuning models/sd takes about 1.0 GB of GPU memory, fits 8 GB") == 1
+
+
 def test_growing_cells_remakes_only_new_and_changed_shards(project):
     (project.folder / "tiny.yaml").write_text(TINY)
     files, results = ["--configfile", "demo/config.yaml", "tiny.yaml"], project.folder / "results/nuclei2d"
