@@ -44,7 +44,12 @@ def real_stacks(crops: Crops) -> list[CellStack]:
     order = np.lexsort((crops.z, crops.label, crops.frame))
     keys = np.stack([crops.frame, crops.label], 1)[order]
     parts = np.split(order, np.flatnonzero((keys[1:] != keys[:-1]).any(1)) + 1)
-    return [CellStack(crops.image[part], crops.mask[part], crops.z[part]) for part in parts]
+    return [CellStack(crops.image[rows], crops.mask[rows], crops.z[rows]) for rows in map(_range, parts)]
+
+
+def _range(rows: np.ndarray) -> slice | np.ndarray:
+    """Rows as a slice where they follow each other: it takes no memory of its own."""
+    return slice(rows[0], rows[-1] + 1) if (np.diff(rows) == 1).all() else rows
 
 
 def synthetic_stacks(textures: Sequence[Path], size: tuple[int, int]) -> list[CellStack]:

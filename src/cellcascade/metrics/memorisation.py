@@ -16,6 +16,7 @@ from cellcascade.data.cells import check_size, synthetic_masks, synthetic_stacks
 from cellcascade.data.crops import read_crops
 
 LARGEST = 32  # pixels of a side at which cells are compared
+AT_ONCE = 256  # cells of which numbers in double precision are in memory
 PERCENTILE = 5  # percentile of the distances of real test cells below which a cell is suspiciously near
 
 Distance = Callable[[np.ndarray, np.ndarray], np.ndarray]
@@ -33,16 +34,14 @@ def aligned(planes: np.ndarray, masks: np.ndarray) -> np.ndarray:
     """
     size = planes.shape[-1]
     block = -(-size // LARGEST)
-    edge = -(-size // block) * block
-    moved = np.zeros((len(planes), edge, edge), np.float32)
-    step = (edge - 1) / 2
-    for target, plane, mask in zip(moved, planes, masks):
-        shift = step - np.array(ndimage.center_of_mass(mask > 0))
-        wide = np.zeros((edge, edge), np.float32)
+    side = -(-size // block)
+    made = np.empty((len(planes), side, side), np.float32)
+    for target, plane, mask in zip(made, planes, masks):
+        wide = np.zeros((side * block, side * block), np.float32)
+        shift = (len(wide) - 1) / 2 - np.array(ndimage.center_of_mass(mask > 0))
         wide[:size, :size] = plane
-        target[...] = ndimage.shift(wide, shift, order=1)
-    side = edge // block
-    return moved.reshape(-1, side, block, side, block).mean((2, 4))
+        target[...] = ndimage.shift(wide, shift, order=1).reshape(side, block, side, block).mean((1, 3))
+    return made
 
 
 def aligned_masks(masks: np.ndarray) -> np.ndarray:
@@ -52,12 +51,16 @@ def aligned_masks(masks: np.ndarray) -> np.ndarray:
 
 def aligned_cells(images: np.ndarray, masks: np.ndarray) -> np.ndarray:
     """Counts inside each cell `(n, y, x)` about the cell's mean, as `aligned` makes them, of unit norm `(n, v, u)`."""
-    inside = np.asarray(masks) > 0
-    area = inside.sum((1, 2))
-    mean = np.where(inside, images, 0).sum((1, 2), dtype=float) / area
-    cells = aligned(np.where(inside, images - mean[:, None, None], 0).astype(np.float32), masks)
+    parts = [slice(start, start + AT_ONCE) for start in range(0, len(images), AT_ONCE)]
+    cells = np.concatenate([aligned(_about_mean(images[part], masks[part]), masks[part]) for part in parts])
     norm = np.sqrt((cells**2).sum((1, 2), keepdims=True))
     return cells / np.maximum(norm, 1e-12)
+
+
+def _about_mean(images: np.ndarray, masks: np.ndarray) -> np.ndarray:
+    inside = np.asarray(masks) > 0
+    mean = np.where(inside, images, 0).sum((1, 2), dtype=float) / inside.sum((1, 2))
+    return np.where(inside, images - mean[:, None, None], 0).astype(np.float32)
 
 
 def iou_distances(masks: np.ndarray, others: np.ndarray) -> np.ndarray:

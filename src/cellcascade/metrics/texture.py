@@ -38,7 +38,8 @@ def measure_textures(images: np.ndarray, masks: np.ndarray) -> pd.DataFrame:
         threshold of the crop after a blur of 1 pixel).
     """
     rows = []
-    for image, mask in zip(np.asarray(images, np.float32), np.asarray(masks) > 0):
+    for counts, cell in zip(images, masks):
+        image, mask = np.asarray(counts, np.float32), np.asarray(cell) > 0
         distance = signed_distance(mask)
         smooth = ndimage.gaussian_filter(image, SMOOTH)
         gradient = np.hypot(*np.gradient(smooth))
@@ -62,10 +63,10 @@ def radial_power(images: np.ndarray) -> np.ndarray:
     Returns:
         Mean power `(k)` at k = 0, 1, … cycles per image side, up to the Nyquist frequency, whatever the direction.
     """
-    images = np.asarray(images, np.float64)
     size = images.shape[-1]
     power = np.zeros(images.shape[1:])
-    for image in images:
+    for counts in images:
+        image = np.asarray(counts, np.float64)
         power += np.abs(np.fft.fft2(image - image.mean())) ** 2
     cycles = np.fft.fftfreq(size) * size
     radius = np.rint(np.hypot(cycles[:, None], cycles)).astype(int)
