@@ -55,9 +55,9 @@ class Killable(Project):
         (folder / "Snakefile").write_text(SNAKEFILE)
         (folder / "second.py").write_text(SCRIPT)
 
-    def start(self) -> subprocess.Popen:
+    def start(self, *options: str) -> subprocess.Popen:
         """Run Snakemake until the second rule's job waits."""
-        command = [sys.executable, "-m", "snakemake", "--cores", "1"]
+        command = [sys.executable, "-m", "snakemake", "--cores", "1", *options]
         with open(self.folder / "output", "wb") as log:
             head = subprocess.Popen(
                 command,
@@ -71,9 +71,9 @@ class Killable(Project):
         until((self.folder / "waits").exists, "the second rule")
         return head
 
-    def kill(self) -> None:
+    def kill(self, *options: str) -> None:
         """Run Snakemake, and kill it while the second rule is at work; its job lives on."""
-        head = self.start()
+        head = self.start(*options)
         head.kill()
         head.wait(60)
 
@@ -163,7 +163,10 @@ def test_folders_without_a_run_are_told_apart(tmp_path, killable):
     empty = tmp_path / "empty"
     empty.mkdir()
     assert "There is no run to recover" in killable.recover(str(empty), fails=True)
-    assert "Nothing was run in" in killable.recover()
-    (killable.folder / "go").touch()
-    killable.snakemake("--cores", "1", "--quiet")
-    killable.recover()
+    assert "No run in" in killable.recover()
+
+
+def test_a_locked_folder_whose_run_said_nothing_is_not_touched(killable):
+    killable.kill("--quiet", "all")
+    assert "no description of a run" in killable.recover("--cancel", fails=True)
+    assert runs.is_locked(killable.folder) and len(runs.orphans(killable.folder)) == 1

@@ -31,12 +31,9 @@ def recover(folder: Path, *, cancel: bool, dry_run: bool) -> Iterator[str]:
         InputError: The folder is no project, a run is at work in it, SLURM cannot be asked, or unlocking failed.
     """
     folder = folder.resolve()
-    if not (folder / ".snakemake").is_dir():
-        yield _nothing(folder)
-        return
     run = runs.last_run(folder)
     if run is None:
-        yield f"No run of {folder} has had anything to do: there is nothing to recover."
+        yield _nothing(folder)
         return
     queue = runs.queue(folder) if run.on_cluster else []
     _check_idle(folder, run, queue)
@@ -57,8 +54,16 @@ def recover(folder: Path, *, cancel: bool, dry_run: bool) -> Iterator[str]:
 
 
 def _nothing(folder: Path) -> str:
-    if (folder / "Snakefile").is_file():
-        return f"Nothing was run in {folder} yet: there is nothing to recover. Begin with: snakemake all --cores 4"
+    if runs.is_locked(folder):
+        raise InputError(
+            "A run has locked the folder and says nothing of itself, and nothing was touched",
+            where=folder / runs.LOGS,
+            found="no description of a run: it was started with --quiet all",
+            expected="its machine and its command",
+            fix="if no Snakemake is at work in this folder, on any machine: snakemake --unlock, and start it again",
+        )
+    if (folder / "Snakefile").is_file() or (folder / ".snakemake").is_dir():
+        return f"No run in {folder} has had anything to do yet: there is nothing to recover."
     raise InputError(
         "There is no run to recover",
         where=folder,
