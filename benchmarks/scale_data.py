@@ -192,7 +192,7 @@ def write_textures(jobs: Sequence[dict]) -> None:
             real, inside = pixels[int(generator.integers(len(pixels)))]
             image[...] = np.resize(generator.permutation(real[~inside]), mask.shape)
             image[mask] = np.resize(generator.permutation(real[inside]), int(mask.sum()))
-        record = TexturesRecord(dataset=dataset, seed=seed, digests={}, background=background)
+        record = TexturesRecord(dataset=dataset, seed=seed, digests={}, background=background, redraws=0)
         TEXTURES.write(job["output"]["store"], {"image": images, "mask": masks, **facts}, record)
 
 
