@@ -32,6 +32,7 @@ from cellcascade.learning.objective import Batch, Objective
 logger = logging.getLogger(__name__)
 
 SMALLEST_SHARE = 0.7  # of the smallest real cell's area; smaller masks are drawn again
+AT_ONCE = 64  # masks whose distances are held at full resolution
 
 
 def encode(masks: np.ndarray, settings: MaskDDPM) -> Tensor:
@@ -123,7 +124,7 @@ def _mask_objective(model: UNet2DModel, masks: np.ndarray, settings: MaskDDPM) -
     """Learning from masks `(n, y, x)`, each of which is kept in its smaller form: coarse distances, or its bytes."""
     schedule, encoded = noise_schedule(settings.timesteps), None
     if settings.representation == "sdf":
-        encoded = torch.cat([encode(masks[i : i + 1], settings) for i in range(len(masks))])
+        encoded = torch.cat([encode(masks[i : i + AT_ONCE], settings) for i in range(0, len(masks), AT_ONCE)])
 
     def draw(generator: torch.Generator) -> Batch:
         chosen = torch.randint(len(masks), (settings.train.batch_size,), generator=generator)
