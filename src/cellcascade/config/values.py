@@ -107,3 +107,15 @@ class FineTuning(Training):
     sample_every: Count = Field(
         2500, description="steps between samples with real outlines, shown in TensorBoard: is the outline followed?"
     )
+
+
+BUNDLED = "nuclei"  # name of the priors that come with the package
+BUNDLED_STEP, BUNDLED_GRID = 16, 32  # what crops must be a multiple of, pixels, for their textures and masks
+FOLDS = 3  # parts that are held out in turn where few cells are fine-tuned on
+
+
+class Tuning(FineTuning):
+    """How a network is trained that starts from a prior: until the loss of held-out cells no longer falls."""
+
+    check_every: Count = Field(20, description="steps between looks at the loss of held-out cells")
+    patience: Count = Field(5, description="looks without a loss that is 0.5 % lower after which training stops")

@@ -28,6 +28,7 @@ from cellcascade.core.logs import progress
 from cellcascade.core.seeds import torch_generator
 from cellcascade.learning.device import autocast, precision_on
 from cellcascade.learning.objective import Objective, in_parts
+from cellcascade.learning.stopping import HeldOut
 
 logger = logging.getLogger(__name__)
 
@@ -85,8 +86,9 @@ class _State:
         device: torch.device,
         weight_decay: float,
         rates: Mapping[str, float] | None = None,
+        held_out: HeldOut | None = None,
     ):
-        self.model = model
+        self.model, self.held_out = model, held_out
         self.rows: list[dict[str, float]] = []
         self.parameters = [p for p in model.parameters() if p.requires_grad]
         self.frozen = {name for name, p in model.named_parameters() if not p.requires_grad}
@@ -124,16 +126,28 @@ class _State:
             self.average.restore(self.parameters)
             self.model.train()
 
+    def finish(self) -> None:
+        """Leave the averaged weights in the model, ready for use: those of the lowest held-out loss, else the last."""
+        self.model.eval()
+        if self.held_out and self.held_out.best:
+            for parameter, best in zip(self.parameters, self.held_out.best):
+                parameter.data.copy_(best)
+        else:
+            self.average.copy_to(self.parameters)
+
     def save(self, path: Path) -> None:
         """Write the state; weights that are not trained are left out."""
         weights = {name: value for name, value in self.model.state_dict().items() if name not in self.frozen}
         parts = {name: getattr(self, name).state_dict() for name in self.PARTS}
+        if self.held_out:
+            parts["held_out"] = self.held_out.state_dict()
         with atomic_path(path) as scratch, open(scratch, "wb") as file:
             # Given a path, torch hides that a disk is full.
             torch.save({"model": weights, "rows": self.rows, **parts}, file)
 
     def resume(self, path: Path) -> int:
-        """Go on from a saved state if there is one; gives the steps done."""
+        """Go on from a saved state if there is one, and be ready to train; gives the steps done."""
+        self.model.train()
         if not path.exists():
             return 0
         # On the CPU: each part moves its tensors to the model's device itself, and so nothing lies there twice; and the
@@ -143,6 +157,8 @@ class _State:
         for name in self.PARTS:
             getattr(self, name).load_state_dict(state[name])
         self.average.to(next(self.model.parameters()).device)
+        if self.held_out:
+            self.held_out.load_state_dict(state["held_out"])
         self.rows.extend(state["rows"])
         done = int(self.rows[-1]["step"])
         logger.info("resuming from %s at step %d", path, done)
@@ -161,17 +177,16 @@ def train(
     weight_decay: float = WEIGHT_DECAY,
     rates: Mapping[str, float] | None = None,
     look: Callable[[SummaryWriter, int], dict[str, float]] | None = None,
+    held_out: HeldOut | None = None,
 ) -> pd.DataFrame:
     """Train `model` in place and leave the moving average of its weights in it.
 
     Args:
         model: Module whose parameters with `requires_grad` are trained.
-        objective: The batches it learns from, and their loss. A batch that does not fit the GPU's memory is halved, as
-            often as it takes, and the gradients of its parts are added up: the same steps but for rounding, and but
-            for batch normalisation, which then sees parts of batches.
+        objective: What it learns from. A batch that does not fit the GPU's memory is halved until it does, and the
+            gradients of its parts are added up: the same steps but for rounding and for batch normalisation.
         settings: Steps, learning rate, EMA, checkpoint interval.
-        checkpoint: File of the running state; when it is there, training goes on from it. TensorBoard's files lie in
-            `tensorboard` beside it.
+        checkpoint: File of the running state, from which training goes on; `tensorboard` lies beside it.
         seed: Seed of this training.
         device: Where the model is.
         what: Name for messages.
@@ -179,25 +194,26 @@ def train(
         rates: Learning rates of the model's parts by their names, as shares of that in `settings`; 1 for others.
         look: Called every `sample_every` steps and at the end, while the model has its averaged weights; may add
             pictures of a step to TensorBoard, and gives values that are logged. Must leave the model as it is.
+        held_out: Examples by whose loss the training stops; the model gets the weights of its lowest value.
 
     Returns:
-        The training log: columns step, loss (mean since the last row), learning_rate, seconds (since the start), and
-        those of `look`.
+        The training log: columns step, loss (mean since the last row), learning_rate, seconds (since the start),
+        those of `look`, and `held_out`, the loss of held-out examples.
 
     Raises:
         InputError: The loss is not finite, the GPU is too small, or the optimiser is not installed.
     """
-    settings = FineTuning(**dict(settings))
-    state = _State(model, settings, device, weight_decay, rates)
-    start = state.resume(checkpoint)
-    model.train()
+    settings = settings if isinstance(settings, FineTuning) else FineTuning(**dict(settings))
+    state = _State(model, settings, device, weight_decay, rates, held_out)
+    start, end = state.resume(checkpoint), settings.steps
     with SummaryWriter(checkpoint.parent / "tensorboard", purge_step=start + 1) as board:
         run = _Run(state, objective, settings, seed=seed, device=device, what=what)
-        for step in progress(range(start, settings.steps), total=settings.steps, what=f"{what} steps", start=start):
+        for step in progress(range(start, end), total=end, what=f"{what} steps", start=start):
+            if run.over(step):
+                break
             run.step(step)
             run.note(step, board, look, checkpoint)
-    state.average.copy_to(state.parameters)
-    model.eval()
+    state.finish()
     return pd.DataFrame(state.rows)
 
 
@@ -212,6 +228,14 @@ class _Run:
         self.parts = 1  # that a batch is learned from in
         self.began = time.monotonic() - (state.rows[-1]["seconds"] if state.rows else 0)
         self.recent: list[Tensor] = []
+
+    def over(self, step: int) -> bool:
+        """Whether the held-out loss no longer falls before this step; says so."""
+        held_out = self.state.held_out
+        if held_out is None or not held_out.over:
+            return False
+        logger.info("%s stopped at step %d: held-out loss no longer falls", self.what, step)
+        return True
 
     def step(self, step: int) -> None:
         """Do one step of the optimiser."""
@@ -273,22 +297,27 @@ class _Run:
         checkpoint: Path,
     ) -> None:
         """Add a row to the log and write a checkpoint, after the steps for which that is due."""
-        settings, done = self.settings, step + 1
+        settings, done, held_out = self.settings, step + 1, self.state.held_out
         last = done == settings.steps
         due = look if last or done % settings.sample_every == 0 else None
-        if due is None and not (last or done % settings.checkpoint_every == 0):
+        check = held_out if held_out and (last or done % held_out.every == 0) else None
+        save = last or due is not None or done % settings.checkpoint_every == 0
+        if not save and check is None:
             return
         mean = _finite_mean(self.recent, self.what, done)
         row = {"step": done, "loss": mean, "learning_rate": learning_rate(step, settings)}
-        logger.info("%s step %d: loss %.4f", self.what, done, mean)
         row["seconds"], self.recent = time.monotonic() - self.began, []
-        if due is not None:
+        if due is not None or check is not None:
             with self.state.averaged():
-                row |= due(board, done)
+                row |= due(board, done) if due else {}
+                row |= {"held_out": check.look(done, self.state.parameters, self.device)} if check else {}
+        of_others = f", of held-out examples {row['held_out']:.4f}" if check else ""
+        logger.info("%s step %d: loss %.4f%s", self.what, done, mean, of_others)
         self.state.rows.append(row)
         for name in row.keys() - {"step", "seconds"}:
             board.add_scalar(name, row[name], done)
-        self.state.save(checkpoint)
+        if save:
+            self.state.save(checkpoint)
 
 
 def _said(error: torch.OutOfMemoryError) -> str:
