@@ -23,6 +23,7 @@ include: "workflow/rules/common_evaluation.smk"
 include: "workflow/rules/common_report.smk"
 include: "workflow/rules/resources.smk"
 include: "workflow/rules/crops.smk"
+include: "workflow/rules/prior.smk"
 include: "workflow/rules/masks.smk"
 include: "workflow/rules/shapes.smk"
 include: "workflow/rules/views.smk"
@@ -39,6 +40,7 @@ include: "workflow/rules/overview.smk"
 
 localrules:
     all,
+    prior,
     learning_curve,
     ablations,
 
@@ -47,6 +49,12 @@ rule all:
     default_target: True
     input:
         products,
+
+
+rule prior:
+    input:
+        *(f"{PRIOR}/texture/{name}" for name in prior_file_names("texture")),
+        *(f"{PRIOR}/mask_ddpm/{name}" for name in prior_file_names("mask_ddpm")),
 
 
 rule learning_curve:

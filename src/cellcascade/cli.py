@@ -72,6 +72,7 @@ def _check_dataset(config: "Config", name: str) -> str:
     """What a data set has to learn from and to test on; an `InputError` if some of it cannot be used."""
     from cellcascade.data.recording import held_out_recording, training_recording
     from cellcascade.diffusion.multiview_weights import check_weights
+    from cellcascade.diffusion.priors import check_prior, prior_folder
     from cellcascade.diffusion.texture.memory import of_base
     from cellcascade.diffusion.texture.pretrained import check_autoencoder, check_base
     from cellcascade.evaluation.cellpose.weights import check_start
@@ -88,9 +89,13 @@ def _check_dataset(config: "Config", name: str) -> str:
     texture, latent = data.texture, data.texture.space == "latent"
     if latent and texture.autoencoder and Path(texture.autoencoder).is_dir():
         check_autoencoder(texture.autoencoder)
-    takes = ""
-    if Path(texture.base).is_dir():
-        check_base(texture.base, latent=latent and texture.autoencoder is None)
+    takes, prior = "", prior_folder(texture.base, "texture")
+    if prior:
+        check_prior(prior, "texture")
+    if of_masks := prior_folder(data.mask_ddpm.base, "mask_ddpm"):
+        check_prior(of_masks, "mask_ddpm")
+    if Path(texture.base).is_dir() and not prior:
+        check_base(texture.base, latent=latent and not texture.autoencoder, block=None if latent else texture.block)
         takes = f"; fine-tuning {texture.base} takes {of_base(texture, data.crops.size)}"
     counts = "".join(f", {len(items)} to test on ({kind})" for kind, items in tests.items())
     return f"{len(frames)} annotations in {training.folder}{counts}{takes}"

@@ -87,7 +87,7 @@ def test_multiview_trains_on_a_gpu(tmp_path):
 
 
 def test_hints_are_the_same_planes_on_a_gpu(discs):
-    hints = CellHints.of(discs, *np.array([[0.1, 0.5], [0.2, 0.3], [0.4, 0.9]]))
+    hints = CellHints.of(discs, *np.array([[0.1, 0.5], [0.2, 0.3], [0.4, 0.9]]), np.full((2, 2), 0.05))
     assert torch.equal(hints.planes(DEVICE).cpu(), hints.planes())
 
 

@@ -219,7 +219,8 @@ def test_hub_model_is_fetched_by_one_local_job_and_a_folder_by_none(project):
 
 def test_an_autoencoder_by_itself_is_fetched_for_training_and_sampling(project):
     (project.folder / "hub.yaml").write_text(
-        "run: [nuclei2d]\ndatasets: {nuclei2d: {texture: {space: latent, autoencoder: someone/tiny-vae}}}\n"
+        "run: [nuclei2d]\n"
+        "datasets: {nuclei2d: {texture: {base: scratch, space: latent, autoencoder: someone/tiny-vae}}}\n"
     )
     output = project.dry_run(
         "results/nuclei2d/textures/shard-000.zarr.zip", "--configfile", "demo/config.yaml", "hub.yaml"

@@ -10,9 +10,11 @@ from pathlib import Path
 from cellcascade.diffusion.texture.memory import of_base as memory_of_base
 from cellcascade.diffusion.texture.pretrained import CHECKSUMS, check_autoencoder, check_base
 from cellcascade.config.load import load_config
+from cellcascade.config.values import BUNDLED, FOLDS
 from cellcascade.data.recording import held_out_recording, training_recording
 from cellcascade.core.errors import InputError
 from cellcascade.diffusion.multiview_weights import check_weights
+from cellcascade.diffusion.priors import check_prior, files_of as prior_file_names, prior_folder
 from cellcascade.evaluation.cellpose.weights import check_start
 from cellcascade.evaluation.scoring import reference_annotations
 from cellcascade.core.seeds import seed_for
@@ -255,6 +257,38 @@ def multiview_weights(wildcards):
     return [f"{MULTIVIEW_FOLDER}/config.json", f"{MULTIVIEW_FOLDER}/model.safetensors"]
 
 
+PRIOR = "results/shared/models/prior"
+
+
+def prior_crops(wildcards):
+    """Crops that the priors learn from; ends with a message if the configuration names no data sets for that."""
+    if not CONFIG.prior.data:
+        sys.exit(
+            "No prior can be trained: name the data sets that it learns from in the configuration, under prior.data"
+        )
+    return [f"results/{name}/crops.zarr.zip" for name in CONFIG.prior.data]
+
+
+@functools.cache
+def prior_files(base, kind):
+    """Checked files of a prior; none for the package's own, and `None` where `base` names no prior."""
+    if base == f"{PRIOR}/{kind}":  # made here
+        return [f"{base}/{name}" for name in prior_file_names(kind)]
+    folder = prior_folder(base, kind)
+    if folder is None or base == BUNDLED:
+        return folder and []
+    check_prior(folder, kind)
+    return [str(folder / name) for name in prior_file_names(kind)]
+
+
+def mask_base(wildcards):
+    """The prior of masks as input; ends with a message where it cannot be used."""
+    try:
+        return prior_files(entry(wildcards).mask_ddpm.base, "mask_ddpm") or []
+    except InputError as error:
+        stop({wildcards.dataset: error})
+
+
 def is_hub_id(name):
     """Whether a texture base or autoencoder is to be fetched from the hub, not a folder."""
     return bool(re.fullmatch(r"[\w.-]+/[\w.-]+", name)) and not Path(name).is_dir()
@@ -288,14 +322,23 @@ def autoencoder_of(name):
     return checked_or_fetched(texture.autoencoder, check_autoencoder) if needed else []
 
 
+def pixel_block(texture):
+    """Edge of the blocks of a texture model that works on pixels."""
+    return texture.block if texture.space == "pixel" else None
+
+
 @functools.cache
 def texture_base_of(name):
     """Checked files of a data set's pretrained texture model; none when training from scratch in pixels."""
     texture = CONFIG.datasets[name].texture
     if not texture.pretrained:
         return autoencoder_of(name)
+    if (prior := prior_files(texture.base, "texture")) is not None:
+        return prior
     own = texture.space == "latent" and not texture.autoencoder
-    return checked_or_fetched(texture.base, functools.partial(check_base, latent=own)) + autoencoder_of(name)
+    return checked_or_fetched(
+        texture.base, functools.partial(check_base, latent=own, block=pixel_block(texture))
+    ) + autoencoder_of(name)
 
 
 @functools.cache
@@ -303,9 +346,9 @@ def say_memory(name):
     """Say what fine-tuning a data set's base takes of a GPU, before a job waits for one."""
     entry = CONFIG.datasets[name]
     texture = entry.texture.model_copy(update=texture_folders(entry.texture))
-    if texture.pretrained and not any(
-        path.endswith(CHECKSUMS) and not Path(path).exists() for path in texture_base_of(name)
-    ):
+    if not texture.pretrained or prior_files(texture.base, "texture") is not None:
+        return
+    if not any(path.endswith(CHECKSUMS) and not Path(path).exists() for path in texture_base_of(name)):
         print(
             f"{name}: fine-tuning {entry.texture.base} takes {memory_of_base(texture, entry.crops.size)}",
             file=sys.stderr,
@@ -366,6 +409,7 @@ def check_frames(names):
             if name in WITH_VIEWS:
                 check_multiview()
             texture_base_of(CONFIG.models_of(name))
+            prior_files(CONFIG.datasets[CONFIG.models_of(name)].mask_ddpm.base, "mask_ddpm")
             say_memory(CONFIG.models_of(name))
             if networks_of(name):
                 check_start(CONFIG.datasets[name].evaluation)
@@ -438,5 +482,11 @@ def shapes(wildcards):
 
 
 def steps(name):
-    """Item function: number of training steps of the block `name`."""
-    return lambda wildcards: getattr(entry(wildcards), name).train.steps
+    """Item function: number of training steps of the block `name`, at most; several times where parts are held out."""
+
+    def count(wildcards):
+        settings = getattr(entry(wildcards), name)
+        prior = prior_files(settings.base, name) is not None
+        return (FOLDS + 1) * settings.tuning.steps if prior else settings.train.steps
+
+    return count

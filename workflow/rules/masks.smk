@@ -1,6 +1,7 @@
 rule train_mask_ddpm:
     input:
         crops="results/{dataset}/crops.zarr.zip",
+        base=mask_base,
     output:
         weights="results/{dataset}/models/mask_ddpm/model.safetensors",
         config="results/{dataset}/models/mask_ddpm/config.json",
@@ -49,7 +50,7 @@ rule masks:
         cells=cell_range,
         dataset="{dataset}",
         seeded_as=seeded_as,
-        settings=lambda wildcards: sampling(entry(wildcards).mask_ddpm),
+        settings=lambda wildcards: sampling(entry(wildcards).mask_ddpm, without={"base", "tuning"}),
         seed=CONFIG.seed,
         version=STAGE_VERSIONS["masks"],
     script:

@@ -55,7 +55,7 @@ rule textures:
     params:
         dataset="{dataset}",
         seeded_as=seeded_as,
-        settings=settings_of("texture", without={"train", "base", "autoencoder"}),
+        settings=settings_of("texture", without={"autoencoder", "base", "train", "tuning"}),
         seed=CONFIG.seed,
         max_invalid_fraction=CONFIG.max_invalid_fraction,
         version=STAGE_VERSIONS["textures"],

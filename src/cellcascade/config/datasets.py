@@ -5,8 +5,19 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from cellcascade.config.prior import Prior
 from cellcascade.config.settings import MaskDDPM, Multiview, Shapes, Stages, Texture, halved
-from cellcascade.config.values import Conflict, Count, CountOrZero, Fraction, Positive, Settings
+from cellcascade.config.values import (
+    BUNDLED,
+    BUNDLED_GRID,
+    BUNDLED_STEP,
+    Conflict,
+    Count,
+    CountOrZero,
+    Fraction,
+    Positive,
+    Settings,
+)
 
 RESERVED = {"shared", "overview", "learning_curve", "ablations"}  # folders of results/ that are no data set's
 
@@ -56,8 +67,9 @@ class Dataset(Stages):
 
     def conflicts(self) -> Iterator[Conflict]:
         """See `Settings`."""
-        yield from too_many_steps("mask_ddpm", self.mask_ddpm)
-        if not self.texture.pretrained:  # a base brings its own number of time steps
+        if self.mask_ddpm.base == "scratch":  # a prior or a base brings its own number of time steps
+            yield from too_many_steps("mask_ddpm", self.mask_ddpm)
+        if not self.texture.pretrained:
             yield from too_many_steps("texture", self.texture)
         yield from self._masks()
         yield from self._textures()
@@ -65,6 +77,14 @@ class Dataset(Stages):
 
     def _masks(self) -> Iterator[Conflict]:
         masks, crop = self.mask_ddpm, self.crops.size
+        if masks.base != "scratch":
+            if masks.base == BUNDLED and crop % BUNDLED_GRID:
+                yield Conflict(
+                    ("crops.size", "mask_ddpm.base"),
+                    f"mask_ddpm.base {BUNDLED} needs crops.size to be a multiple of {BUNDLED_GRID}, it is {crop}; "
+                    "mask_ddpm.base scratch takes others",
+                )
+            return
         if masks.representation == "binary":
             for conflict in halved(("crops.size",), crop, masks.channels):
                 yield Conflict(("crops.size", "mask_ddpm.channels"), f"of binary masks, {conflict.message}")
@@ -80,20 +100,30 @@ class Dataset(Stages):
                 ("texture.space", "texture.base", "texture.autoencoder"),
                 "texture.space latent needs a texture.base or a texture.autoencoder; scratch alone needs space pixel",
             )
-        if texture.space == "latent" and not scratch:
+        if texture.base == BUNDLED:
+            yield from self._bundled_texture()
+        if not scratch:  # what fits another base, its files tell
             return
-        if not scratch and texture.block != 2:
-            yield Conflict(
-                ("texture.block", "texture.base", "texture.space"),
-                f"texture.block {texture.block} does not fit texture.base {texture.base!r}: Stable Diffusion has 4 "
-                "channels, which is block 2 in space pixel",
-            )
-        step = texture.block * (2 ** (len(texture.channels) - 1) if scratch else 1)
+        step = texture.block * 2 ** (len(texture.channels) - 1)
         if crop % step:
-            keys = ("texture.block", "texture.channels") if scratch else ("texture.block",)
+            keys = "texture.block", "texture.channels"
             yield Conflict(
                 ("crops.size", *keys),
                 f"{' and '.join(keys)} need crops.size to be a multiple of {step}, it is {crop}",
+            )
+
+    def _bundled_texture(self) -> Iterator[Conflict]:
+        crop = self.crops.size
+        if self.texture.space == "latent":
+            yield Conflict(
+                ("texture.space", "texture.base"),
+                f"texture.base {BUNDLED} works in space pixel; latent needs another texture.base",
+            )
+        if crop % BUNDLED_STEP:
+            yield Conflict(
+                ("crops.size", "texture.base"),
+                f"texture.base {BUNDLED} needs crops.size to be a multiple of {BUNDLED_STEP}, it is {crop}; texture."
+                "base scratch takes others",
             )
 
     def _frames(self) -> Iterator[Conflict]:
@@ -149,6 +179,7 @@ class Config(Settings):
     shards: Shards = Shards()
     shapes: Shapes = Shapes()
     multiview: Multiview = Multiview()
+    prior: Prior = Prior()
     defaults: Stages = Stages()
     datasets: dict[Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$")], Dataset] = Field(min_length=1)
 
@@ -163,6 +194,10 @@ class Config(Settings):
             yield Conflict(
                 (f"datasets.{name}",), f"results/{name} holds something else; give the data set another name"
             )
+        for name in self.prior.data:
+            if name not in self.datasets or self.datasets[name].models_from:
+                expected = f"one of {sorted(other for other, entry in self.datasets.items() if not entry.models_from)}"
+                yield Conflict(("prior.data",), f"prior.data names {name!r}, which has no crops of its own: {expected}")
         yield from self._reused_models()
 
     def _reused_models(self) -> Iterator[Conflict]:

@@ -20,6 +20,7 @@ from cellcascade.config.values import (
     Range,
     Settings,
     Training,
+    Tuning,
     attention,
 )
 
@@ -59,26 +60,41 @@ class CropSettings(Settings):
 class MaskDDPM(Settings):
     """The unconditional mask model (paper, section 2, mask synthesis in 2D)."""
 
-    representation: Literal["sdf", "binary"] = Field(
-        "sdf", description="sdf: signed distance on a coarse grid; binary: the mask itself at full resolution (paper)"
+    base: str = Field(
+        "nuclei",
+        description="nuclei: the package's own prior; scratch: without pretraining; or a folder that `prior` made",
     )
-    grid: Count = Field(32, description="sdf: edge of the signed distance grid, grid points; must divide crops.size")
+    representation: Literal["sdf", "binary"] = Field(
+        "sdf",
+        description="scratch: sdf: signed distance on a coarse grid; binary: the mask at full resolution (paper)",
+    )
+    grid: Count = Field(
+        32, description="scratch, sdf: edge of the signed distance grid, grid points; must divide crops.size"
+    )
     truncation: Positive = Field(
-        0.125, description="sdf: distance that becomes 1 in model space, as a share of crops.size"
+        0.125, description="scratch, sdf: distance that becomes 1 in model space, as a share of crops.size"
     )
     channels: tuple[Count, ...] = Field(
-        (64, 128, 128), min_length=1, description="channels of the UNet's levels, each 2x coarser; the last at least 8"
+        (64, 128, 128),
+        min_length=1,
+        description="scratch: channels of the UNet's levels, each 2x coarser; the last at least 8",
     )
-    layers: Count = Field(2, description="residual blocks per level")
-    timesteps: Annotated[int, Field(ge=2)] = Field(1000, description="diffusion time steps T")
+    layers: Count = Field(2, description="scratch: residual blocks per level")
+    timesteps: Annotated[int, Field(ge=2)] = Field(1000, description="scratch: diffusion time steps T")
     sampling_steps: Count = Field(50, description="denoising steps when sampling, at most timesteps")
     eta: Fraction = Field(0.0, description="DDIM stochasticity when sampling: 0 keeps rare shapes, 1 as DDPM")
     sampling_batch: Count = Field(32, description="masks sampled at once")
     max_redraws: Count = Field(20, description="tries for one mask before the cell is marked invalid")
     train: Training = Training()
+    tuning: Tuning = Field(
+        Tuning(steps=2000, batch_size=32, learning_rate=3e-4, warmup=0.01, ema_decay=0.995),
+        description="Takes the place of train where a prior is the base.",
+    )
 
     def conflicts(self) -> Iterator[Conflict]:
         """See `Settings`."""
+        if self.base != "scratch":  # a prior brings its own architecture
+            return
         yield from attention(self.channels)
         if self.representation == "sdf":
             yield from halved(("grid",), self.grid, self.channels)

@@ -13,6 +13,7 @@ from cellcascade.config.values import (
     NotNegative,
     Positive,
     Settings,
+    Tuning,
     attention,
 )
 
@@ -48,7 +49,11 @@ BASE_RATE = 0.1  # of a pretrained UNet, relative to its ControlNet's: within 2e
 class Texture(Settings):
     """Mask-conditioned texture model (paper, section 2, cell texture generation)."""
 
-    base: str = Field("scratch", description="Stable Diffusion 1.x/2.x folder or hub id; scratch: without pretraining")
+    base: str = Field(
+        "nuclei",
+        description="nuclei: the package's own prior; scratch: without pretraining; a folder that `prior` made; or a "
+        "Stable Diffusion 1.x/2.x folder or hub id",
+    )
     space: Literal["latent", "pixel"] = Field(
         "pixel", description="latent: that of an autoencoder; pixel: space-to-depth, lossless"
     )
@@ -89,6 +94,10 @@ class Texture(Settings):
         5, description="tries for a texture that follows its outline before the cell is marked invalid"
     )
     train: TextureTraining = TextureTraining()
+    tuning: Tuning = Field(
+        Tuning(steps=2000, batch_size=16, learning_rate=3e-4, warmup=0.01, ema_decay=0.995),
+        description="Takes the place of train where a prior is the base.",
+    )
 
     @property
     def pretrained(self) -> bool:

@@ -7,7 +7,9 @@ remakes its outputs and what depends on them. Leave it when only speed, messages
 STAGE_VERSIONS = {
     "crops": 3,
     "background": 2,
-    "train_mask_ddpm": 1,
+    "train_mask_ddpm_prior": 1,
+    "train_texture_prior": 1,
+    "train_mask_ddpm": 2,
     "masks": 3,
     "shapes": 3,
     "train_multiview": 2,

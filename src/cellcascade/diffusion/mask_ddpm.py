@@ -1,55 +1,34 @@
 """MaskDDPM: an unconditional diffusion model of single-cell masks (paper, section 2, mask synthesis in 2D)."""
 
 import logging
-import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from diffusers import UNet2DModel
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from scipy import ndimage
 from torch import Tensor
-from torch.nn import functional
 
 from cellcascade.config.settings import MaskDDPM
-from cellcascade.core.errors import InputError
 from cellcascade.core.files import write_json, write_table
 from cellcascade.core.seeds import seed_for, torch_generator
 from cellcascade.core.stages import STAGE_VERSIONS
 from cellcascade.data.shards import check_invalid, digests_of
 from cellcascade.data.stores import CROPS, MASKS, MasksRecord
-from cellcascade.diffusion.process import augment, ddim, diffusion_loss, draw_noise, draw_noising, noise_schedule
-from cellcascade.geometry.masks import signed_distance
+from cellcascade.diffusion.mask_model import build, decode, load, mask_objective, trained_architecture
+from cellcascade.diffusion.mask_tuning import of_prior, tune
+from cellcascade.diffusion.priors import prior_folder
+from cellcascade.diffusion.process import ddim, draw_noise, noise_schedule
 from cellcascade.learning import training
 from cellcascade.learning.batches import in_batches
 from cellcascade.learning.device import autocast, pick_device
-from cellcascade.learning.objective import Batch, Objective
 
 logger = logging.getLogger(__name__)
 
 SMALLEST_SHARE = 0.7  # of the smallest real cell's area; smaller masks are drawn again
-AT_ONCE = 64  # masks whose distances are held at full resolution
-
-
-def encode(masks: np.ndarray, settings: MaskDDPM) -> Tensor:
-    """Masks `(n, y, x)` to model space `(n, 1, grid, grid)`, float32."""
-    if settings.representation == "binary":
-        return torch.from_numpy(masks > 0).float()[:, None] * 2 - 1
-    distances = torch.from_numpy(np.stack([signed_distance(mask) for mask in masks]))[:, None]
-    size = masks.shape[-1]
-    coarse = functional.avg_pool2d(distances, size // settings.grid)
-    return (coarse / (settings.truncation * size)).clamp(-1.5, 1.5)
-
-
-def decode(samples: Tensor, size: int) -> np.ndarray:
-    """Model space `(n, 1, g, g)` to masks `(n, size, size)` with their holes filled, uint8."""
-    if samples.shape[-1] != size:
-        samples = functional.interpolate(samples, size=(size, size), mode="bicubic", align_corners=False)
-    return np.stack([ndimage.binary_fill_holes(mask) for mask in (samples[:, 0] > 0).cpu().numpy()]).astype(np.uint8)
 
 
 def flaw(mask: np.ndarray, min_area: float) -> str:
@@ -59,22 +38,6 @@ def flaw(mask: np.ndarray, min_area: float) -> str:
     if mask[[0, -1]].any() or mask[:, [0, -1]].any():
         return "touches the border"
     return "fragmented" if ndimage.label(mask)[1] > 1 else ""
-
-
-def build(settings: MaskDDPM, size: int) -> UNet2DModel:
-    """The untrained UNet for masks of `size` pixels; attention at the lowest level."""
-    levels = len(settings.channels)
-    return UNet2DModel(
-        sample_size=settings.grid if settings.representation == "sdf" else size,
-        in_channels=1,
-        out_channels=1,
-        block_out_channels=settings.channels,
-        layers_per_block=settings.layers,
-        norm_num_groups=math.gcd(32, *settings.channels),
-        attention_head_dim=8,
-        down_block_types=("DownBlock2D",) * (levels - 1) + ("AttnDownBlock2D",),
-        up_block_types=("AttnUpBlock2D",) + ("UpBlock2D",) * (levels - 1),
-    )
 
 
 def train_mask_ddpm(
@@ -105,69 +68,29 @@ def train_mask_ddpm(
     """
     target, store = pick_device(device), CROPS.open(crops)
     masks = store["mask"][store["widest"].astype(bool)]
-    seed = seed_for(seed, store.record.dataset, "mask_ddpm")
-    torch.manual_seed(seed)
-    model = build(settings, masks.shape[-1]).to(target)
-    logger.info("%d masks, %.2f M parameters", len(masks), sum(p.numel() for p in model.parameters()) / 1e6)
+    seed, size = seed_for(seed, store.record.dataset, "mask_ddpm"), masks.shape[-1]
     checkpoint = training.checkpoint_file(checkpoints, settings, [crops], STAGE_VERSIONS["train_mask_ddpm"])
-    objective = _mask_objective(model, masks, settings)
-    log = training.train(
-        model, objective, settings.train, checkpoint=checkpoint, seed=seed, device=target, what="mask_ddpm training"
-    )
+    how: dict[str, Any] = {"checkpoint": checkpoint, "seed": seed, "device": target, "what": "mask_ddpm training"}
+    prior = prior_folder(settings.base, "mask_ddpm")
+    settings = settings if prior is None else of_prior(settings, prior, size)
+    torch.manual_seed(seed)
+    if prior is None:
+        model = build(settings, size).to(target)
+        objective = mask_objective(model, masks, settings, settings.train.batch_size)
+        log = training.train(model, objective, settings.train, **how)
+    else:
+        model, log = tune(masks, settings, prior, **how)
+    logger.info("%d masks, %.2f M parameters", len(masks), sum(p.numel() for p in model.parameters()) / 1e6)
     training.save_weights(weights, model)
-    about = {"size": masks.shape[-1], "smallest_area": int(masks.sum((1, 2)).min()), "masks": len(masks)}
+    about = {"size": size, "smallest_area": int(masks.sum((1, 2)).min()), "masks": len(masks)}
     write_json(config, {"settings": settings.model_dump(mode="json", exclude_unset=True), **about})
     write_table(table, log)
-
-
-def _mask_objective(model: UNet2DModel, masks: np.ndarray, settings: MaskDDPM) -> Objective:
-    """Learning from masks `(n, y, x)`, each of which is kept in its smaller form: coarse distances, or its bytes."""
-    schedule, encoded = noise_schedule(settings.timesteps), None
-    if settings.representation == "sdf":
-        encoded = torch.cat([encode(masks[i : i + AT_ONCE], settings) for i in range(0, len(masks), AT_ONCE)])
-
-    def draw(generator: torch.Generator) -> Batch:
-        chosen = torch.randint(len(masks), (settings.train.batch_size,), generator=generator)
-        clean = encode(masks[chosen.numpy()], settings) if encoded is None else encoded[chosen]
-        clean = augment(clean, generator)
-        return clean, *draw_noising(clean.shape, schedule, generator)
-
-    def loss(batch: Batch) -> Tensor:
-        clean, steps, noise = batch
-        return diffusion_loss(lambda x, t: model(x, t).sample, clean, steps, noise, schedule)
-
-    return Objective(draw, loss)
-
-
-def load(weights: Path, settings: MaskDDPM, size: int, device: torch.device) -> UNet2DModel:
-    """Load trained weights.
-
-    Args:
-        weights: File that `train_mask_ddpm` wrote.
-        settings: The `mask_ddpm` block that they were trained with.
-        size: Edge of the masks, pixels.
-        device: Where the model goes.
-
-    Raises:
-        InputError: The weights are damaged, or do not belong to the architecture in `settings`.
-    """
-    model = build(settings, size)
-    try:
-        model.load_state_dict(load_file(weights))
-    except (RuntimeError, OSError, SafetensorError) as error:
-        raise InputError(
-            "MaskDDPM weights cannot be loaded",
-            where=weights,
-            found=str(error).splitlines()[0],
-            expected=f"a UNet2DModel with channels {settings.channels}",
-            fix=f"delete {weights} and rerun snakemake to train it again",
-        ) from error
-    return model.to(device).eval()
 
 
 def make_masks(
     *,
     weights: Path,
+    config: Path,
     crops: Path,
     settings: MaskDDPM,
     cells: tuple[int, int],
@@ -182,8 +105,9 @@ def make_masks(
 
     Args:
         weights: File that `train_mask_ddpm` wrote.
+        config: JSON beside it: the architecture.
         crops: The crops store the model was trained on: gives size and least area.
-        settings: The `mask_ddpm` block; the sampling keys and `train.precision` are used.
+        settings: The `mask_ddpm` block; the sampling keys and the precision of the training are used.
         cells: First cell and the one after the last.
         store: The shard to write, `MASKS`.
         dataset: Name of the data set.
@@ -198,7 +122,8 @@ def make_masks(
     real = CROPS.open(crops)
     masks = real["mask"][real["widest"].astype(bool)]
     size, smallest = masks.shape[-1], masks.sum((1, 2)).min()
-    model, ids = load(weights, settings, size, pick_device(device)), range(*cells)
+    settings, ids = settings.model_copy(update=trained_architecture(config)), range(*cells)
+    model = load(weights, settings, size, pick_device(device))
     least, below = SMALLEST_SHARE * smallest, seed_for(seed, seeded_as, "masks")
     drawn = sample(model, settings, ids, size=size, min_area=least, seed=below)
     check_invalid(drawn.reasons, len(ids), max_invalid_fraction, store)

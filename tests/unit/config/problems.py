@@ -8,6 +8,7 @@ from cellcascade.config.load import load_config
 from cellcascade.core.errors import InputError
 
 PLANE = {"folder": "Fluo-N2DH-GOWT1", "voxel_size_um": [0.24, 0.24]}
+FROM_SCRATCH = {"mask_ddpm": {"base": "scratch"}, "texture": {"base": "scratch"}}  # priors bring their own architecture
 STACK = {"folder": "Fluo-N3DH-CE", "voxel_size_um": [1.0, 0.09, 0.09]}
 
 
@@ -19,5 +20,5 @@ def problems(raw: dict[str, Any]) -> list[str]:
 
 
 def problems_of(change: dict[str, Any]) -> list[str]:
-    """The same of a configuration with the one data set A, in which some keys are set."""
-    return problems({"datasets": {"A": {**PLANE, **change}}})
+    """The same of a configuration without priors, with the one data set A, in which some keys are set."""
+    return problems({"datasets": {"A": {**PLANE, **change}}, "defaults": FROM_SCRATCH})

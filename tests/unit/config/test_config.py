@@ -21,7 +21,7 @@ def test_part_of_a_block_keeps_the_rest_of_the_block():
     config = load_config(
         {
             "datasets": {"A": {**PLANE, "texture": {"train": {"steps": 5}}}},
-            "defaults": {"texture": {"train": {"warmup": 0.5}}},
+            "defaults": {"texture": {"base": "scratch", "train": {"warmup": 0.5}}},
             "multiview": {"train": {"steps": 9}},
         }
     )

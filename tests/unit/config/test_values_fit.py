@@ -4,7 +4,7 @@ import pytest
 
 from cellcascade.config.load import load_config
 from cellcascade.config.settings import Cellpose, Evaluation, MaskDDPM
-from tests.unit.config.problems import PLANE, STACK, problems, problems_of
+from tests.unit.config.problems import FROM_SCRATCH, PLANE, STACK, problems, problems_of
 
 BINARY = {"representation": "binary"}
 EIGHT_LEVELS = [8] * 8
@@ -34,7 +34,21 @@ EIGHT_LEVELS = [8] * 8
             "sampling_steps 50 must not be more than mask_ddpm.timesteps 40",
         ),
         ({"texture": {"space": "latent"}}, "texture.space", "texture.space latent needs a texture.base"),
-        ({"texture": {"base": "some/sd"}}, "texture.base", "texture.block 4 does not fit texture.base 'some/sd'"),
+        (
+            {"crops": {"size": 48}, "mask_ddpm": {"base": "nuclei"}},
+            "crops.size",
+            "mask_ddpm.base nuclei needs crops.size to be a multiple of 32, it is 48",
+        ),
+        (
+            {"crops": {"size": 40}, "mask_ddpm": {"grid": 20}, "texture": {"base": "nuclei"}},
+            "crops.size",
+            "texture.base nuclei needs crops.size to be a multiple of 16, it is 40",
+        ),
+        (
+            {"texture": {"base": "nuclei", "space": "latent"}},
+            "texture.space",
+            "texture.base nuclei works in space pixel",
+        ),
         ({"texture": {"guidance": 5}}, "texture.guidance", "guidance 5.0 needs a model that also learned without"),
         ({"texture": {"channels": [16, 4]}}, "texture.channels", "the last must be at least 8"),
         (
@@ -51,11 +65,6 @@ EIGHT_LEVELS = [8] * 8
             {"crops": {"size": 96}, "texture": {"space": "latent", "autoencoder": "a/b", "channels": [8] * 5}},
             "crops.size",
             "texture.block and texture.channels need crops.size to be a multiple of 64, it is 96",
-        ),
-        (
-            {"crops": {"size": 33}, "mask_ddpm": {"grid": 33, "channels": [8]}, "texture": {"base": "b/b", "block": 2}},
-            "crops.size",
-            "texture.block need",
         ),
         (
             {"population": {"frame_shape": [4, 64, 64]}},
@@ -156,13 +165,15 @@ def test_values_of_the_shared_blocks_that_cannot_be(change, message):
         {"evaluation": {"regimes": [], "cellpose": {"real_share": 0.0}}},
         {"evaluation": {"regimes": ["real", "synthetic"], "cellpose": {"train": {"batch_size": 1}}}},
         {"texture": {"base": "some/sd", "block": 2, "channels": [8] * 9}},
+        {"mask_ddpm": {"base": "nuclei", "grid": 7, "channels": [4]}},
+        {"texture": {"base": "nuclei", "block": 8, "channels": [4], "timesteps": 30}},
         {"texture": {"space": "latent", "autoencoder": "some/vae"}},
         {"texture": {"base": "some/sd", "space": "latent", "channels": [4], "timesteps": 30}},
         {"crops": {"size": 100}, "mask_ddpm": {"grid": 20}, "texture": {"base": "some/sd", "space": "latent"}},
     ],
 )
 def test_what_is_not_read_is_not_checked_and_ranges_hold_their_ends(change):
-    load_config({"datasets": {"A": {**PLANE, **change}}})
+    load_config({"datasets": {"A": {**PLANE, **change}}, "defaults": FROM_SCRATCH})
 
 
 def test_time_steps_of_weights_that_are_there_are_their_own():
@@ -171,16 +182,17 @@ def test_time_steps_of_weights_that_are_there_are_their_own():
 
 def test_a_conflict_is_blamed_on_the_entry_that_brought_it_about():
     entries = {"A": {**PLANE, "crops": {"size": 64}}, "B": {"inherits": "A", "crops": {"size": 100}}}
-    raw = {"datasets": entries, "defaults": {"mask_ddpm": {"grid": 16}}}
+    scratch = {"mask_ddpm": {"base": "scratch", "grid": 16}, "texture": {"base": "scratch"}}
+    raw = {"datasets": entries, "defaults": scratch}
     assert [line.split(": ")[0] for line in problems(raw)] == ["datasets.B.crops.size"] * 2
-    raw = {"datasets": {"A": PLANE, "B": STACK}, "defaults": {"mask_ddpm": {"grid": 2}}}
+    raw = {"datasets": {"A": PLANE, "B": STACK}, "defaults": {"mask_ddpm": {"base": "scratch", "grid": 2}}}
     assert problems(raw) == [
         "defaults.mask_ddpm.grid: grid 2 cannot be halved 2 times: use fewer channels entries or a multiple of 4"
     ]
 
 
 def test_defaults_need_not_fit_together_before_a_data_set_completes_them():
-    defaults = {"evaluation": {"cellpose": {"version": 4}}, "mask_ddpm": {"grid": 12}}
+    defaults = {"evaluation": {"cellpose": {"version": 4}}, "mask_ddpm": {"base": "scratch", "grid": 12}}
     own = {"evaluation": {"cellpose": {"start": "cpsam"}}, "crops": {"size": 96}}
     config = load_config({"datasets": {"A": {**PLANE, **own}}, "defaults": defaults})
     assert config.datasets["A"].evaluation.cellpose.version == 4
@@ -203,7 +215,7 @@ def test_conflicts_of_all_blocks_are_reported_at_once():
 
 def test_blocks_by_themselves_refuse_what_does_not_fit():
     with pytest.raises(ValueError, match="grid 2 cannot be halved 2 times"):
-        MaskDDPM(grid=2)
+        MaskDDPM(base="scratch", grid=2)
 
 
 @pytest.mark.parametrize(

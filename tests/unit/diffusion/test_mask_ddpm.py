@@ -8,16 +8,21 @@ from cellcascade.config.settings import MaskDDPM, Training
 from cellcascade.core.errors import InputError
 from cellcascade.data.crops import read_crops
 from cellcascade.data.stores import MASKS
-from cellcascade.diffusion import mask_ddpm
+from cellcascade.diffusion import mask_ddpm, mask_model
 
 QUICK = Training(steps=3, batch_size=4, learning_rate=1e-3, ema_decay=0.5, checkpoint_every=2)
-SETTINGS = MaskDDPM(grid=8, channels=(16, 16), layers=1, sampling_steps=3, sampling_batch=4, train=QUICK)
+SETTINGS = MaskDDPM(
+    base="scratch", grid=8, channels=(16, 16), layers=1, sampling_steps=3, sampling_batch=4, train=QUICK
+)
 
 
 def test_encoded_masks_decode_to_themselves(crops):
     masks = read_crops(crops).mask
-    for settings in (MaskDDPM(grid=16, channels=(16, 16)), MaskDDPM(representation="binary", channels=(16, 16))):
-        again = mask_ddpm.decode(mask_ddpm.encode(masks, settings), 32)
+    for settings in (
+        MaskDDPM(base="scratch", grid=16, channels=(16, 16)),
+        MaskDDPM(base="scratch", representation="binary", channels=(16, 16)),
+    ):
+        again = mask_model.decode(mask_model.encode(masks, settings), 32)
         overlap = (again & masks).sum((1, 2)) / (again | masks).sum((1, 2))
         assert overlap.min() > 0.93
 
@@ -49,7 +54,7 @@ def trained(crops, folder, settings):
 
 def make_masks(crops, store, **how):
     run = {"crops": crops, "store": store, "dataset": "discs", "seeded_as": "discs", "seed": 0, "device": "cpu"}
-    mask_ddpm.make_masks(**run, **how)
+    mask_ddpm.make_masks(config=how["weights"].with_name("config.json"), **run, **how)
 
 
 def test_mask_model_trains_and_its_samples_do_not_depend_on_sharding(crops, tmp_path):
@@ -73,11 +78,11 @@ def test_too_many_invalid_cells_stop_the_job(crops, tmp_path):
 def test_weights_of_another_architecture_are_refused(crops, tmp_path):
     weights = trained(crops, tmp_path, SETTINGS)
     with pytest.raises(InputError, match="cannot be loaded"):
-        mask_ddpm.load(weights, SETTINGS.model_copy(update={"channels": (16, 32)}), 32, torch.device("cpu"))
+        mask_model.load(weights, SETTINGS.model_copy(update={"channels": (16, 32)}), 32, torch.device("cpu"))
 
 
 def test_truncated_weights_are_refused(crops, tmp_path):
     weights = trained(crops, tmp_path, SETTINGS)
     weights.write_bytes(weights.read_bytes()[:-50])
     with pytest.raises(InputError, match="cannot be loaded"):
-        mask_ddpm.load(weights, SETTINGS, 32, torch.device("cpu"))
+        mask_model.load(weights, SETTINGS, 32, torch.device("cpu"))

@@ -14,6 +14,7 @@ from cellcascade.diffusion.texture.agreement import agreement, least_agreement
 from cellcascade.diffusion.texture.hints import CellHints
 from cellcascade.diffusion.texture.model import TextureModel
 from cellcascade.diffusion.texture.sampling import correlated_noise, draw
+from cellcascade.metrics.grain import measure_grain
 
 SIMILAR_AREA = 0.25  # share of the real cells, those nearest in area, that lend a synthetic cell their brightness
 MISSED = "the texture does not follow the outline"
@@ -138,7 +139,7 @@ def _draw(
 
 
 def lent_hints(masks: np.ndarray, crops: Crops, generator: np.random.Generator) -> CellHints:
-    """Hints of a synthetic cell's slices, with brightness and background of a real cell of similar area.
+    """Hints of a synthetic cell's slices, with brightness, background and grain of a real cell of similar area.
 
     Args:
         masks: The cell's slices `(s, y, x)`.
@@ -153,4 +154,5 @@ def lent_hints(masks: np.ndarray, crops: Crops, generator: np.random.Generator) 
     brightness, background = (
         np.full(len(masks), float(to_unit(each[chosen], window))) for each in (crops.brightness, crops.background)
     )
-    return CellHints.of(masks, brightness, background, areas / areas.max())
+    grain = measure_grain(to_unit(crops.image[chosen], window), crops.mask[chosen])
+    return CellHints.of(masks, brightness, background, areas / areas.max(), np.full((len(masks), 2), grain))

@@ -1,4 +1,4 @@
-"""What the ControlNet of the texture model knows of a cell: its outline, brightness, background and relative area."""
+"""What the ControlNet of the texture model knows of a cell: outline, brightness, background, relative area, grain."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -9,11 +9,14 @@ from torch import Tensor
 
 from cellcascade.data.crops import Crops, to_unit
 from cellcascade.geometry.masks import signed_distance
+from cellcascade.metrics.grain import measure_grain
 
-OUTLINE_REACH = 0.125  # distance from the outline that the hint still resolves, as a share of the crop
+OUTLINE_REACH = 16.0  # distance from the outline that is 1 in the hint, pixels: the same in crops of every size
 FARTHEST = 1.5  # times that reach, at which distances are cut off
 OUTLINE_PLANES = 2  # mask and distance to the outline come first
-CHANNELS = OUTLINE_PLANES + 3
+LEVELS = 5
+CHANNELS = OUTLINE_PLANES + LEVELS
+FINE_GRAIN, GRAIN_RANGE = 0.02, 8.0  # strength of grain that is 0 in the hint, unit scale; times that is 1
 
 
 @dataclass(frozen=True)
@@ -22,7 +25,7 @@ class CellHints:
 
     Attributes:
         mask: Outlines `(n, y, x)`; everything above 0 is inside.
-        levels: Brightness, background and relative area `(n, 3)`, float32, -1 to 1: twice their unit values, less 1.
+        levels: Brightness, background, relative area, strength and reach of the grain `(n, 5)`, float32, about -1 to 1.
     """
 
     mask: np.ndarray
@@ -30,7 +33,12 @@ class CellHints:
 
     @classmethod
     def of(
-        cls, masks: np.ndarray, brightness: np.ndarray, background: np.ndarray, relative_area: np.ndarray
+        cls,
+        masks: np.ndarray,
+        brightness: np.ndarray,
+        background: np.ndarray,
+        relative_area: np.ndarray,
+        grain: np.ndarray,
     ) -> "CellHints":
         """Hints of slices of cells.
 
@@ -39,8 +47,12 @@ class CellHints:
             brightness: Mean brightness of each cell in its widest slice `(n,)`, unit scale (root of windowed counts).
             background: Background level `(n,)`, unit scale.
             relative_area: Area of each slice relative to its cell's widest one `(n,)`.
+            grain: Strength (unit scale) and reach of each slice's grain, see `metrics.grain` `(n, 2)`.
         """
-        levels = np.stack([brightness, background, relative_area], 1) * 2 - 1
+        strength, reach = np.asarray(grain, np.float32).T
+        strength = np.log(np.maximum(strength, 1e-6) / FINE_GRAIN) / np.log(GRAIN_RANGE)
+        of_light = np.stack([brightness, background, relative_area], 1) * 2 - 1
+        levels = np.column_stack([of_light, strength.clip(-FARTHEST, FARTHEST), reach])
         return cls(masks, levels.astype(np.float32))
 
     @classmethod
@@ -48,7 +60,8 @@ class CellHints:
         """Hints of real crops."""
         window = crops.record.window
         levels = to_unit(crops.brightness, window), to_unit(crops.background, window)
-        return cls.of(crops.mask, *levels, crops.area_ratio)
+        grain = [measure_grain(image, mask) for image, mask in zip(to_unit(crops.image, window), crops.mask)]
+        return cls.of(crops.mask, *levels, crops.area_ratio, np.array(grain))
 
     @classmethod
     def joined(cls, parts: Sequence["CellHints"]) -> "CellHints":
@@ -65,12 +78,11 @@ class CellHints:
     @property
     def outline(self) -> np.ndarray:
         """Signed distance to the outline `(n, y, x)`, float32, positive inside, as a share of the reach, cut off."""
-        edge = self.mask.shape[-1]
-        distance = np.stack([signed_distance(mask) for mask in self.mask]) / (OUTLINE_REACH * edge)
+        distance = np.stack([signed_distance(mask) for mask in self.mask]) / OUTLINE_REACH
         return distance.clip(-FARTHEST, FARTHEST)
 
     def planes(self, device: torch.device | str = "cpu") -> Tensor:
-        """Mask, distance to the outline, brightness, background, relative area: `(n, 5, y, x)`, all about -1 to 1."""
+        """Mask, distance to the outline, and the levels everywhere: `(n, 7, y, x)`, all about -1 to 1."""
         outline, levels = (torch.from_numpy(array).to(device) for array in (self.outline, self.levels))
         mask = torch.where(outline > 0, 1.0, -1.0)
         edge = outline.shape[-1]
@@ -79,7 +91,7 @@ class CellHints:
     @property
     def distance(self) -> np.ndarray:
         """Signed distance to the outline `(n, y, x)` in pixels, positive inside, cut off where the hint ends."""
-        return self.outline * OUTLINE_REACH * self.mask.shape[-1]
+        return self.outline * OUTLINE_REACH
 
     @property
     def brightness(self) -> np.ndarray:
@@ -98,7 +110,7 @@ class CellHints:
 
 
 def without_outline(planes: Tensor) -> Tensor:
-    """Planes `(n, c, y, x)` that keep brightness, background and relative area but hide where the cell is."""
+    """Planes `(n, c, y, x)` that keep the levels but hide where the cell is."""
     blind = planes.clone()
     blind[:, :OUTLINE_PLANES] = 0
     return blind

@@ -32,7 +32,7 @@ MIXED = 3  # bytes of a kept value in mixed precision, on average: normalisation
 RESNET, ATTENTION = 3, 30  # values kept a channel and position: on each side of a residual block, by a transformer
 CONTROLNET = ("conv_in.", "time_embedding.", "down_blocks.", "mid_block.")  # of the UNet, which the ControlNet copies
 DECODER = ("up_blocks.", "conv_norm_out.", "conv_out.")  # of the UNet, which `controlnet+decoder` trains
-HINT = 5  # channels of the hint, about: a layer of a few thousand parameters reads them
+HINT = 7  # channels of the hint, about: a layer of a few thousand parameters reads them
 EMBEDDING = (16, 32, 96, 256, 256)  # channels of the hint at full, half, ... resolution, as in ControlNet
 
 

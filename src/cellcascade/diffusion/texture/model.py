@@ -109,7 +109,7 @@ class TextureModel(nn.Module):
 
         return predict
 
-    def save(self, settings: Texture, *, unet: Path, controlnet: Path, config: Path) -> None:
+    def save(self, settings: Texture, *, unet: Path, controlnet: Path, config: Path, prior: int | None = None) -> None:
         """Write weights as safetensors and a JSON record, from which `load` builds the model again.
 
         Args:
@@ -117,6 +117,7 @@ class TextureModel(nn.Module):
             unet: File of the UNet's weights.
             controlnet: File of the ControlNet's weights.
             config: File of the record.
+            prior: Version of the prior that this model is, if it is one.
         """
         save_weights(unet, self.unet, {PROMPT: self.prompt} if self.prompt.any() else {})
         save_weights(controlnet, self.controlnet)
@@ -124,6 +125,7 @@ class TextureModel(nn.Module):
         configs = {name: _written(getattr(self, name).config) for name in ("unet", "controlnet", "schedule")}
         profile = self.profile and {side: table.tolist() for side, table in vars(self.profile).items()}
         about = {"settings": settings.model_dump(mode="json", exclude_unset=True), "size": self.space.size}
+        about |= {} if prior is None else {"prior": prior}
         write_json(config, {**about, "scales": scales, "profile": profile, **configs})
 
 
@@ -193,7 +195,7 @@ def _open_zero_convolutions(controlnet: ControlNetModel) -> None:
         nn.init.zeros_(convolution.bias)
 
 
-def load(device: torch.device, *, unet: Path, controlnet: Path, config: Path) -> TextureModel:
+def load(device: torch.device, *, unet: Path, controlnet: Path, config: Path, size: int | None = None) -> TextureModel:
     """Load a trained texture model.
 
     Args:
@@ -201,6 +203,7 @@ def load(device: torch.device, *, unet: Path, controlnet: Path, config: Path) ->
         unet: File of the UNet's weights.
         controlnet: File of the ControlNet's weights.
         config: The record beside them.
+        size: Edge of the crops, pixels; `None` for that of the crops it was trained on.
 
     Raises:
         InputError: Weights are missing or do not belong to the recorded architecture.
@@ -222,7 +225,7 @@ def load(device: torch.device, *, unet: Path, controlnet: Path, config: Path) ->
             expected="config.json, unet.safetensors and controlnet.safetensors of one training",
             fix=f"delete {config.parent} and rerun snakemake to train it again",
         ) from error
-    space = _space(settings, record["size"], networks["unet"].config.sample_size)
+    space = _space(settings, size or record["size"], networks["unet"].config.sample_size)
     space.load_state_dict({name: torch.tensor(value) for name, value in record["scales"].items()}, strict=False)
     schedule = DDIMScheduler.from_config(record["schedule"])
     model = TextureModel(networks["unet"], networks["controlnet"], schedule, space, settings, prompt)

@@ -7,6 +7,7 @@ reported before a job waits for a GPU.
 import hashlib
 import json
 import logging
+import math
 import re
 import zipfile
 from collections.abc import Iterable, Iterator
@@ -127,7 +128,7 @@ def _autoencoder_problems(folder: Path) -> Iterator[str]:
         yield f"{name}: truncated or damaged, {(folder / name).stat().st_size:,} bytes ({error})"
 
 
-def check_base(folder: str | Path, *, latent: bool = True) -> list[str]:
+def check_base(folder: str | Path, *, latent: bool = True, block: int | None = None) -> list[str]:
     """Check that a folder holds a Stable Diffusion 1.x/2.x model whose files are whole and fit together.
 
     Configurations are read, and of the weights the headers, which hold their size and the shapes in them.
@@ -135,6 +136,7 @@ def check_base(folder: str | Path, *, latent: bool = True) -> list[str]:
     Args:
         folder: A model in diffusers layout.
         latent: Whether its autoencoder is needed.
+        block: Edge of the pixel blocks that become its channels, if it works on pixels.
 
     Returns:
         The files that are used.
@@ -144,7 +146,7 @@ def check_base(folder: str | Path, *, latent: bool = True) -> list[str]:
     """
     folder = Path(folder)
     parts = ["unet", "scheduler", *(["vae"] if latent else [])]
-    problems = list(_problems(folder, parts)) if folder.is_dir() else ["no such folder"]
+    problems = list(_problems(folder, parts, block)) if folder.is_dir() else ["no such folder"]
     if problems:
         raise InputError(
             "The base model of the textures cannot be used",
@@ -254,7 +256,7 @@ def _sha256(path: str | Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _problems(folder: Path, parts: list[str]) -> Iterator[str]:
+def _problems(folder: Path, parts: list[str], block: int | None) -> Iterator[str]:
     configs = {}
     for part in parts:
         name = f"{part}/{CONFIGS[part]}"
@@ -270,6 +272,10 @@ def _problems(folder: Path, parts: list[str]) -> Iterator[str]:
     channels = [configs.get(part, {}).get(key) for part, key in (("unet", "in_channels"), ("vae", "latent_channels"))]
     if None not in channels and channels[0] != channels[1]:
         yield f"a UNet of {channels[0]} input channels for latents of {channels[1]} (an inpainting model has 9)"
+    if block and channels[0] not in (None, block**2):
+        fitting = math.isqrt(channels[0])
+        advice = f"set texture.block to {fitting}" if fitting**2 == channels[0] else "set texture.space to latent"
+        yield f"a UNet of {channels[0]} input channels for pixel blocks of {block} x {block}: {advice}"
 
 
 def _text_problems(folder: Path, unet: dict) -> Iterator[str]:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import torch
 
 from cellcascade.config.texture import Texture
@@ -18,12 +19,14 @@ from cellcascade.core.stages import STAGE_VERSIONS
 from cellcascade.data.crops import Crops, read_crops
 from cellcascade.data.shards import check_invalid, digests_of
 from cellcascade.data.stores import TEXTURES, TexturesRecord
+from cellcascade.diffusion.priors import prior_folder
 from cellcascade.diffusion.texture import memory
 from cellcascade.diffusion.texture.cells import Textured, textured, untextured_cells
 from cellcascade.diffusion.texture.examples import crop_objective
 from cellcascade.diffusion.texture.hints import CellHints
 from cellcascade.diffusion.texture.model import TextureModel, build, load
 from cellcascade.diffusion.texture.monitor import Watch, likeness_by_rho, measure_profile
+from cellcascade.diffusion.texture.tuning import tuned
 from cellcascade.learning import training
 from cellcascade.learning.device import pick_device
 
@@ -49,35 +52,47 @@ def train_texture(
     Args:
         crops: The crops store.
         settings: The `texture` block.
-        unet: Weights of the UNet to write, safetensors.
-        controlnet: Weights of the ControlNet to write, safetensors.
+        unet: Weights of the UNet to write.
+        controlnet: Weights of the ControlNet to write.
         config: JSON to write: what `model.load` needs beside the weights.
-        table: Training log to write, CSV.
-        rho: CSV to write: how alike neighbouring slices are at several strengths of consistency.
+        table: Training log to write.
+        rho: Table to write: how alike neighbouring slices are at several strengths of consistency.
         checkpoints: Prefix of the checkpoint folder.
-        sampling_batches: Slices sampled at once on a GPU, by data set; no reason to train again.
+        sampling_batches: Slices sampled at once on a GPU, by data set.
         seed: Seed of the run.
         device: auto, cpu or cuda.
 
     Raises:
-        InputError: The base model is missing or does not fit the settings, or the training failed.
+        InputError: The base is missing or does not fit the settings, or the training failed.
     """
     target, data = pick_device(device), read_crops(crops)
-    looks = settings.model_copy(update={"sampling_batch": sampling_batches[data.record.dataset]})
-    seed, hints = seed_for(seed, data.record.dataset, "texture"), CellHints.of_crops(data)
-    torch.manual_seed(seed)
-    model = build(settings, data.image.shape[-1]).to(target)
+    name, hints = data.record.dataset, CellHints.of_crops(data)
+    looks = settings.model_copy(update={"sampling_batch": sampling_batches[name]})
+    seed = seed_for(seed, name, "texture")
     checkpoint = training.checkpoint_file(checkpoints, settings, [crops], STAGE_VERSIONS["train_texture"])
-    _say_what_it_takes(model, settings, len(hints))
-    latents = checkpoint.parent / "latents.npy"
-    objective, look = crop_objective(model, data, hints, settings, latents), Watch(model, looks, data, hints, seed)
     how: dict[str, Any] = {"checkpoint": checkpoint, "seed": seed, "device": target, "what": "texture training"}
-    log = training.train(model, objective, settings.training, rates=settings.rates, look=look, **how)
+    torch.manual_seed(seed)
+    if prior := prior_folder(settings.base, "texture"):
+        settings, model, log = tuned(data, hints, settings, prior, **how)
+    else:
+        model = build(settings, data.image.shape[-1]).to(target)
+        log = _trained(model, data, hints, settings, Watch(model, looks, data, hints, seed), how)
     model.profile = measure_profile(model, looks, data, hints, seed)
     model.save(settings, unet=unet, controlnet=controlnet, config=config)
     write_table(table, log)
     write_table(rho, likeness_by_rho(model, looks, data, hints, seed))
+
+
+def _trained(
+    model: TextureModel, crops: Crops, hints: CellHints, settings: Texture, look: Watch, how: dict[str, Any]
+) -> pd.DataFrame:
+    """Train a model that no prior began; gives the training log. `how` is passed on to the training loop."""
+    _say_what_it_takes(model, settings, len(hints))
+    latents = how["checkpoint"].parent / "latents.npy"
+    objective = crop_objective(model, crops, hints, settings, latents)
+    log = training.train(model, objective, settings.training, rates=settings.rates, look=look, **how)
     latents.unlink(missing_ok=True)
+    return log
 
 
 def _say_what_it_takes(model: TextureModel, settings: Texture, crops: int) -> None:

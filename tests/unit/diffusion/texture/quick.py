@@ -5,13 +5,14 @@ from pathlib import Path
 import torch
 
 from cellcascade.config.texture import Texture, TextureTraining
-from cellcascade.data.stores import SLICES, TEXTURES
+from cellcascade.data.crops import read_crops
+from cellcascade.data.stores import CROPS, SLICES, TEXTURES
 from cellcascade.diffusion.texture import model, stage
 from tests.stores import write_store
 
 DEVICE = "cpu"
 QUICK = TextureTraining(steps=3, batch_size=4, accumulation=1, learning_rate=1e-3, ema_decay=0.5, checkpoint_every=2)
-TEXTURE = Texture(block=2, channels=(16, 16), layers=1, sampling_steps=3, sampling_batch=4, train=QUICK)
+TEXTURE = Texture(base="scratch", block=2, channels=(16, 16), layers=1, sampling_steps=3, sampling_batch=4, train=QUICK)
 
 
 def settings(*, train=None, **changes):
@@ -22,6 +23,15 @@ def settings(*, train=None, **changes):
 def settings_of(base):
     """The small `texture` block on a pretrained model."""
     return settings(base=base, space="latent")
+
+
+def changed(crops, path, **arrays):
+    """Crops of which some arrays are others."""
+    data = read_crops(crops)
+    record = data.record
+    kept = {name: getattr(data, name) for name in CROPS.arrays}
+    how = {"dataset": record.dataset, "window": record.window, "frames": record.frames}
+    return read_crops(write_store(CROPS, path, kept | arrays, **how))
 
 
 def files(folder: Path) -> dict[str, Path]:

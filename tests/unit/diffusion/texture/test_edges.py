@@ -23,7 +23,8 @@ def discs(radii, contrasts, *, wider=0.0, background=BACKGROUND):
 def seen(masks, contrasts, areas=None):
     """Hints of cells with these contrasts."""
     levels = np.sqrt(np.stack([BACKGROUND + np.asarray(contrasts), np.full(len(masks), BACKGROUND)]))
-    return CellHints.of(masks, *levels, np.ones(len(masks)) if areas is None else areas)
+    areas, grain = np.ones(len(masks)) if areas is None else areas, np.full((len(masks), 2), 0.05)
+    return CellHints.of(masks, *levels, areas, grain)
 
 
 def test_hints_tell_distance_contrast_and_area():

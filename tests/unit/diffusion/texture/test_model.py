@@ -12,6 +12,7 @@ from safetensors.torch import load_file
 from cellcascade.config.texture import Texture, TextureTraining
 from cellcascade.core.errors import InputError
 from cellcascade.diffusion.texture import model
+from cellcascade.diffusion.texture.hints import CHANNELS
 from cellcascade.learning.training import learning_rate
 from tests.unit.diffusion.texture.quick import TEXTURE, files, fine_tune, loaded, settings, settings_of
 
@@ -46,7 +47,7 @@ def test_the_controlnet_starts_as_the_unets_encoder_and_adds_nothing(base):
     ]
     assert len(shared) > 20 and all(torch.equal(controlnet[key], unet[key]) for key in shared)
     noisy, steps = torch.randn(1, *network.space.noise_shape), torch.tensor([500])
-    hints = (network.space.hint(torch.randn(1, 5, 32, 32)) for _ in range(2))
+    hints = (network.space.hint(torch.randn(1, CHANNELS, 32, 32)) for _ in range(2))
     first, second = (network(noisy, steps, hint) for hint in hints)
     assert torch.equal(first, second)
 

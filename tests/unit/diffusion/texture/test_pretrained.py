@@ -311,3 +311,9 @@ def test_looking_at_a_base_needs_no_torch(tmp_path):
     code += "; print(of_base(Texture(base=sys.argv[1], space='latent'), 32))"
     code += "; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code, make_base(tmp_path)]).returncode == 0
+
+
+@pytest.mark.parametrize("channels, said", [(4, "set texture.block to 2"), (8, "set texture.space to latent")])
+def test_a_base_that_does_not_fit_the_pixel_blocks_is_refused(tmp_path, channels, said):
+    with pytest.raises(InputError, match=f"{channels} input channels for pixel blocks of 4 x 4: {said}"):
+        check_base(make_base(tmp_path, in_channels=channels), latent=False, block=4)
