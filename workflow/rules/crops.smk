@@ -12,7 +12,7 @@ rule crops:
         dataset=one_of(TRAINED),
     conda:
         "../../envs/images.yaml"
-    threads: 4
+    threads: CONFIG.threads
     resources:
         mem_mb=scaled(4000),
         runtime=scaled(60),

@@ -169,7 +169,7 @@ class Config(Settings):
         "(mps) are not supported",
     )
     threads: Count = Field(
-        4, description="CPU threads of a job that trains or samples; without a GPU, 1 is the fastest"
+        4, description="CPU threads of a job that trains, samples or cuts crops; without a GPU, 1 is the fastest"
     )
     run: list[str] | None = Field(
         None,
