@@ -53,8 +53,8 @@ rule all:
 
 rule prior:
     input:
-        *(f"{PRIOR}/texture/{name}" for name in prior_file_names("texture")),
-        *(f"{PRIOR}/mask_ddpm/{name}" for name in prior_file_names("mask_ddpm")),
+        *(f"{PRIOR}texture/{name}" for name in prior_file_names("texture")),
+        *(f"{PRIOR}mask_ddpm/{name}" for name in prior_file_names("mask_ddpm")),
 
 
 rule learning_curve:

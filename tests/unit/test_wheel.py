@@ -18,7 +18,8 @@ from packaging.requirements import Requirement
 
 REPOSITORY = Path(__file__).parents[2]
 SOURCES = REPOSITORY / "src"
-OPTIONAL = {"bitsandbytes", "segment-anything"}  # imported where they are there; their errors say how to install them
+# Imported where they are there; their errors say how to install them. psutil comes with Snakemake.
+OPTIONAL = {"bitsandbytes", "segment-anything", "psutil"}
 FULL = "CELLCASCADE_FULL_INSTALL"
 # What an installed package must be able to do, far from the sources.
 USE = """

@@ -27,14 +27,14 @@ def test_a_data_set_that_starts_from_ones_own_priors_trains_them_first(project):
         "run: [nuclei2d]\n"
         "datasets:\n"
         "  nuclei2d:\n"
-        "    texture: {base: results/shared/models/prior/texture}\n"
-        "    mask_ddpm: {base: results/shared/models/prior/mask_ddpm}\n"
+        "    texture: {base: results/shared/models/prior-texture}\n"
+        "    mask_ddpm: {base: results/shared/models/prior-mask_ddpm}\n"
     )
     planned = jobs(project.dry_run("results/nuclei2d/synthetic/", *DEMO, "own.yaml"))
     inputs = {job["rule"]: job.get("input") or "" for job in planned}
     assert inputs["train_texture_prior"] == inputs["train_mask_ddpm_prior"] == "results/embryo3d/crops.zarr.zip"
-    assert "results/shared/models/prior/texture/unet.safetensors" in inputs["train_texture"]
-    assert "results/shared/models/prior/mask_ddpm/model.safetensors" in inputs["train_mask_ddpm"]
+    assert "results/shared/models/prior-texture/unet.safetensors" in inputs["train_texture"]
+    assert "results/shared/models/prior-mask_ddpm/model.safetensors" in inputs["train_mask_ddpm"]
 
 
 def test_a_prior_in_a_folder_is_an_input_and_one_that_is_damaged_stops_the_plan(project):

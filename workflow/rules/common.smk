@@ -257,7 +257,7 @@ def multiview_weights(wildcards):
     return [f"{MULTIVIEW_FOLDER}/config.json", f"{MULTIVIEW_FOLDER}/model.safetensors"]
 
 
-PRIOR = "results/shared/models/prior"
+PRIOR = "results/shared/models/prior-"
 
 
 def prior_crops(wildcards):
@@ -272,7 +272,7 @@ def prior_crops(wildcards):
 @functools.cache
 def prior_files(base, kind):
     """Checked files of a prior; none for the package's own, and `None` where `base` names no prior."""
-    if base == f"{PRIOR}/{kind}":  # made here
+    if base == f"{PRIOR}{kind}":  # made here
         return [f"{base}/{name}" for name in prior_file_names(kind)]
     folder = prior_folder(base, kind)
     if folder is None or base == BUNDLED:

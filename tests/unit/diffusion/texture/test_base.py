@@ -14,7 +14,7 @@ from cellcascade.data.crops import read_crops
 from cellcascade.diffusion.process import ddim, diffusion_loss
 from cellcascade.diffusion.texture import examples, model, prompt
 from cellcascade.diffusion.texture.base import load_autoencoder, schedule_of_base
-from cellcascade.diffusion.texture.hints import CellHints
+from cellcascade.diffusion.texture.hints import CHANNELS, CellHints
 from cellcascade.diffusion.texture.sampling import draw
 from cellcascade.diffusion.texture.spaces import LatentSpace
 from tests.sd_base import CLIP, WIDTH, add_text_encoder, clip_weights, make_autoencoder, make_base
@@ -114,7 +114,7 @@ def test_the_empty_prompt_is_used_and_lies_with_the_model(crops, tmp_path):
     folder = fine_tune(crops, tmp_path, block)
     expected, made = prompt.embedding_of_nothing(base), loaded(folder)
     assert torch.equal(made.prompt, expected)
-    noisy, steps, hint = torch.randn(1, 4, 16, 16), torch.tensor([500]), torch.randn(1, 20, 16, 16)
+    noisy, steps, hint = torch.randn(1, 4, 16, 16), torch.tensor([500]), torch.randn(1, 4 * CHANNELS, 16, 16)
     with torch.no_grad():
         seen = made(noisy, steps, hint)
         made.prompt = torch.zeros_like(expected)

@@ -79,7 +79,7 @@ def test_a_base_learns_gently_its_unet_more_so_than_its_controlnet(crops, base, 
 
 
 def test_what_the_user_sets_stands_and_the_rest_suits_the_base():
-    scratch, base = Texture(), Texture(base="sd", space="latent")
+    scratch, base = Texture(base="scratch"), Texture(base="sd", space="latent")
     assert (scratch.training.batch_size, scratch.training.accumulation) == (16, 1) and scratch.rates == {"unet": 1}
     assert (base.training.batch_size, base.training.accumulation, base.training.gradient_checkpointing) == (4, 4, True)
     given = {"batch_size": 2, "accumulation": 1, "gradient_checkpointing": False, "learning_rate": 3e-4}

@@ -1,7 +1,6 @@
 """What is looked at while a texture model trains."""
 
 import logging
-from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -52,10 +51,11 @@ def test_a_model_that_ignores_its_condition_is_warned_of(crops, tmp_path, caplog
     assert follows or "do not follow their outlines" in caplog.text
 
 
-def bars(tmp_path):
-    """A store of cells that differ, so that their outlines can be told apart."""
+def bars(tmp_path, *, alike=False):
+    """A store of cells that differ, so that their outlines can be told apart, or of one cell many times."""
     masks = np.zeros((16, 32, 32), np.uint8)
     masks[::2, 13:19, 4:28], masks[1::2, 4:28, 13:19] = 1, 1
+    masks = masks[[0] * 16] if alike else masks
     image = np.random.default_rng(0).poisson(10 + 100 * masks).astype(np.uint16)
     ones = np.ones(16)
     arrays = {"image": image, "mask": masks, "label": np.arange(16), "frame": ones, "z": -ones, "widest": ones}
@@ -82,16 +82,10 @@ def test_outlines_that_are_ignored_for_good_stop_the_training(tmp_path, follows,
 
 
 def test_cells_that_are_all_alike_never_stop_a_training(tmp_path):
-    data = bars(tmp_path)
-    alike = replace(data, image=data.image[:2].repeat(8, 0)[:8], mask=data.mask[::2], **_columns(data, 8))
+    alike = bars(tmp_path, alike=True)
     watch = monitor.Watch(Drawing(False), settings(train={"steps": 1}), alike, CellHints.of_crops(alike), seed=0)
     with SummaryWriter(tmp_path) as board:
         assert watch(board, 20_000)["mask_iou"] < 0.9
-
-
-def _columns(data, count):
-    names = ("frame", "label", "z", "widest", "area_ratio", "brightness", "background")
-    return {name: getattr(data, name)[:count] for name in names}
 
 
 def test_likeness_of_neighbouring_slices_grows_with_rho(crops, tmp_path):
