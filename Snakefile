@@ -19,6 +19,8 @@ resource_scopes:
 
 
 include: "workflow/rules/common.smk"
+include: "workflow/rules/common_starts.smk"
+include: "workflow/rules/common_resources.smk"
 include: "workflow/rules/common_evaluation.smk"
 include: "workflow/rules/common_report.smk"
 include: "workflow/rules/resources.smk"

@@ -93,6 +93,14 @@ def test_functions_and_files_are_short(path):
             assert node.end_lineno - node.lineno < 50, node.name
 
 
+def test_rules_tests_and_benchmarks_are_short():
+    repository = Path(__file__).parents[2]
+    folders = {"workflow/rules": "*.smk", "tests": "*.py", "benchmarks": "*.py", "scripts": "*.py"}
+    found = [path for folder, pattern in folders.items() for path in (repository / folder).rglob(pattern)]
+    assert len(found) > 100
+    assert not [str(path.relative_to(repository)) for path in found if path.read_text().count("\n") > 400]
+
+
 def test_unit_tests_mirror_the_rooms():
     folder = Path(__file__).parent
     for path in folder.rglob("test_*.py"):

@@ -8,7 +8,7 @@ import pytest
 from scipy import ndimage
 
 from cellcascade.data.ctc import annotated_frames
-from tests.unit.data.test_crops import cut
+from tests.unit.data.cutting import cut
 
 
 def gowt1() -> Path | None:
