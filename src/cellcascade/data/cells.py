@@ -1,8 +1,12 @@
-"""Single cells read from stores, real and synthetic ones in the same form. Free of torch."""
+"""Single cells read from stores, real and synthetic ones in the same form. Free of torch.
+
+Cells come one after the other: what is in memory does not grow with their number.
+"""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 
@@ -10,6 +14,9 @@ from cellcascade.core.errors import InputError
 from cellcascade.data.crops import Crops
 from cellcascade.data.shards import Store
 from cellcascade.data.stores import CROPS, MASKS, TEXTURES, TexturesRecord
+
+AT_ONCE = 64  # cells that are read from a store at once
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -32,27 +39,19 @@ class CellStack:
         return int((self.mask > 0).sum((1, 2)).argmax())
 
 
-def widest_planes(stacks: Sequence[CellStack]) -> tuple[np.ndarray, np.ndarray]:
-    """Counts and masks (n, y, x) of cells, each on its widest slice."""
-    widest = [stack.widest for stack in stacks]
-    images = np.stack([stack.image[index] for stack, index in zip(stacks, widest)])
-    return images, np.stack([stack.mask[index] for stack, index in zip(stacks, widest)])
-
-
-def real_stacks(crops: Crops) -> list[CellStack]:
+def real_stacks(crops: Crops) -> Iterator[CellStack]:
     """Crops grouped by their cell, with slices in the order of z; one slice each in 2D."""
     order = np.lexsort((crops.z, crops.label, crops.frame))
     keys = np.stack([crops.frame, crops.label], 1)[order]
-    parts = np.split(order, np.flatnonzero((keys[1:] != keys[:-1]).any(1)) + 1)
-    return [CellStack(crops.image[rows], crops.mask[rows], crops.z[rows]) for rows in map(_range, parts)]
+    cells = np.split(order, np.flatnonzero((keys[1:] != keys[:-1]).any(1)) + 1)
+    for start in range(0, len(cells), AT_ONCE):
+        some = cells[start : start + AT_ONCE]
+        ends = np.cumsum([len(cell) for cell in some])[:-1]
+        image, mask = (np.split(crops.store.read(name, np.concatenate(some)), ends) for name in ("image", "mask"))
+        yield from map(CellStack, image, mask, (crops.z[cell] for cell in some))
 
 
-def _range(rows: np.ndarray) -> slice | np.ndarray:
-    """Rows as a slice where they follow each other: it takes no memory of its own."""
-    return slice(rows[0], rows[-1] + 1) if (np.diff(rows) == 1).all() else rows
-
-
-def synthetic_stacks(textures: Sequence[Path], size: tuple[int, int]) -> list[CellStack]:
+def synthetic_stacks(textures: Sequence[Path], size: tuple[int, int]) -> Iterator[CellStack]:
     """Valid cells of texture shards.
 
     Args:
@@ -63,14 +62,12 @@ def synthetic_stacks(textures: Sequence[Path], size: tuple[int, int]) -> list[Ce
         InputError: A shard cannot be read, its cells differ in size from the crops, a valid cell in it is empty, or no
             shard holds a valid cell.
     """
-    stacks = [stack for path in textures for stack in _valid_stacks(TEXTURES.open(path), size)]
-    if not stacks:
-        raise _no_cell(textures, "valid synthetic cell")
-    return stacks
+    stacks = (stack for path in textures for stack in _valid_stacks(TEXTURES.open(path), size))
+    return _some(stacks, textures, "valid synthetic cell")
 
 
-def real_masks(crops: Path) -> np.ndarray:
-    """Masks (n, y, x) of the real cells, each on its widest slice.
+def real_masks(crops: Path) -> Iterator[np.ndarray]:
+    """Masks (y, x) of the real cells, each on its widest slice.
 
     Args:
         crops: The crops store.
@@ -78,14 +75,11 @@ def real_masks(crops: Path) -> np.ndarray:
     Raises:
         InputError: The store cannot be read, or holds no cell.
     """
-    masks = _chosen_masks(CROPS.open(crops), "widest")
-    if not len(masks):
-        raise _no_cell([crops], "real cell")
-    return masks
+    return _some(_chosen_masks(CROPS.open(crops), "widest"), [crops], "real cell")
 
 
-def synthetic_masks(shards: Sequence[Path], size: tuple[int, int]) -> np.ndarray:
-    """Masks (n, y, x) of the valid cells of shards.
+def synthetic_masks(shards: Sequence[Path], size: tuple[int, int]) -> Iterator[np.ndarray]:
+    """Masks (y, x) of the valid cells of shards.
 
     Args:
         shards: Shards, `MASKS`.
@@ -95,14 +89,7 @@ def synthetic_masks(shards: Sequence[Path], size: tuple[int, int]) -> np.ndarray
         InputError: A shard cannot be read, its masks differ in size from the crops, a valid one is empty, or no shard
             holds a valid one.
     """
-    found = []
-    for path in shards:
-        store = MASKS.open(path)
-        found.append(_chosen_masks(store, "valid"))
-        check_size(path, found[-1].shape[1:], size)
-    if not sum(map(len, found)):
-        raise _no_cell(shards, "valid synthetic cell")
-    return np.concatenate(found)
+    return _some((mask for path in shards for mask in _valid_masks(path, size)), shards, "valid synthetic cell")
 
 
 def check_size(path: Path, found: tuple[int, ...], size: tuple[int, int]) -> None:
@@ -127,22 +114,38 @@ def check_size(path: Path, found: tuple[int, ...], size: tuple[int, int]) -> Non
 
 
 def _valid_stacks(store: Store[TexturesRecord], size: tuple[int, int]) -> Iterator[CellStack]:
-    image, mask, counts = store["image"], store["mask"], store["n_slices"]
-    check_size(store.path, image.shape[2:], size)
+    check_size(store.path, store.shape("image")[2:], size)
+    counts = store["n_slices"]
     for index in np.flatnonzero(store["valid"]):
-        count = int(counts[index])
-        if not mask[index, :count].any():
+        image, mask = (store.read(name, int(index))[: counts[index]] for name in ("image", "mask"))
+        if not mask.any():
             raise store.damaged(f"valid cell {index} is empty", "a mask in every valid cell")
-        yield CellStack(image[index, :count], mask[index, :count], np.arange(count))
+        yield CellStack(image, mask, np.arange(counts[index]))
 
 
-def _chosen_masks(store: Store, chosen: str) -> np.ndarray:
-    """Masks (n, y, x) of a store for which the array `chosen` is not 0."""
-    masks = store["mask"][store[chosen].astype(bool)]
-    empty = np.flatnonzero(~masks.any((1, 2)))
-    if len(empty):
-        raise store.damaged(f"{chosen} mask {empty[0]} is empty", f"no empty mask among the {chosen} ones")
-    return masks
+def _valid_masks(path: Path, size: tuple[int, int]) -> Iterator[np.ndarray]:
+    store = MASKS.open(path)
+    check_size(path, store.shape("mask")[1:], size)
+    yield from _chosen_masks(store, "valid")
+
+
+def _chosen_masks(store: Store, chosen: str) -> Iterator[np.ndarray]:
+    """Masks (y, x) of a store for which the array `chosen` is not 0."""
+    rows = np.flatnonzero(store[chosen])
+    for start in range(0, len(rows), AT_ONCE):
+        for number, mask in enumerate(store.read("mask", rows[start : start + AT_ONCE]), start):
+            if not mask.any():
+                raise store.damaged(f"{chosen} mask {number} is empty", f"no empty mask among the {chosen} ones")
+            yield mask
+
+
+def _some(cells: Iterator[T], paths: Sequence[Path], what: str) -> Iterator[T]:
+    """The cells; it is an error if there is none."""
+    first = next(cells, None)
+    if first is None:
+        raise _no_cell(paths, what)
+    yield first
+    yield from cells
 
 
 def _no_cell(paths: Sequence[Path], what: str) -> InputError:

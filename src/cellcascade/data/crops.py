@@ -50,6 +50,12 @@ class Crops:
         """Record of the store: window, voxel size and others."""
         return self.store.record
 
+    @property
+    def size(self) -> tuple[int, int]:
+        """Size (y, x) of a crop, pixels."""
+        _, y, x = self.store.shape("image")
+        return y, x
+
     @cached_property
     def image(self) -> np.ndarray:
         """Counts (m, y, x), uint16, the cell alone on background."""

@@ -256,27 +256,45 @@ class Store(Generic[R]):
         """Let go of the file until something is read again: a process may hold only so many at once."""
         self.group.store.close()
 
-    def read(self, name: str, rows: int | slice = slice(None)) -> np.ndarray:
+    def read(self, name: str, rows: int | slice | np.ndarray = slice(None)) -> np.ndarray:
         """Read an array, or some of its rows.
 
         Args:
             name: Name of the array.
-            rows: Which items of the first axis.
+            rows: Which items of the first axis; an array gives their numbers.
 
         Raises:
             InputError: The array is missing or its bytes are damaged.
         """
         try:
-            array = self.group[name]
-            if not isinstance(array, zarr.Array):
-                raise KeyError(f"{name} is no array")
-            return np.asarray(array[rows])
+            array = self._array(name)
+            return np.asarray(array.oindex[rows] if isinstance(rows, np.ndarray) else array[rows])
         except UNREADABLE as error:
-            raise _damaged(self.path, repr(error), f"a readable array '{name}' in a '{self.schema.tag}'") from error
+            raise self._unreadable(name, error) from error
+
+    def shape(self, name: str) -> tuple[int, ...]:
+        """Lengths of an array's axes; nothing of it is read.
+
+        Raises:
+            InputError: The array is missing.
+        """
+        try:
+            return self._array(name).shape
+        except UNREADABLE as error:
+            raise self._unreadable(name, error) from error
 
     def damaged(self, found: str, expected: str) -> InputError:
         """The error for content that cannot be: how to get the store anew."""
         return _damaged(self.path, found, expected)
+
+    def _array(self, name: str) -> zarr.Array:
+        array = self.group[name]
+        if not isinstance(array, zarr.Array):
+            raise KeyError(f"{name} is no array")
+        return array
+
+    def _unreadable(self, name: str, error: Exception) -> InputError:
+        return _damaged(self.path, repr(error), f"a readable array '{name}' in a '{self.schema.tag}'")
 
 
 def digests_of(paths: Iterable[str | Path | None]) -> dict[str, str]:

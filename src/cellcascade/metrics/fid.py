@@ -5,7 +5,7 @@ and real against synthetic ones, are compared at the same number. KID has no suc
 the same cells again and again: halves of their crops share them, so that real-real is the floor, not a goal.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,7 +15,7 @@ from scipy.linalg import svdvals
 
 from cellcascade.core.errors import InputError
 from cellcascade.core.seeds import numpy_generator
-from cellcascade.data.cells import CellStack, synthetic_stacks
+from cellcascade.data.cells import synthetic_stacks
 from cellcascade.data.crops import Crops, read_crops, to_unit
 
 SPLITS = 5  # random halves of the real images that a figure is the mean of
@@ -74,9 +74,7 @@ class CellRows:
 
     def order(self, generator: np.random.Generator) -> np.ndarray:
         """Indices (n) of all rows in random order, those of one cell next to each other."""
-        _, cell = np.unique(self.cells, return_inverse=True)
-        rank = generator.permutation(cell.max(initial=-1) + 1)[cell]
-        return np.lexsort((generator.random(len(cell)), rank))
+        return _order(self.cells, generator)
 
     def take(self, rows: np.ndarray) -> "CellRows":
         """Some of the rows, by their indices."""
@@ -144,9 +142,7 @@ def cell_distances(
     volumes = data.record.ndim == 3
     widest_only = volumes and bool(data.widest.all())
     suffix = "" if not volumes else ", widest slices" if widest_only else ", per slice"
-    _, y, x = data.image.shape
-    stacks = synthetic_stacks(textures, (y, x))
-    images = [_some(CellRows(data.image, _cells_of(data)), generator), _some(_slices(stacks, widest_only), generator)]
+    images = [_real_slices(data, generator), _synthetic_slices(textures, data.size, widest_only, generator)]
     found = []
     for name, describe in features.items():
         sides = (
@@ -209,16 +205,40 @@ def _cells_of(crops: Crops) -> np.ndarray:
     return np.unique(np.stack([crops.frame, crops.label], 1), axis=0, return_inverse=True)[1].ravel()
 
 
-def _slices(stacks: Sequence[CellStack], widest_only: bool) -> CellRows:
-    """Images (n, y, x) of synthetic cells, one a slice or the widest slice alone."""
-    kept = [slice(stack.widest, stack.widest + 1) if widest_only else slice(None) for stack in stacks]
-    images = [stack.image[part] for stack, part in zip(stacks, kept)]
-    return CellRows(np.concatenate(images), np.repeat(np.arange(len(stacks)), [len(part) for part in images]))
+def _real_slices(crops: Crops, generator: np.random.Generator) -> CellRows:
+    """Some of the crops."""
+    cells = _cells_of(crops)
+    rows = _some(cells, generator)
+    return CellRows(crops.store.read("image", rows), cells[rows])
 
 
-def _some(images: CellRows, generator: np.random.Generator) -> CellRows:
-    """`MOST_IMAGES` at most, of whole cells as far as that is possible."""
-    return images.take(np.sort(images.order(generator)[:MOST_IMAGES]))
+def _synthetic_slices(
+    textures: Sequence[Path], size: tuple[int, int], widest_only: bool, generator: np.random.Generator
+) -> CellRows:
+    """Some images (n, y, x) of synthetic cells, one a slice or the widest slice alone."""
+    cells = np.array([cell for cell, _ in _slices(textures, size, widest_only)])
+    rows = _some(cells, generator)
+    chosen = np.isin(np.arange(len(cells)), rows)
+    images = [image for kept, (_, image) in zip(chosen, _slices(textures, size, widest_only)) if kept]
+    return CellRows(np.stack(images), cells[rows])
+
+
+def _slices(textures: Sequence[Path], size: tuple[int, int], widest_only: bool) -> Iterator[tuple[int, np.ndarray]]:
+    """Number of its cell and image (y, x) of every slice, or of the widest slice of every cell."""
+    for cell, stack in enumerate(synthetic_stacks(textures, size)):
+        yield from ((cell, image) for image in (stack.image[[stack.widest]] if widest_only else stack.image))
+
+
+def _some(cells: np.ndarray, generator: np.random.Generator) -> np.ndarray:
+    """Which of the images of cells (n) are used: `MOST_IMAGES` at most, of whole cells as far as that is possible."""
+    return np.sort(_order(cells, generator)[:MOST_IMAGES])
+
+
+def _order(cells: np.ndarray, generator: np.random.Generator) -> np.ndarray:
+    """Indices (n) of the images of cells (n) in random order, those of one cell next to each other."""
+    _, cell = np.unique(cells, return_inverse=True)
+    rank = generator.permutation(cell.max(initial=-1) + 1)[cell]
+    return np.lexsort((generator.random(len(cell)), rank))
 
 
 def _described(name: str, describe: Features, images: np.ndarray) -> np.ndarray:

@@ -4,21 +4,24 @@ Cells are compared with their centroids in the middle, under the 8 rotations by 
 at 32 pixels or fewer a side.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import islice
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import pandas as pd
 from scipy import ndimage
 
 from cellcascade.core.files import write_table
-from cellcascade.data.cells import check_size, synthetic_masks, synthetic_stacks, widest_planes
-from cellcascade.data.crops import read_crops
+from cellcascade.data.cells import CellStack, check_size, synthetic_masks, synthetic_stacks
+from cellcascade.data.crops import Crops, read_crops
 
 LARGEST = 32  # pixels of a side at which cells are compared
-AT_ONCE = 256  # cells of which numbers in double precision are in memory
+AT_ONCE = 256  # cells that are in memory at their full size
 PERCENTILE = 5  # percentile of the distances of real test cells below which a cell is suspiciously near
 
+T = TypeVar("T")
 Distance = Callable[[np.ndarray, np.ndarray], np.ndarray]
 
 
@@ -51,8 +54,7 @@ def aligned_masks(masks: np.ndarray) -> np.ndarray:
 
 def aligned_cells(images: np.ndarray, masks: np.ndarray) -> np.ndarray:
     """Counts inside each cell `(n, y, x)` about the cell's mean, as `aligned` makes them, of unit norm `(n, v, u)`."""
-    parts = [slice(start, start + AT_ONCE) for start in range(0, len(images), AT_ONCE)]
-    cells = np.concatenate([aligned(_about_mean(images[part], masks[part]), masks[part]) for part in parts])
+    cells = aligned(_about_mean(images, masks), masks)
     norm = np.sqrt((cells**2).sum((1, 2), keepdims=True))
     return cells / np.maximum(norm, 1e-12)
 
@@ -65,7 +67,7 @@ def _about_mean(images: np.ndarray, masks: np.ndarray) -> np.ndarray:
 
 def iou_distances(masks: np.ndarray, others: np.ndarray) -> np.ndarray:
     """One minus the intersection over union of each of `masks` `(n, p)` with each of `others` `(m, p)`: `(n, m)`."""
-    a, b = masks.astype(np.float32), others.astype(np.float32)
+    a, b = masks.astype(np.float32, copy=False), others.astype(np.float32, copy=False)
     shared = a @ b.T
     return 1 - shared / np.maximum(a.sum(1)[:, None] + b.sum(1) - shared, 1)
 
@@ -75,51 +77,49 @@ def correlation_distances(cells: np.ndarray, others: np.ndarray) -> np.ndarray:
     return 1 - cells @ others.T
 
 
-def nearest(cells: np.ndarray, training: np.ndarray, distance: Distance) -> np.ndarray:
+def nearest(cells: np.ndarray, training: Iterable[np.ndarray], distance: Distance) -> np.ndarray:
     """Distance of each cell to the training cell that is nearest under rotations and flips.
 
     Args:
         cells: Cells `(n, y, x)`, aligned.
-        training: Training cells `(m, y, x)`, aligned.
+        training: Training cells, aligned, some `(m, y, x)` at a time.
         distance: Distances `(n, m)` of cells `(n, p)` and `(m, p)`.
 
     Returns:
         Distances `(n)`.
     """
-    found = np.full(len(cells), np.inf)
-    flat = training.reshape(len(training), -1)
-    for turned in (np.rot90(flipped, k, (1, 2)) for flipped in (cells, cells[:, :, ::-1]) for k in range(4)):
-        found = np.minimum(found, distance(turned.reshape(len(cells), -1), flat).min(1))
+    found, flat = np.full(len(cells), np.inf), cells.reshape(len(cells), -1)
+    for some in training:
+        for turned in (np.rot90(flipped, k, (1, 2)) for flipped in (some, some[:, :, ::-1]) for k in range(4)):
+            found = np.minimum(found, distance(flat, turned.reshape(len(some), -1)).min(1))
     return found
 
 
-def shares(what: str, synthetic: np.ndarray, test: np.ndarray, training: np.ndarray, distance: Distance) -> dict:
+def shares(what: str, synthetic: np.ndarray, test: np.ndarray, training: int) -> dict:
     """How many synthetic cells are nearer to training cells than nearly all real test cells are.
 
     Args:
         what: Name of the row.
-        synthetic: Synthetic cells `(n, y, x)`, aligned.
-        test: Real cells of the test sequence `(k, y, x)`, aligned.
-        training: Real cells of the training sequence `(m, y, x)`, aligned.
-        distance: See `nearest`.
+        synthetic: Distances `(n)` of synthetic cells to the nearest training cells, see `nearest`.
+        test: Those `(k)` of real cells of the test sequence.
+        training: Number of training cells.
 
     Returns:
         A row of the table that `compare_memorisation` writes.
     """
-    made, real = (nearest(cells, training, distance) for cells in (synthetic, test))
-    threshold = np.percentile(real, PERCENTILE)
-    near_synthetic, near_real = float((made < threshold).mean()), float((real < threshold).mean())
+    threshold = np.percentile(test, PERCENTILE)
+    near_synthetic, near_real = float((synthetic < threshold).mean()), float((test < threshold).mean())
     return {
         "what": what,
-        "n_synthetic": len(made),
-        "n_real_test": len(real),
-        "n_train": len(training),
+        "n_synthetic": len(synthetic),
+        "n_real_test": len(test),
+        "n_train": training,
         "threshold": threshold,
         "share_synthetic": near_synthetic,
         "share_real": near_real,
         "excess": near_synthetic - near_real,
-        "nearest_synthetic_median": np.median(made),
-        "nearest_real_median": np.median(real),
+        "nearest_synthetic_median": np.median(synthetic),
+        "nearest_real_median": np.median(test),
     }
 
 
@@ -144,16 +144,47 @@ def compare_memorisation(
         InputError: A store cannot be read, the sizes of its cells differ, or there is no synthetic cell.
     """
     training, test = read_crops(crops), read_crops(test_crops)
-    _, y, x = training.mask.shape
-    size = y, x
-    check_size(test_crops, test.mask.shape[1:], size)
-    made, cells = synthetic_masks(masks, size), widest_planes(synthetic_stacks(textures, size))
-    whole, seen = training.widest.astype(bool), test.widest.astype(bool)
-    outlines = aligned_masks(made), aligned_masks(test.mask[seen]), aligned_masks(training.mask[whole])
-    pictures = (
-        aligned_cells(*cells),
-        aligned_cells(test.image[seen], test.mask[seen]),
-        aligned_cells(training.image, training.mask),
+    check_size(test_crops, test.size, training.size)
+    whole, seen = np.flatnonzero(training.widest), np.flatnonzero(test.widest)
+    cells = synthetic_stacks(textures, training.size)
+    shapes = (
+        (aligned_masks(np.stack(some)) for some in _in_blocks(synthetic_masks(masks, training.size))),
+        (aligned_masks(test.store.read("mask", np.array(rows))) for rows in _in_blocks(seen)),
+        (aligned_masks(training.store.read("mask", np.array(rows))) for rows in _in_blocks(whole)),
     )
-    rows = [shares("mask", *outlines, iou_distances), shares("image", *pictures, correlation_distances)]
-    write_table(table, pd.DataFrame(rows), float_format="%.6g")
+    pictures = (
+        (aligned_cells(*map(np.stack, zip(*some))) for some in _in_blocks(map(_widest, cells))),
+        (aligned_cells(*_planes(test, rows)) for rows in _in_blocks(seen)),
+        (aligned_cells(*_planes(training, rows)) for rows in _in_blocks(range(len(training.widest)))),
+    )
+    found = [
+        shares("mask", *_distances(*shapes, iou_distances), len(whole)),
+        shares("image", *_distances(*pictures, correlation_distances), len(training.widest)),
+    ]
+    write_table(table, pd.DataFrame(found), float_format="%.6g")
+
+
+def _distances(
+    synthetic: Iterable[np.ndarray], test: Iterable[np.ndarray], training: Iterable[np.ndarray], distance: Distance
+) -> tuple[np.ndarray, np.ndarray]:
+    """Distances of synthetic and of test cells to the nearest training cells; each is given some cells at a time."""
+    made = list(synthetic)
+    count = sum(map(len, made))
+    found = nearest(np.concatenate([*made, *test], dtype=np.float32), training, distance)
+    return found[:count], found[count:]
+
+
+def _in_blocks(items: Iterable[T]) -> Iterator[list[T]]:
+    """`AT_ONCE` items at a time."""
+    rest = iter(items)
+    return iter(lambda: list(islice(rest, AT_ONCE)), [])
+
+
+def _planes(crops: Crops, rows: Sequence[int]) -> tuple[np.ndarray, np.ndarray]:
+    """Counts and masks (n, y, x) of some crops."""
+    return crops.store.read("image", np.array(rows)), crops.store.read("mask", np.array(rows))
+
+
+def _widest(cell: CellStack) -> tuple[np.ndarray, np.ndarray]:
+    """Counts and mask (y, x) of a cell on its widest slice, without the others in memory."""
+    return cell.image[cell.widest].copy(), cell.mask[cell.widest].copy()

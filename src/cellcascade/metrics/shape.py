@@ -9,6 +9,7 @@ from skimage.measure import regionprops
 
 from cellcascade.core.files import write_table
 from cellcascade.data.cells import real_masks, synthetic_masks
+from cellcascade.data.crops import read_crops
 from cellcascade.metrics.compare import AGREEMENT, compare_tables, side_by_side
 
 PROPERTIES = ("area", "eccentricity", "solidity", "major_axis_length")
@@ -18,7 +19,7 @@ def measure_shapes(masks: Iterable[np.ndarray]) -> pd.DataFrame:
     """Measure binary masks, each as one object whatever its number of pieces.
 
     Args:
-        masks: Masks `(n, y, x)`; everything above 0 is inside. Empty masks are errors of the caller.
+        masks: Masks `(y, x)`; everything above 0 is inside. Empty masks are errors of the caller.
 
     Returns:
         One row per mask: `area` (pixels), `eccentricity` (0 circle to 1 line, of the ellipse with equal
@@ -50,9 +51,7 @@ def compare_shapes(*, crops: Path, masks: list[Path], table: Path, cells: Path) 
     Raises:
         InputError: A store cannot be read, a mask in it is empty, or there is nothing to compare.
     """
-    real = real_masks(crops)
-    _, y, x = real.shape
-    synthetic = synthetic_masks(masks, (y, x))
-    sides = measure_shapes(real), measure_shapes(synthetic)
+    size = read_crops(crops).size
+    sides = measure_shapes(real_masks(crops)), measure_shapes(synthetic_masks(masks, size))
     write_table(cells, side_by_side(*sides), float_format="%.6g")
     write_table(table, compare_tables(*sides)[list(AGREEMENT)], float_format="%.6g")

@@ -1,6 +1,7 @@
 """Textures of synthetic cells against real ones: intensities, edges, outlines, power spectrum, likeness of slices."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
 
@@ -10,7 +11,7 @@ from scipy import ndimage
 from skimage.filters import threshold_otsu
 
 from cellcascade.core.files import write_table
-from cellcascade.data.cells import CellStack, real_stacks, synthetic_stacks, widest_planes
+from cellcascade.data.cells import CellStack, real_stacks, synthetic_stacks
 from cellcascade.data.crops import read_crops
 from cellcascade.geometry.masks import signed_distance
 from cellcascade.metrics.compare import compare_values, side_by_side
@@ -37,24 +38,7 @@ def measure_textures(images: np.ndarray, masks: np.ndarray) -> pd.DataFrame:
         (counts, within 3 pixels outside the outline) and `otsu_iou` (intersection over union of the mask and Otsu's
         threshold of the crop after a blur of 1 pixel).
     """
-    rows = []
-    for counts, cell in zip(images, masks):
-        image, mask = np.asarray(counts, np.float32), np.asarray(cell) > 0
-        distance = signed_distance(mask)
-        smooth = ndimage.gaussian_filter(image, SMOOTH)
-        gradient = np.hypot(*np.gradient(smooth))
-        bright = smooth > threshold_otsu(smooth)
-        ring = (distance < 0) & (distance >= -RING)
-        rows.append(
-            {
-                "intensity_mean": image[mask].mean(),
-                "intensity_std": image[mask].std(),
-                "edge_gradient": gradient[np.abs(distance) <= BAND].mean(),
-                "ring_mean": image[ring].mean() if ring.any() else np.nan,
-                "otsu_iou": (bright & mask).sum() / (bright | mask).sum(),
-            }
-        )
-    return pd.DataFrame(rows, dtype=float)
+    return pd.DataFrame([_measured(*cell) for cell in zip(images, masks)], dtype=float)
 
 
 def radial_power(images: np.ndarray) -> np.ndarray:
@@ -63,15 +47,7 @@ def radial_power(images: np.ndarray) -> np.ndarray:
     Returns:
         Mean power `(k)` at k = 0, 1, … cycles per image side, up to the Nyquist frequency, whatever the direction.
     """
-    size = images.shape[-1]
-    power = np.zeros(images.shape[1:])
-    for counts in images:
-        image = np.asarray(counts, np.float64)
-        power += np.abs(np.fft.fft2(image - image.mean())) ** 2
-    cycles = np.fft.fftfreq(size) * size
-    radius = np.rint(np.hypot(cycles[:, None], cycles)).astype(int)
-    total, count = (np.bincount(radius.ravel(), weights)[: size // 2 + 1] for weights in (power.ravel(), None))
-    return total / count / len(images)
+    return _by_frequency(np.add.reduce([_power(image) for image in images]), len(images))
 
 
 def spectrum_deviation(real: np.ndarray, other: np.ndarray) -> float:
@@ -83,7 +59,11 @@ def spectrum_deviation(real: np.ndarray, other: np.ndarray) -> float:
         real: Real images `(n, y, x)`.
         other: Other images `(m, y, x)` of the same size.
     """
-    true, made = radial_power(real), radial_power(other)
+    return _deviation(radial_power(real), radial_power(other))
+
+
+def _deviation(true: np.ndarray, made: np.ndarray) -> float:
+    """`spectrum_deviation` of radial power spectra (k)."""
     share = np.cumsum(true * np.arange(len(true)))  # a ring of frequencies is as long as its radius
     last = int(np.searchsorted(share, POWER * share[-1]))
     ratio = np.maximum(made[1 : last + 1], 1e-12) / np.maximum(true[1 : last + 1], 1e-12)
@@ -100,17 +80,8 @@ def slice_correlations(stacks: Sequence[CellStack], apart: int) -> np.ndarray:
     Returns:
         Mean over the pairs of each cell `(n)`, of those cells that have such a pair.
     """
-    cells = []
-    for stack in stacks:
-        values = [
-            _correlation(stack.image[i], stack.image[j], (stack.mask[i] > 0) & (stack.mask[j] > 0))
-            for i, j in combinations(range(len(stack.z)), 2)
-            if stack.z[j] - stack.z[i] == apart
-        ]
-        kept = [value for value in values if not np.isnan(value)]
-        if kept:
-            cells.append(float(np.mean(kept)))
-    return np.array(cells)
+    cells = np.array([_likeness(stack, apart) for stack in stacks])
+    return cells[~np.isnan(cells)]
 
 
 def matching_rho(table: pd.DataFrame) -> float:
@@ -145,15 +116,13 @@ def compare_textures(*, crops: Path, textures: list[Path], table: Path, cells: P
         InputError: A store cannot be read, the sizes of its cells differ, or there is nothing to compare.
     """
     data = read_crops(crops)
-    _, y, x = data.image.shape
-    synthetic = synthetic_stacks(textures, (y, x))
-    found, measured = compare_stacks(real_stacks(data), synthetic)
+    found, measured = compare_stacks(real_stacks(data), synthetic_stacks(textures, data.size))
     write_table(cells, measured, float_format="%.6g")
     write_table(table, found, float_format="%.6g")
 
 
-def compare_stacks(real: Sequence[CellStack], synthetic: Sequence[CellStack]) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Compare the textures of real and synthetic cells.
+def compare_stacks(real: Iterable[CellStack], synthetic: Iterable[CellStack]) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Compare the textures of real and synthetic cells; each is looked at once, and none is kept.
 
     Args:
         real: Real cells.
@@ -167,23 +136,101 @@ def compare_stacks(real: Sequence[CellStack], synthetic: Sequence[CellStack]) ->
         cell from the rest. In 3D, `slice_correlation` is the likeness of neighbouring slices and
         `slice_correlation_2`, `_3` of slices as far apart, with real values where the crops hold such pairs.
     """
-    planes = [widest_planes(side) for side in (real, synthetic)]
-    measured = [measure_textures(*side) for side in planes]
-    dim = np.percentile(measured[0]["intensity_mean"], DIM)
-    dark = [rows[rows["intensity_mean"] <= dim].add_suffix("_dim") for rows in measured]
-    values = {name: (true[name], made[name]) for true, made in (measured, dark) for name in true.columns}
-    images = [side[0] for side in planes]
-    halves = [spectrum_deviation(images[0][::2], images[0][1::2])] if len(real) > 1 else []
-    values["power_spectrum_db"] = (halves, [spectrum_deviation(*images)])
+    sides = true, made = _look(real), _look(synthetic)
+    dim = np.percentile(true.measured["intensity_mean"], DIM)
+    values = {name: (true.measured[name], made.measured[name]) for name in true.measured}
+    dark = [side.measured[side.measured["intensity_mean"] <= dim] for side in sides]
+    values |= {f"{name}_dim": (dark[0][name], dark[1][name]) for name in dark[0]}
+    halves = [_deviation(*true.halves)] if len(true.measured) > 1 else []
+    values["power_spectrum_db"] = (halves, [_deviation(true.power, made.power)])
     for apart in range(1, APART + 1):
-        pair = slice_correlations(real, apart), slice_correlations(synthetic, apart)
+        pair = true.likeness[apart], made.likeness[apart]
         if len(pair[1]):
             values["slice_correlation" if apart == 1 else f"slice_correlation_{apart}"] = pair
     rows = compare_values(values)
     spectrum = rows["property"] == "power_spectrum_db"
-    rows.loc[spectrum, ["n_real", "n_synthetic"]] = len(real), len(synthetic)
+    rows.loc[spectrum, ["n_real", "n_synthetic"]] = len(true.measured), len(made.measured)
     rows.loc[spectrum, ["real_std", "synthetic_std"]] = np.nan  # one value of all cells together
-    return rows, side_by_side(*measured)
+    return rows, side_by_side(true.measured, made.measured)
+
+
+@dataclass(frozen=True)
+class _Look:
+    """What is kept of cells.
+
+    Attributes:
+        measured: A row per cell, see `measure_textures`.
+        power: Their radial power spectrum (k).
+        halves: That of every other cell, and that of the others.
+        likeness: By distance in slices, the cells' `slice_correlations`.
+    """
+
+    measured: pd.DataFrame
+    power: np.ndarray
+    halves: list[np.ndarray]
+    likeness: dict[int, np.ndarray]
+
+
+def _look(cells: Iterable[CellStack]) -> _Look:
+    rows: list[dict] = []
+    powers = [np.zeros(1)] * 3  # of all cells, of every other one, and of the others
+    likeness: dict[int, list[float]] = {apart: [] for apart in range(1, APART + 1)}
+    for number, cell in enumerate(cells):
+        image, mask = cell.image[cell.widest], cell.mask[cell.widest]
+        rows.append(_measured(image, mask))
+        power = _power(image)
+        for part in (0, 1 + number % 2):
+            powers[part] = powers[part] + power
+        for apart, found in likeness.items():
+            found.extend(slice_correlations([cell], apart))
+    half = len(rows) // 2
+    counts = [count for count in (len(rows), len(rows) - half, half) if count]
+    power, *halves = (_by_frequency(total, count) for total, count in zip(powers, counts))
+    alike = {apart: np.array(found) for apart, found in likeness.items()}
+    return _Look(pd.DataFrame(rows, dtype=float), power, halves, alike)
+
+
+def _measured(counts: np.ndarray, cell: np.ndarray) -> dict[str, float]:
+    """A row of `measure_textures`, from counts and mask (y, x) of a cell."""
+    image, mask = np.asarray(counts, np.float32), np.asarray(cell) > 0
+    distance = signed_distance(mask)
+    smooth = ndimage.gaussian_filter(image, SMOOTH)
+    gradient = np.hypot(*np.gradient(smooth))
+    bright = smooth > threshold_otsu(smooth)
+    ring = (distance < 0) & (distance >= -RING)
+    return {
+        "intensity_mean": image[mask].mean(),
+        "intensity_std": image[mask].std(),
+        "edge_gradient": gradient[np.abs(distance) <= BAND].mean(),
+        "ring_mean": image[ring].mean() if ring.any() else np.nan,
+        "otsu_iou": (bright & mask).sum() / (bright | mask).sum(),
+    }
+
+
+def _power(counts: np.ndarray) -> np.ndarray:
+    """Power spectrum (v, u) of an image (y, x) about its own mean."""
+    image = np.asarray(counts, np.float64)
+    return np.abs(np.fft.fft2(image - image.mean())) ** 2
+
+
+def _by_frequency(power: np.ndarray, images: int) -> np.ndarray:
+    """Mean (k) over directions and a number of images of their summed power (v, u)."""
+    size = power.shape[-1]
+    cycles = np.fft.fftfreq(size) * size
+    radius = np.rint(np.hypot(cycles[:, None], cycles)).astype(int)
+    total, count = (np.bincount(radius.ravel(), weights)[: size // 2 + 1] for weights in (power.ravel(), None))
+    return total / count / images
+
+
+def _likeness(stack: CellStack, apart: int) -> float:
+    """Mean correlation of a cell's slices that are so far apart; NaN where no pair can be compared."""
+    values = [
+        _correlation(stack.image[i], stack.image[j], (stack.mask[i] > 0) & (stack.mask[j] > 0))
+        for i, j in combinations(range(len(stack.z)), 2)
+        if stack.z[j] - stack.z[i] == apart
+    ]
+    kept = [value for value in values if not np.isnan(value)]
+    return float(np.mean(kept)) if kept else np.nan
 
 
 def _correlation(a: np.ndarray, b: np.ndarray, shared: np.ndarray) -> float:

@@ -22,7 +22,7 @@ from tests.segmentation_data import blobs, predict
 SHAPE = (12, 160, 192)
 IMAGE = 2 * np.prod(SHAPE)  # bytes of 16-bit counts, or labels
 VOXEL_UM = (2.5, 1.0, 1.0)
-FEW, MANY = 10, 40
+FEW, MANY = 10, 40  # images; readers decode chunks side by side, so that equal runs differ by less than two of them
 KEPT = 8  # planes
 
 
@@ -66,7 +66,7 @@ def test_planes_of_many_stacks_take_the_memory_of_those_of_few(folder, planes):
     kept = sum(array.nbytes for pair in zip(made.images, made.labels) for array in pair)
     assert len(made.images) == KEPT and len({plane.shape for plane in made.images}) > 1
     few, many = (peak(lambda count=count: planes(folder, count)) for count in (FEW, MANY))
-    assert many < 1.1 * few and many < 6 * IMAGE + 2 * kept
+    assert many < few + 2 * IMAGE and many < 6 * IMAGE + 2 * kept
 
 
 def test_predictions_of_many_stacks_take_the_memory_of_those_of_few(folder, tmp_path, monkeypatch):
@@ -85,5 +85,5 @@ def test_predictions_of_many_stacks_take_the_memory_of_those_of_few(folder, tmp_
 
     predicted(1)
     few, many = (peak(lambda count=count: predicted(count)) for count in (FEW, MANY))
-    assert many < 1.1 * few and many < 8 * IMAGE
+    assert many < few + 2 * IMAGE and many < 8 * IMAGE
     assert pd.read_csv(tmp_path / "net/scores.csv")["frames"].tolist() == [MANY]

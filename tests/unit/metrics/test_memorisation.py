@@ -98,8 +98,8 @@ def test_nearest_finds_every_rotation_and_flip():
     images, masks = draw(4, 0)
     cells = aligned_cells(images, masks)
     for turned in (np.rot90(flipped, k, (1, 2)) for flipped in (cells, cells[:, ::-1]) for k in range(4)):
-        assert memorisation.nearest(turned, cells, correlation_distances) == pytest.approx(0, abs=1e-5)
-    assert (memorisation.nearest(aligned_cells(*draw(4, 5)), cells, correlation_distances) > 0.1).all()
+        assert memorisation.nearest(turned, [cells], correlation_distances) == pytest.approx(0, abs=1e-5)
+    assert (memorisation.nearest(aligned_cells(*draw(4, 5)), [cells], correlation_distances) > 0.1).all()
 
 
 def test_memorised_cells_are_found_and_fresh_ones_are_not_suspected(tmp_path):
