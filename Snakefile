@@ -37,6 +37,7 @@ include: "workflow/rules/export.smk"
 include: "workflow/rules/cellpose.smk"
 include: "workflow/rules/evaluate.smk"
 include: "workflow/rules/report.smk"
+include: "workflow/rules/copy_paste.smk"
 include: "workflow/rules/overview.smk"
 
 

@@ -52,7 +52,7 @@ def make_data(folder: Path) -> Path:
         image, labels = blobs((64, 64), 100 + index)
         path = folder / f"synthetic/img-{index:05d}.ome.zarr"
         write_image(path, image, labels, voxel_size_um=(1.0, 1.0), levels=1)
-    (folder / "synthetic/dataset.json").write_text("{}")
+    (folder / "synthetic/cells.csv").write_text("label\n1\n")
     return folder
 
 

@@ -67,16 +67,19 @@ def test_cellpose_is_scored_in_every_regime_after_equal_steps(cascade):
     results = cascade.folder / "results"
     for dataset, objects in (("nuclei2d", 100), ("embryo3d", 8), ("embryo_spharm", 8)):
         seg = pd.read_csv(results / dataset / "evaluation" / "seg.csv")
-        assert seg["regime"].tolist() == ["real", "synthetic", "both"] and set(seg["dataset"]) == {dataset}
+        assert seg["regime"].tolist() == ["real", "copy_paste", "synthetic", "both"] and set(seg["dataset"]) == {
+            dataset
+        }
         assert (
             seg["steps"].nunique() == 1
             and set(seg["start"]) == {"scratch"}
-            and seg["real_share"].tolist() == [1, 0, 0.5]
+            and seg["real_share"].tolist() == [1, 0.5, 0, 0.5]
         )
         assert (seg["n_objects"] >= objects).all() and seg["seg"].between(0, 1).all()
-        gain = pd.read_csv(results / dataset / "evaluation" / "gain.csv").set_index("regime")["gain"]
+        gain = pd.read_csv(results / dataset / "evaluation" / "gain.csv").set_index(["regime", "over"])["gain"]
         scores = seg.set_index("regime")["seg"]
-        assert gain["both"] == pytest.approx(scores["both"] - scores["real"])
+        for over in ("real", "copy_paste"):
+            assert gain["both", over] == pytest.approx(scores["both"] - scores[over])
     assert pd.read_csv(results / "nuclei2d/evaluation/seg.csv")["seg"].max() > 0.3
     assert not (results / "embryo_spharm/evaluation/cellpose/real-0").exists()
     cascade.run("ablations")

@@ -101,12 +101,14 @@ def test_ablation_reuses_models_needs_no_views_and_multiview_trains_on_request(p
 def test_regimes_and_seeds_are_jobs_and_real_ones_need_no_synthetic_image(project):
     planned = jobs(project.dry_run("results/nuclei2d/evaluation/seg.csv", *WITH_CELLPOSE))
     inputs = {job["wildcards"]: job["input"] for job in planned if job["rule"] == "train_cellpose"}
-    assert len(inputs) == 3 * 5
+    assert len(inputs) == 4 * 5
     for wildcards, files in inputs.items():
-        assert ("results/nuclei2d/synthetic" in files) == ("regime=real" not in wildcards)
+        generated = "regime=synthetic" in wildcards or "regime=both" in wildcards
+        assert ("results/nuclei2d/synthetic" in files) == generated
+        assert ("nuclei2d/evaluation/copy_paste/images" in files) == ("regime=copy_paste" in wildcards)
         assert "DSB2018-20x/02" not in files
     tested = [job["input"] for job in planned if job["rule"] == "predict_cellpose"]
-    assert len(tested) == 15 and all("DSB2018-20x/02_GT" in files and "DSB2018-20x/01" not in files for files in tested)
+    assert len(tested) == 20 and all("DSB2018-20x/02_GT" in files and "DSB2018-20x/01" not in files for files in tested)
 
 
 def test_a_prediction_asks_for_time_by_its_planes_and_for_memory_by_the_size_of_a_frame(project):
@@ -141,7 +143,7 @@ def test_few_training_frames_are_all_that_a_variant_sees(project):
     own = {job["wildcards"] for job in planned if job["rule"] == "train_texture"}
     assert own == {f"dataset={name}" for name in (*seen, "embryo_3", "embryo3d")}
     readers = {job["rule"] for job in planned if "DSB2018-20x/01/" in job["input"]}
-    assert readers == {"crops", "background", "train_cellpose", "evaluate_population", "report"}
+    assert readers == {"crops", "background", "real_cells", "train_cellpose", "evaluate_population", "report"}
 
 
 def test_an_ablation_takes_the_networks_without_synthetic_images_from_its_parent(project):
@@ -151,8 +153,17 @@ def test_an_ablation_takes_the_networks_without_synthetic_images_from_its_parent
         name: {w.split("regime=")[1].split(",")[0] for w in trained if f"dataset={name}," in w}
         for name in ("embryo3d", "embryo_spharm")
     }
-    assert regimes == {"embryo3d": {"real", "synthetic", "both"}, "embryo_spharm": {"synthetic", "both"}}
+    assert regimes == {
+        "embryo3d": {"real", "copy_paste", "synthetic", "both"},
+        "embryo_spharm": {"synthetic", "both"},
+    }
     assert {job["wildcards"] for job in planned if job["rule"] == "overview"} == {"page=ablations"}
+
+
+def test_slices_alone_are_not_pasted_into_stacks(project):
+    planned = jobs(project.dry_run("learning_curve", *WITH_CELLPOSE))
+    pasted = {job["wildcards"].removeprefix("dataset=") for job in planned if job["rule"] == "copy_paste"}
+    assert "embryo3d" in pasted and "embryo_3" not in pasted
 
 
 def test_a_generalist_is_fetched_by_a_local_job_and_scored_as_it_is(project):
@@ -161,7 +172,7 @@ def test_a_generalist_is_fetched_by_a_local_job_and_scored_as_it_is(project):
     )
     output = project.dry_run("all", *WITH_CELLPOSE, "more.yaml")
     counts = job_counts(output)
-    assert counts["cellpose_weights"] == counts["inception_weights"] == 1 and counts["train_cellpose"] == 4
+    assert counts["cellpose_weights"] == counts["inception_weights"] == 1 and counts["train_cellpose"] == 5
     inputs = {job["wildcards"]: job["input"] for job in jobs(output) if job["rule"] == "train_cellpose"}
     assert all("resources/cellpose/cyto3" in files for files in inputs.values())
     assert any("regime=none" in wildcards for wildcards in inputs)
@@ -181,7 +192,7 @@ def test_cellpose_4_has_its_own_environment_weights_and_training_and_no_style_ve
     for name, expected in {"nuclei2d": "segmentation", "nuclei_sam": "cellpose4", "nuclei_own": "cellpose4"}.items():
         found = project.environments(f"results/{name}/evaluation/seg.csv", *files)
         networks = {path for path in found if "/evaluation/cellpose/" in path}
-        assert len(networks) == 2 * (3 if name == "nuclei2d" else 4)
+        assert len(networks) == 2 * (4 if name == "nuclei2d" else 5)
         assert {found[path] for path in networks} == {expected}
         assert found.get("resources/cellpose/cpsam") == ("cellpose4" if name == "nuclei_sam" else None)
     output = project.dry_run("results/nuclei_sam/report/index.html", "--configfile", *files)

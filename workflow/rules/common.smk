@@ -43,7 +43,7 @@ def one_of(names):
 
 wildcard_constraints:
     dataset=one_of(CONFIG.datasets),
-    regime="none|real|synthetic|both",
+    regime="none|real|copy_paste|synthetic|both",
     seed=r"\d+",
     page="overview|learning_curve|ablations",
     shard=r"\d\d\d+",

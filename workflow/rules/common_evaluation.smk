@@ -22,8 +22,20 @@ def networks_of(name):
     data, evaluation = CONFIG.datasets[name], CONFIG.datasets[name].evaluation
     if data.test_sequence is None:
         return []
-    trained = [(regime, seed) for regime in evaluation.regimes for seed in range(evaluation.seeds)]
+    regimes = [regime for regime in evaluation.regimes if regime != "copy_paste" or can_paste(name)]
+    trained = [(regime, seed) for regime in regimes for seed in range(evaluation.seeds)]
     return trained + [("none", 0)] * bool(trained and evaluation.cellpose.start != "scratch")
+
+
+@functools.cache
+def can_paste(name):
+    """Whether real cells can be pasted into images: of stacks, those that are annotated on single slices cannot."""
+    if CONFIG.datasets[name].ndim == 2:
+        return True
+    try:
+        return any(item.z is None for item in frames_of(name))
+    except InputError as error:
+        stop({name: error})
 
 
 def of_networks(file, seeds=None):
@@ -37,11 +49,14 @@ def of_networks(file, seeds=None):
 
 
 def network_folder(name, regime, seed):
-    """Folder of a Cellpose; without synthetic images it is that of the data set of which this one is an ablation."""
+    """Folder of a Cellpose; without synthetic cells it is that of the data set of which this one is an ablation."""
     data = CONFIG.datasets[name]
     parent = CONFIG.datasets.get(CONFIG.parent_of(name))
-    learned = ("annotated", "annotations", "voxel_size_um", "test_sequence", "evaluation")
-    if regime in ("none", "real") and parent and all(getattr(data, key) == getattr(parent, key) for key in learned):
+    learned = ["annotated", "annotations", "voxel_size_um", "test_sequence", "evaluation"]
+    if regime == "copy_paste":
+        learned += ["crops", "population", "export", "images"]
+    shared = regime in ("none", "real", "copy_paste") and parent
+    if shared and all(getattr(data, key) == getattr(parent, key) for key in learned):
         return network_folder(data.inherits, regime, seed)
     return f"results/{name}/evaluation/cellpose/{regime}-{seed}"
 
@@ -63,8 +78,15 @@ def cellpose_start(wildcards):
 
 
 def synthetic_images(wildcards):
-    """The synthetic images that a Cellpose learns from; none in the regimes real and none."""
-    return f"results/{wildcards.dataset}/synthetic" if wildcards.regime in ("synthetic", "both") else []
+    """The composed images that a Cellpose learns from; none in the regimes real and none."""
+    kinds = {"copy_paste": "evaluation/copy_paste/images", "synthetic": "synthetic", "both": "synthetic"}
+    return f"results/{wildcards.dataset}/{kinds[wildcards.regime]}" if wildcards.regime in kinds else []
+
+
+def pasted_images(wildcards):
+    """Number of images that real cells are pasted into: as many as Cellpose learns from."""
+    data = entry(wildcards)
+    return min(data.images, data.evaluation.cellpose.max_images)
 
 
 def has_style(name):

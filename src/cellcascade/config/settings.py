@@ -198,7 +198,10 @@ class Population(Settings):
     gap: CountOrZero = Field(1, description="least background between two cells, pixels")
     rim: Count = Field(6, description="background of the crop pasted around a cell, pixels; hides the seam")
     cells_per_image: Range[CountOrZero] | None = Field(
-        None, description="range of the number of cells; null: numbers drawn from the annotated frames"
+        None, description="range of the number of cells; null: numbers drawn from the annotated frames, times density"
+    )
+    density: Range[Positive] = Field(
+        (1.0, 1.0), description="range of how many times as many cells as a frame, up to half of the image covered"
     )
     frame_shape: tuple[Count, ...] | None = Field(
         None, description="(z, y, x) or (y, x) of the images, pixels; null: as the real frames"
@@ -236,7 +239,7 @@ class Cellpose(Settings):
     patch: Annotated[int, Field(ge=32, multiple_of=8)] | None = Field(
         None, description="edge of the training patches, after scaling, pixels; null: 224 (3), 256 (4)"
     )
-    real_share: Fraction = Field(0.5, description="regime both: share of real images in every batch")
+    real_share: Fraction = Field(0.5, description="regimes both, copy_paste: share of real images in every batch")
     max_images: Count = Field(200, description="real and synthetic images (planes in 3D) learned from, at most, each")
     volumes: Literal["do_3D", "stitch"] = Field(
         "do_3D", description="3D: do_3D: flows of the three orientations; stitch: planes, joined by overlap"
@@ -276,9 +279,10 @@ class Cellpose(Settings):
 class Evaluation(Settings):
     """The proof: Cellpose trained on real, synthetic and both kinds of images, scored on the test sequence."""
 
-    regimes: tuple[Literal["real", "synthetic", "both"], ...] = Field(
-        ("real", "synthetic", "both"),
-        description="what Cellpose is trained on; []: no training; weights to start from are scored as `none`",
+    regimes: tuple[Literal["real", "copy_paste", "synthetic", "both"], ...] = Field(
+        ("real", "copy_paste", "synthetic", "both"),
+        description="what Cellpose is trained on; []: no training; copy_paste: real images and real cells pasted "
+        "into images like the synthetic ones, the fair comparison for both; weights to start from are scored as `none`",
     )
     seeds: Count = Field(3, description="trainings of each regime, paired by their seed")
     max_test_frames: Count | None = Field(None, description="annotated test frames scored, evenly spread; null: all")
@@ -299,12 +303,12 @@ class Evaluation(Settings):
     def conflicts(self) -> Iterator[Conflict]:
         """See `Settings`."""
         share, batch = self.cellpose.real_share, self.training.batch_size
-        if "both" in self.regimes and not 0 < round(share * batch) < batch:
+        if {"both", "copy_paste"} & set(self.regimes) and not 0 < round(share * batch) < batch:
             block = "cellpose.train" if self.cellpose.version == 3 else "cellpose4"
             yield Conflict(
                 ("cellpose.real_share", f"{block}.batch_size"),
-                f"cellpose.real_share {share} of {block}.batch_size {batch} is not a mixture: regime both needs at "
-                "least one image of each kind",
+                f"cellpose.real_share {share} of {block}.batch_size {batch} is not a mixture: regimes both and "
+                "copy_paste need at least one image of each kind",
             )
         if len(set(self.regimes)) < len(self.regimes) or (self.regimes and "real" not in self.regimes):
             yield Conflict(

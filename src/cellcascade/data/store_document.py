@@ -247,7 +247,10 @@ STORES: list[tuple[Schema, Described]] = [
             "DATASET/evaluation/cellpose/both-0/predictions.zarr.zip",
             "What one Cellpose found in the test sequence.",
             {"mask": "labels; 0 is background", "frame": "number of the frame in the test sequence"},
-            {"regime": "what it was trained on: none, real, synthetic or both", "sequence": "the test sequence"},
+            {
+                "regime": "what it was trained on: none, real, copy_paste, synthetic or both",
+                "sequence": "the test sequence",
+            },
         ),
     ),
 ]

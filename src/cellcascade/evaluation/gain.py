@@ -5,40 +5,41 @@ import pandas as pd
 from scipy.special import stdtrit
 
 GAIN_KEYS = ["dataset", "reference", "train_frames"]
-GAIN_COLUMNS = ["regime", "gain", "low", "high", "seeds", "real_mean", "real_std", "regime_mean", "regime_std"]
+GAIN_COLUMNS = ["regime", "over", "gain", "low", "high", "seeds", "over_mean", "over_std", "regime_mean", "regime_std"]
+REGIMES = ("none", "real", "copy_paste", "synthetic", "both")
+PAIRS = (*((regime, "real") for regime in REGIMES if regime != "real"), ("both", "copy_paste"))
 
 
 def paired_gain(table: pd.DataFrame) -> pd.DataFrame:
-    """How much SEG gains over training with real images alone, with the regimes paired by their seeds.
+    """How much SEG gains over training with real images alone, and over pasting real cells, paired by seed.
 
     Args:
         table: Rows of `seg.csv`: `dataset`, `regime`, `train_frames`, `seed`, `reference`, `seg`, each model and
             reference once. The generalist (regime `none`) is not trained: one row of it stands for all seeds.
 
     Returns:
-        One row a data set, reference, number of training frames and regime other than `real` that shares a seed with
-        it: `dataset`, `reference`, `train_frames`, `regime`, `gain` (mean of the differences), `low` and `high` (95 %
-        interval of that mean by Student's t), `seeds`, `real_mean`, `real_std`, `regime_mean`, `regime_std` (of the
-        sample, divided by n - 1). What needs two seeds is NaN with one.
+        One row a data set, reference, number of training frames and pair of regimes that share a seed: each regime
+        over `real`, and `both` over `copy_paste`. `dataset`, `reference`, `train_frames`, `regime`, `over`, `gain`
+        (mean of the differences), `low` and `high` (95 % interval of that mean by Student's t), `seeds`, `over_mean`,
+        `over_std`, `regime_mean`, `regime_std` (of the sample, divided by n - 1). What needs two seeds is NaN with one.
 
     Raises:
         ValueError: A model has two rows of one reference.
     """
-    wide = table.pivot(index=[*GAIN_KEYS, "seed"], columns="regime", values="seg")
-    wide = wide.reindex(columns=["real", "synthetic", "both", "none"])
+    wide = table.pivot(index=[*GAIN_KEYS, "seed"], columns="regime", values="seg").reindex(columns=list(REGIMES))
     rows = []
     for key, group in wide.groupby(level=GAIN_KEYS):
         if group["none"].count() == 1:
             group = group.assign(none=group["none"].max())
-        for regime in ("synthetic", "both", "none"):
-            shared = group[["real", regime]].dropna()
+        for regime, over in PAIRS:
+            shared = group[[over, regime]].dropna()
             if len(shared):
-                rows.append((*key, regime, *_gain(shared["real"], shared[regime])))
+                rows.append((*key, regime, over, *_gain(shared[over], shared[regime])))
     return pd.DataFrame(rows, columns=GAIN_KEYS + GAIN_COLUMNS)
 
 
-def _gain(real: pd.Series, regime: pd.Series) -> tuple[float, ...]:
-    difference, n = regime - real, len(real)
+def _gain(over: pd.Series, regime: pd.Series) -> tuple[float, ...]:
+    difference, n = regime - over, len(over)
     half = stdtrit(n - 1, 0.975) * difference.std() / np.sqrt(n) if n > 1 else np.nan
     gain = difference.mean()
-    return gain, gain - half, gain + half, n, real.mean(), real.std(), regime.mean(), regime.std()
+    return gain, gain - half, gain + half, n, over.mean(), over.std(), regime.mean(), regime.std()

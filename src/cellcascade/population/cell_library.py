@@ -3,12 +3,14 @@
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 
 import edt
 import numpy as np
 from scipy import ndimage
 
+from cellcascade.core.choice import evenly_spaced
 from cellcascade.core.errors import InputError
 from cellcascade.data.shards import Store
 from cellcascade.data.stores import TEXTURES, TexturesRecord
@@ -17,6 +19,7 @@ COLUMNS = ("cell_id", "valid", "n_slices")
 KEPT = 128 * 2**20  # bytes of cells kept in memory
 OPEN = 64  # shards held open at once
 DARKEST = 1  # percentile of the counts
+SAMPLED = 100  # cells whose size stands for that of all
 SMOOTH = 1.5  # Gaussian width of the local mean around a cell, pixels
 BLUR = 6  # pixels that this Gaussian reaches
 
@@ -94,6 +97,12 @@ class CellLibrary:
     def height(self) -> float:
         """Mean number of slices of a cell."""
         return float(self._rows[:, 3].mean())
+
+    @cached_property
+    def volume(self) -> float:
+        """Mean number of voxels of a cell, by `SAMPLED` cells that are evenly spread."""
+        some = evenly_spaced(range(len(self)), SAMPLED)
+        return float(np.mean([np.count_nonzero(self.load(index).mask) for index in some]))
 
     def load(self, index: int) -> Cell:
         """A cell by its position in the library; the last ones asked for are kept.

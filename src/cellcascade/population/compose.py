@@ -25,6 +25,8 @@ from cellcascade.population.paint import paint
 from cellcascade.population.placement import Canvas, place_cells
 from cellcascade.population.tables import CellRow, ImageRow, cell_rows, write_tables
 
+FULLEST = 0.5  # share of an image that cells may cover; beyond, random places run out
+
 logger = logging.getLogger(__name__)
 
 
@@ -66,7 +68,8 @@ def make_images(
         scratch.mkdir()
         for index in progress(range(*images), total=images[1] - images[0], what="images"):
             began, key = time.monotonic(), (seeded_as, "population", index)
-            composed = compose(library, model, frames, settings=settings, generator=numpy_generator(seed, *key))
+            draws = Draws(numpy_generator(seed, *key), numpy_generator(seed, *key, "background"))
+            composed = compose(library, model, frames, settings=settings, draws=draws)
             row = ImageRow(f"img-{index:05d}", seed_for(seed, *key), composed.not_placed, composed.cells)
             _write(scratch, row, composed, frames.voxel_size_um, dataset=dataset, export=export)
             rows.append(row)
@@ -75,6 +78,19 @@ def make_images(
     missing, placed = sum(row.not_placed for row in rows), sum(len(row.cells) for row in rows)
     if missing:
         logger.warning("%d of %d cells found no place", missing, missing + placed)
+
+
+@dataclass(frozen=True)
+class Draws:
+    """Sources of randomness of one image: whatever cells are placed on it, its background is the same.
+
+    Attributes:
+        cells: Of the cells, their number and their places.
+        background: Of the background.
+    """
+
+    cells: np.random.Generator
+    background: np.random.Generator
 
 
 @dataclass(frozen=True)
@@ -100,7 +116,7 @@ def compose(
     frames: CropsRecord,
     *,
     settings: Population,
-    generator: np.random.Generator,
+    draws: Draws,
 ) -> Composed:
     """Compose one image (paper, section 2, cell population synthesis).
 
@@ -109,16 +125,16 @@ def compose(
         model: The background.
         frames: What is known of the real frames.
         settings: The `population` block.
-        generator: Source of randomness of this image.
+        draws: Sources of randomness of this image.
     """
     shape = settings.frame_shape or frames.frame_shape
     canvas = _canvas(shape, frames, settings)
-    wanted = _number(settings, frames, shape, library.height, generator)
-    placed = place_cells(library, canvas, wanted, settings=settings, generator=generator)
-    ground = sample_background(model, shape, generator).reshape(canvas.shape)
-    scores = sample_noise(model, shape, generator).reshape(canvas.shape)
+    wanted = _number(settings, frames, library, shape=shape, generator=draws.cells)
+    placed = place_cells(library, canvas, wanted, settings=settings, generator=draws.cells)
+    ground = sample_background(model, shape, draws.background).reshape(canvas.shape)
+    scores = sample_noise(model, shape, draws.background).reshape(canvas.shape)
     light = paint(canvas, placed, ground, scores=scores, rim=settings.rim, z_decay=model.z_decay)
-    image = _whole_counts(light, model.largest, generator)
+    image = _whole_counts(light, model.largest, draws.background)
     labels = canvas.labels.astype(np.uint16 if len(placed) <= 65535 else np.uint32)
     cells = cell_rows(canvas, placed, image, frames.voxel_size_um)
     return Composed(image.reshape(shape), labels.reshape(shape), cells, wanted - len(placed))
@@ -155,19 +171,28 @@ def _check_number(settings: Population, frames: CropsRecord, crops: Path) -> Non
 
 
 def _number(
-    settings: Population, frames: CropsRecord, shape: Sequence[int], height: float, generator: np.random.Generator
+    settings: Population,
+    frames: CropsRecord,
+    library: CellLibrary,
+    *,
+    shape: Sequence[int],
+    generator: np.random.Generator,
 ) -> int:
-    """Number of cells of an image: of the range, or of a random real frame, as dense on a canvas of another size.
+    """Number of cells of an image: of the range, or of a random real frame, on a canvas of another size in proportion.
 
     Where single slices of stacks are annotated, it is the number with which a slice shows as many cells as those:
-    a cell of the mean `height`, in slices, is seen in that many of them.
+    a cell is seen in as many slices as the library's cells have on average. `settings.density` multiplies the number
+    of a frame, until cells cover `FULLEST` of the image; an image is never emptier than a frame for that.
     """
     if settings.cells_per_image is not None:
         low, high = settings.cells_per_image
         return int(generator.integers(low, high + 1))
-    share = np.prod(shape) / np.prod(frames.frame_shape)
-    counts = frames.cells_per_frame or [n * frames.frame_shape[0] / height for n in frames.cells_per_slice]
-    return int(round(float(generator.choice(counts)) * share))
+    share = float(np.prod(shape) / np.prod(frames.frame_shape))
+    counts = frames.cells_per_frame or [n * frames.frame_shape[0] / library.height for n in frames.cells_per_slice]
+    usual = float(generator.choice(counts)) * share
+    fullest = FULLEST * float(np.prod(shape)) / library.volume
+    least, most = settings.density
+    return round(min(usual * generator.uniform(least, most), max(fullest, usual * min(1, least))))
 
 
 def _write(

@@ -11,8 +11,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullLocator
 
+from cellcascade.report.words import named
+
 REAL, SYNTHETIC, INK, PAPER = "#7b8794", "#c8553d", "#1f2933", "#fbfaf8"
-COLOURS = {"none": "#a8b0b9", "real": "#5f6b77", "synthetic": "#dd9a4b", "both": "#c8553d"}
+COLOURS = {"none": "#a8b0b9", "real": "#5f6b77", "copy_paste": "#3d6b8c", "synthetic": "#dd9a4b", "both": "#c8553d"}
 GROUPS = {"shape": "#3d6b8c", "texture": "#c8553d", "population": "#6b8f3d"}
 LINE = "#dde1e6"
 FARTHEST = 3.0  # real standard deviations; distances beyond are drawn at the edge
@@ -103,7 +105,7 @@ def _strip(axes: Axes, seg: pd.DataFrame) -> None:
                 va="bottom",
             )
         axes.annotate(f"{mean:.3f}", (at[name], top), fontsize=9, color=INK, ha="center", va="top")
-    axes.set_xticks(range(len(regimes)), [name.capitalize() for name in regimes])
+    axes.set_xticks(range(len(regimes)), [named(name) for name in regimes])
     axes.set_xlim(-0.5, len(regimes) - 0.5)
 
 
@@ -118,7 +120,7 @@ def _overlap_curves(axes: Axes, seg: pd.DataFrame) -> None:
     columns = {overlap: name for overlap, name in OVERLAPS.items() if name in seg}
     for name in (name for name in COLOURS if name in set(seg["regime"])):
         values = seg.loc[seg["regime"] == name, list(columns.values())].mean()
-        axes.plot(list(columns), values, color=COLOURS[name], lw=1.8, marker="o", ms=4, label=name.capitalize())
+        axes.plot(list(columns), values, color=COLOURS[name], lw=1.8, marker="o", ms=4, label=named(name))
     axes.set_xticks(list(columns))
     axes.set_xlabel("required overlap (IoU)", fontsize=8, color=INK)
     axes.legend(frameon=False, fontsize=8, labelcolor=INK)
@@ -161,17 +163,17 @@ def forest(rows: Sequence[Mapping]) -> Figure:
     """
     figure = Figure(figsize=(11.1, 0.85 + 0.3 * len(rows)), layout="constrained")
     axes = figure.subplots()
-    named: set[str] = set()
+    shown: set[str] = set()
     labels = []
     for y, row in enumerate(rows):
         colour = COLOURS[row["regime"]]
         axes.plot([row["low"], row["high"]], [y, y], color=colour, lw=2.2, solid_capstyle="round")
         axes.scatter([row["gain"]], [y], s=46, color=colour, zorder=3, lw=0)
         axes.annotate(row["text"], (1.01, y), xycoords=("axes fraction", "data"), fontsize=8.5, va="center", color=INK)
-        if row["name"] not in named and y:
+        if row["name"] not in shown and y:
             axes.axhline(y - 0.5, color=LINE, lw=0.8, zorder=0)
-        labels.append("" if row["name"] in named else row["name"])
-        named.add(row["name"])
+        labels.append("" if row["name"] in shown else row["name"])
+        shown.add(row["name"])
     axes.axvline(0, color=INK, lw=1, zorder=1)
     axes.set_yticks(range(len(rows)), labels)
     axes.set_ylim(len(rows) - 0.45, -0.55)
@@ -182,7 +184,7 @@ def forest(rows: Sequence[Mapping]) -> Figure:
     axes.tick_params(axis="y", length=0, labelsize=9)
     axes.set_xlabel("difference of SEG", fontsize=8, color=INK)
     for regime in (name for name in COLOURS if any(row["regime"] == name for row in rows)):
-        axes.plot([], [], color=COLOURS[regime], lw=2.2, marker="o", label=regime.capitalize())
+        axes.plot([], [], color=COLOURS[regime], lw=2.2, marker="o", label=named(regime))
     figure.legend(loc="outside upper left", ncols=4, frameon=False, fontsize=8.5, labelcolor=INK)
     return figure
 
@@ -228,7 +230,7 @@ def _curve(axes: Axes, seg: pd.DataFrame, regime: str) -> None:
     by_count = seg.groupby("annotated")["seg"]
     mean, spread = by_count.mean(), by_count.std().fillna(0)
     axes.fill_between(mean.index, mean - spread, mean + spread, color=colour, alpha=0.16, lw=0)
-    axes.plot(mean.index, mean, color=colour, lw=2, marker="o", ms=5, label=regime.capitalize())
+    axes.plot(mean.index, mean, color=colour, lw=2, marker="o", ms=5, label=named(regime))
     axes.scatter(seg["annotated"] * shift, seg["seg"], s=14, color=colour, alpha=0.55, lw=0, zorder=3)
 
 

@@ -11,12 +11,13 @@ import pandas as pd
 from cellcascade.report import charts
 from cellcascade.report.pictures import Picture
 from cellcascade.report.sources import read_table
-from cellcascade.report.words import counted, interval, mean_and_spread, plain, readable, signed, with_spread
+from cellcascade.report.words import counted, interval, mean_and_spread, named, plain, readable, signed, with_spread
 
 Tables = Mapping[str, pd.DataFrame]
-REGIMES = {
+MEANINGS = {
     "none": "generalist weights as they are, no training",
     "real": "trained on the annotated real frames",
+    "copy_paste": "trained on real images and on real cells pasted into images like the synthetic ones",
     "synthetic": "trained on synthetic images alone",
     "both": "trained on real and synthetic images together",
 }
@@ -27,13 +28,19 @@ COLUMNS = {
         *("dataset", "regime", "train_frames", "train_slices", "seed", "reference"),
         *("seg", "n_objects", "precision", "recall", "f1"),
     ),
-    "gain": ("dataset", "reference", "train_frames", "regime", "gain", "low", "high", "seeds"),
+    "gain": ("dataset", "reference", "train_frames", "regime", "over", "gain", "low", "high", "seeds"),
     "fid": ("features", "metric", "pair", "value", "low", "high", "n", "warning"),
     **dict.fromkeys(KINDS, DISTANCES),
     "memorisation": (
         *("what", "n_synthetic", "n_real_test", "n_train", "share_synthetic", "share_real", "excess"),
         *("nearest_synthetic_median", "nearest_real_median"),
     ),
+}
+WHY = {
+    "good": "The interval lies above 0: they help.",
+    "bad": "The interval lies below 0: they do harm, so train without them.",
+    "open": "The interval contains 0: neither a gain nor a loss is shown; more seeds or test frames would tell more.",
+    "single": "A single seed has no interval, so this shows neither a gain nor a loss; train with more seeds.",
 }
 EXCESS = 0.05  # share of samples beyond the real baseline from which copying must be suspected
 NO_GAIN = "No gain measured"
@@ -145,20 +152,27 @@ def main_reference(seg: pd.DataFrame) -> str:
 
 def regimes_in(table: pd.DataFrame) -> list[str]:
     """The regimes of a table, from least to most training material."""
-    return [name for name in REGIMES if name in set(table["regime"])]
+    return [name for name in MEANINGS if name in set(table["regime"])]
+
+
+def gains_over(baseline: str, tables: Tables) -> pd.DataFrame:
+    """The rows of `gain.csv` that compare with a regime; none where gains were not measured."""
+    table = tables.get("gain", pd.DataFrame(columns=COLUMNS["gain"]))
+    return table[table["over"] == baseline]
 
 
 def verdict(tables: Tables) -> Verdict:
-    """Say what synthetic images did to the segmentation of one data set."""
+    """Say what synthetic images did to the segmentation of one data set, against real images and against pasting."""
     if "seg" not in tables:
         return Verdict(
             "Not measured",
             "Whether the synthetic images help a segmentation network was not measured here. To measure it, list "
-            "regimes under evaluation.regimes in the configuration, for example [real, synthetic, both], and rerun.",
+            "regimes under evaluation.regimes in the configuration, for example [real, copy_paste, both], and rerun.",
             "open",
         )
     seg, reference = tables["seg"], main_reference(tables["seg"])
-    rows = tables["gain"].query("regime == 'both' and reference == @reference") if "gain" in tables else pd.DataFrame()
+    over = {name: gains_over(name, tables) for name in ("real", "copy_paste")}
+    rows, pasted = (gain[(gain["regime"] == "both") & (gain["reference"] == reference)] for gain in over.values())
     if not len(rows):
         return Verdict(
             NO_GAIN,
@@ -167,29 +181,42 @@ def verdict(tables: Tables) -> Verdict:
             "open",
         )
     row = rows.iloc[-1]
-    kind, words = judge(row.gain, row.low, row.high)
-    limits = f"95 % interval {interval(row.low, row.high)}, " if interval(row.low, row.high) else ""
+    kind, word = judge(row.low, row.high)
     learned = counted(annotated(seg).max(), f"annotated {annotated_unit(seg)}")
-    facts = f"{limits}{counted(int(row.seeds), 'seed')}, {reference} truth, models trained on {learned}"
-    return Verdict(signed(row.gain), f"SEG of Both minus SEG of Real: {words} ({facts}).", kind)
+    facts = f"{counted(int(row.seeds), 'seed')}, {reference} truth, models trained on {learned}"
+    against = _against_pasting(pasted.iloc[-1]) if len(pasted) else "Copying and pasting the real cells was not tried."
+    return Verdict(
+        word,
+        f"With synthetic images beside the real ones, SEG changes by {_with_limits(row)} ({facts}). "
+        f"{WHY[kind] if np.isfinite(row.low) else WHY['single']} {against}",
+        kind,
+    )
 
 
-def judge(gain: float, low: float, high: float) -> tuple[str, str]:
-    """Word a difference by its interval: `good`, `bad` or `open`, and the words."""
-    if not np.isfinite([low, high]).all():
-        return "open", "a single seed has no interval, so this shows neither a gain nor a loss; train with more seeds"
+def _with_limits(row: pd.Series) -> str:
+    limits = interval(row.low, row.high)
+    return signed(row.gain) + (f", 95 % interval {limits}" if limits else "")
+
+
+def _against_pasting(row: pd.Series) -> str:
+    """Whether the generated cells are worth more than copies of the real ones, as a sentence."""
+    means = {"good": "better than", "bad": "worse than", "open": "not shown to differ from"}
+    kind, _ = judge(row.low, row.high)
+    return f"This is {means[kind]} pasting copies of the real cells into such images: {_with_limits(row)}."
+
+
+def judge(low: float, high: float) -> tuple[str, str]:
+    """Word a difference by its interval: `good`, `bad` or `open`, and the words; a single seed leaves it open."""
     if low > 0:
-        return "good", "adding synthetic images to the real ones improved the segmentation"
-    if high < 0:
-        return "bad", "adding synthetic images to the real ones made the segmentation worse"
-    return "open", "no gain could be shown: the interval contains 0"
+        return "good", "Helps"
+    return ("bad", "Does not help: worse") if high < 0 else ("open", "Cannot tell")
 
 
 def segmentation(tables: Tables) -> Segmentation | None:
     """Tables by reference, strip plot and F1 curves; `None` where nothing was trained."""
     if "seg" not in tables:
         return None
-    seg, gain = tables["seg"], tables.get("gain", pd.DataFrame(columns=COLUMNS["gain"]))
+    seg, gain = tables["seg"], gains_over("real", tables)
     references = sorted(seg["reference"].unique(), key=lambda name: name != main_reference(seg))
     strip = charts.figure_uri(charts.strips(seg, references))
     note = (
@@ -199,7 +226,7 @@ def segmentation(tables: Tables) -> Segmentation | None:
     return Segmentation(
         tables=[_seg_table(seg[seg["reference"] == name], gain[gain["reference"] == name]) for name in references],
         strip=Picture(strip, "SEG by regime and seed; F1 by overlap", note, 1112),
-        regimes=[(name.capitalize(), REGIMES[name]) for name in regimes_in(seg)],
+        regimes=[(named(name), MEANINGS[name]) for name in regimes_in(seg)],
         facts=_training_facts(seg[seg["regime"] != "none"]),
     )
 
@@ -210,7 +237,7 @@ def _seg_table(seg: pd.DataFrame, gain: pd.DataFrame) -> dict:
         chosen, over = seg[seg["regime"] == name], gain[gain["regime"] == name]
         rows.append(
             {
-                "regime": name.capitalize(),
+                "regime": named(name),
                 "seg": mean_and_spread(chosen["seg"]),
                 "gain": signed(over["gain"].iloc[-1]) if len(over) else "–",
                 "interval": interval(*over[["low", "high"]].iloc[-1]) if len(over) else "",

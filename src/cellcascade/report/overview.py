@@ -123,7 +123,7 @@ def verdict(tables: Tables) -> findings.Verdict:
         return findings.Verdict(
             "Not measured",
             "No data set here was segmented both with and without synthetic images. To measure it, list the regimes "
-            "under evaluation.regimes in the configuration, for example [real, synthetic, both], and run again.",
+            "under evaluation.regimes in the configuration, for example [real, copy_paste, both], and run again.",
             "open",
         )
     good, bad = kinds.count("good"), kinds.count("bad")
@@ -143,7 +143,8 @@ def gains(tables: Tables) -> Picture | None:
     for name, found in tables.items():
         if "gain" not in found:
             continue
-        chosen = found["gain"][found["gain"]["regime"].isin(["both", "synthetic"])]
+        over_real = findings.gains_over("real", found)
+        chosen = over_real[over_real["regime"].isin(["both", "copy_paste", "synthetic"])]
         references = sorted(chosen["reference"].unique(), reverse=True)
         for row in sorted(chosen.itertuples(), key=lambda row: (references.index(row.reference), row.regime)):
             rows.append(_forest_row(f"{name}, {row.reference}", row.regime, row))
@@ -171,7 +172,7 @@ def seg_rows(tables: Tables) -> list[dict]:
         seg = found["seg"]
         for reference in sorted(seg["reference"].unique(), reverse=True):
             chosen = seg[seg["reference"] == reference]
-            by_regime = {regime: chosen[chosen["regime"] == regime] for regime in findings.REGIMES}
+            by_regime = {regime: chosen[chosen["regime"] == regime] for regime in findings.MEANINGS}
             means = {regime: part["seg"].mean() for regime, part in by_regime.items() if len(part)}
             starts = chosen.loc[chosen["regime"] != "none", "start"].dropna() if "start" in chosen else []
             rows.append(
@@ -224,7 +225,7 @@ def learning_curve(names: Sequence[str], tables: Tables) -> Curve | None:
         title=os.path.commonprefix(list(names)).rstrip("_-") or names[-1],
         unit=unit,
         chart=Picture(chart, "learning curve", note, min(556 * len(references), 1112)),
-        rows=_curve_rows(seg, references, [found["gain"] for found in measured.values() if "gain" in found]),
+        rows=_curve_rows(seg, references, [findings.gains_over("real", found) for found in measured.values()]),
         missing=[name for name in names if name not in measured],
     )
 
@@ -283,7 +284,7 @@ def _ablation_row(differences: pd.DataFrame, before: findings.Tables, after: fin
     main = both.loc[both["n_objects"].idxmax()]
     limits = interval(main.low, main.high)
     return row | {
-        "seg": f"{main.real_mean:.3f} → {main.regime_mean:.3f}",
+        "seg": f"{main.over_mean:.3f} → {main.regime_mean:.3f}",
         "difference": signed(main.gain),
         "interval": limits,
     }

@@ -14,9 +14,10 @@ from cellcascade.evaluation.predictions import Predictions, open_predictions
 from cellcascade.evaluation.scoring import reference_annotations
 from cellcascade.metrics.seg import overlaps
 from cellcascade.report import figures
-from cellcascade.report.findings import REGIMES
+from cellcascade.report.findings import MEANINGS
 from cellcascade.report.pictures import Display, Picture
 from cellcascade.report.sources import EvaluationFiles
+from cellcascade.report.words import named
 
 TRUTH, FOUND, MISSED, EXTRA = (255, 255, 255), (64, 196, 255), (255, 82, 140), (255, 196, 61)
 WIDTH, DETAIL, CELLS_ACROSS = 1100, 480, 5  # pixels of a row of frames and of a detail; cell widths in a detail
@@ -90,7 +91,7 @@ def segmented_frame(files: EvaluationFiles, display: Display) -> SegmentedFrame 
     """
     if not files.predictions or files.test_recording is None:
         return None
-    regimes = list(REGIMES)
+    regimes = list(MEANINGS)
     predictions = sorted(
         map(open_predictions, files.predictions), key=lambda each: regimes.index(each.store.record.regime)
     )
@@ -174,8 +175,8 @@ def _panels(
     lines = {"Annotation": [(truth, TRUTH)]}
     notes = {"Image": "", "Annotation": f": {objects} objects"}
     for regime, item in matched.items():
-        lines[regime.capitalize()] = [(item.found, FOUND), (item.extra, EXTRA), (item.missed, MISSED)]
-        notes[regime.capitalize()] = f": {item.text}"
+        lines[named(regime)] = [(item.found, FOUND), (item.extra, EXTRA), (item.missed, MISSED)]
+        notes[named(regime)] = f": {item.text}"
     sheets = {name: figures.image_uri(_sheet(layers, shape, thickness)) for name, layers in lines.items()}
     names = ["Image"] * (len(matched) in (1, 4)) + list(lines)
     return [

@@ -15,6 +15,11 @@ READABLE = {
 }
 
 
+def named(regime: str) -> str:
+    """The name of a regime, e.g. `Copy-paste`."""
+    return regime.replace("_", "-").capitalize()
+
+
 def signed(value: float, digits: int = 3) -> str:
     """A difference with its sign, typeset; no sign where it rounds to 0."""
     if not np.isfinite(value):

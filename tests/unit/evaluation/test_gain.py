@@ -34,8 +34,8 @@ def test_gain_is_paired_by_seed():
     assert (row["dataset"], row["reference"], row["train_frames"], row["regime"]) == ("A", "gold", 2, "both")
     assert row["seeds"] == 4 and row["gain"] == pytest.approx(0.04)
     assert (row["low"], row["high"]) == (pytest.approx(interval.low), pytest.approx(interval.high))
-    assert (row["real_mean"], row["regime_mean"]) == (pytest.approx(0.75), pytest.approx(0.79))
-    assert row["real_std"] == pytest.approx(np.std(real, ddof=1))
+    assert (row["over_mean"], row["regime_mean"]) == (pytest.approx(0.75), pytest.approx(0.79))
+    assert row["over_std"] == pytest.approx(np.std(real, ddof=1))
     assert row["regime_std"] == pytest.approx(np.std(both, ddof=1))
 
 
@@ -50,7 +50,7 @@ def test_gain_leaves_out_seeds_without_a_partner_and_keeps_groups_apart():
     gain = paired_gain(table).set_index(["reference", "train_frames", "regime"])
     assert gain.index.tolist() == [("gold", 2, "synthetic"), ("silver", 2, "both")]
     assert gain["gain"].tolist() == pytest.approx([0.15, -0.1]) and gain["seeds"].tolist() == [2, 1]
-    single = gain.loc[("silver", 2, "both"), ["low", "high", "real_std", "regime_std"]]
+    single = gain.loc[("silver", 2, "both"), ["low", "high", "over_std", "regime_std"]]
     assert single.isna().all() and gain.iloc[0].notna().all()
 
 
@@ -68,3 +68,13 @@ def test_gain_without_real_models_has_no_rows():
 def test_gain_refuses_a_model_that_is_there_twice():
     with pytest.raises(ValueError, match="duplicate"):
         paired_gain(pd.concat([models({"real": [0.7]})] * 2))
+
+
+def test_both_is_compared_with_pasted_real_cells_as_well():
+    gain = paired_gain(models({"real": [0.6, 0.7], "copy_paste": [0.7, 0.8], "both": [0.75, 0.83]}))
+    assert gain[["regime", "over"]].to_numpy().tolist() == [
+        ["copy_paste", "real"],
+        ["both", "real"],
+        ["both", "copy_paste"],
+    ]
+    assert gain["gain"].tolist() == pytest.approx([0.1, 0.14, 0.04])

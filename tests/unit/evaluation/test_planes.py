@@ -138,6 +138,7 @@ def test_an_image_is_read_once_for_all_planes_that_were_chosen_of_it():
     [
         ("none", ["real"], (1.0,)),
         ("real", ["real"], (1.0,)),
+        ("copy_paste", ["real", "pasted"], (0.25, 0.75)),
         ("synthetic", ["synthetic"], (1.0,)),
         ("both", ["real", "synthetic"], (0.25, 0.75)),
     ],
@@ -149,7 +150,7 @@ def test_a_batch_has_whole_planes_of_each_kind_of_its_regime(data, regime, kinds
     diameters = [planes.diameter for planes in learned.planes.values()]
     assert learned.diameter == pytest.approx(np.dot(diameters, shares))
     assert [item.frame for item in learned.frames] == [0, 1, 2] and not learned.stacks
-    assert len(learned.files) == 7 and learned.files[-1] == data / "synthetic/dataset.json"
+    assert len(learned.files) == 7 and learned.files[-1] == data / "synthetic/cells.csv"
 
 
 def test_images_without_cells_are_named_with_their_folder(data):

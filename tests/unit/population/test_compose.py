@@ -10,7 +10,7 @@ from cellcascade.data.stores import CROPS
 from cellcascade.population import cell_library
 from cellcascade.population.background import read_background
 from cellcascade.population.cell_library import CellLibrary
-from cellcascade.population.compose import compose
+from cellcascade.population.compose import FULLEST, Draws, compose
 from tests.memory import extra_mb
 from tests.unit.population.scenes import make, opened, write_inputs
 
@@ -52,8 +52,8 @@ def test_what_is_left_out_of_a_crop_is_not_seen(tmp_path, ndim, shape):
     frames, model = CROPS.open(inputs["crops"]).record, read_background(inputs["background"])
     settings, made = Population(cells_per_image=(12, 12), clustering=0.6), []
     for rim in (settings.rim, 64):
-        library, generator = CellLibrary(inputs["textures"], rim), np.random.default_rng(5)
-        made.append(compose(library, model, frames, settings=settings, generator=generator))
+        library, draws = CellLibrary(inputs["textures"], rim), Draws(*map(np.random.default_rng, (5, 6)))
+        made.append(compose(library, model, frames, settings=settings, draws=draws))
     assert made[0].cells == made[1].cells and len(made[0].cells) > 5
     assert np.array_equal(made[0].image, made[1].image) and np.array_equal(made[0].labels, made[1].labels)
 
@@ -83,6 +83,31 @@ def test_number_of_cells_follows_real_frames_and_the_canvas(tmp_path):
     assert set(same["cells"]) == {4, 6}
     assert set(wide["cells"]) <= {8, 12}
     assert opened(tmp_path / "wide")[0].shape == (200, 400)
+
+
+def test_density_multiplies_the_number_of_a_frame_until_half_of_the_image_is_covered(tmp_path):
+    inputs = write_inputs(tmp_path, shape=(200, 200), cells_per_frame=(10,))
+    denser = pd.read_csv(make(tmp_path / "denser", inputs, images=(0, 12), density=(1.5, 3.0)) / "images.csv")
+    wanted = denser["cells"] + denser["not_placed"]
+    assert 15 <= wanted.min() < 20 and 25 < wanted.max() <= 30
+    folder = make(tmp_path / "full", inputs, images=(0, 3), density=(30.0, 30.0), gap=0)
+    full = pd.read_csv(folder / "images.csv")
+    volume = CellLibrary(inputs["textures"], rim=6).volume
+    assert set(full["cells"] + full["not_placed"]) == {round(FULLEST * 200 * 200 / volume)}
+    assert 0.35 < np.mean([(opened(folder, index)[1] > 0).mean() for index in range(3)]) <= FULLEST
+    (tmp_path / "crowded").mkdir()
+    crowded = write_inputs(tmp_path / "crowded", shape=(60, 60), cells_per_frame=(40,))
+    image = pd.read_csv(make(tmp_path / "as-real", crowded, images=(0, 1), density=(1.0, 4.0)) / "images.csv")
+    assert image[["cells", "not_placed"]].sum().sum() == 40  # fuller than half, as the frames are
+
+
+def test_the_background_does_not_depend_on_the_cells(tmp_path):
+    inputs = write_inputs(tmp_path)
+    few, many = (
+        opened(make(tmp_path / str(count), inputs, images=(0, 1), cells_per_image=(count, count))) for count in (1, 8)
+    )
+    far = ndimage.distance_transform_edt((few[1] == 0) & (many[1] == 0)) > 10
+    assert far.any() and np.array_equal(few[0][far], many[0][far])
 
 
 def test_annotated_slices_say_how_many_cells_a_stack_has(tmp_path):

@@ -12,10 +12,10 @@ from tests.unit.report.tables import fid_table, memorisation_table, seg_table
 @pytest.mark.parametrize(
     ("shift", "seeds", "kind", "number", "words"),
     [
-        (0.0, 3, "good", "+0.050", "improved the segmentation (95 % interval [+0.025, +0.075], 3 seeds, silver truth"),
-        (-0.05, 3, "open", "0.000", "no gain could be shown: the interval contains 0"),
-        (-0.2, 3, "bad", "−0.150", "made the segmentation worse"),
-        (0.0, 1, "open", "+0.060", "a single seed has no interval"),
+        (0.0, 3, "good", "Helps", "changes by +0.050, 95 % interval [+0.025, +0.075] (3 seeds, silver truth"),
+        (-0.05, 3, "open", "Cannot tell", "The interval contains 0: neither a gain nor a loss is shown"),
+        (-0.2, 3, "bad", "Does not help: worse", "−0.150"),
+        (0.0, 1, "open", "Cannot tell", "changes by +0.060 (1 seed, silver truth"),
     ],
 )
 def test_verdict_is_worded_by_the_interval(shift, seeds, kind, number, words):
@@ -23,6 +23,24 @@ def test_verdict_is_worded_by_the_interval(shift, seeds, kind, number, words):
     found = findings.verdict({"seg": seg, "gain": paired_gain(seg)})
     assert (found.kind, found.number) == (kind, number)
     assert words in found.text
+
+
+@pytest.mark.parametrize(
+    ("pasted", "words"),
+    [
+        ([0.85, 0.86, 0.87], "not shown to differ from pasting copies of the real cells into such images: +0.010"),
+        ([0.80, 0.81, 0.82], "better than pasting copies"),
+        ([0.90, 0.91, 0.92], "worse than pasting copies"),
+        (None, "Copying and pasting the real cells was not tried"),
+    ],
+)
+def test_verdict_compares_with_pasting_the_real_cells(pasted, words):
+    seg = seg_table()
+    if pasted:
+        copies = seg[seg["regime"] == "both"].assign(regime="copy_paste", seg=pasted)
+        seg = pd.concat([seg, copies])
+    found = findings.verdict({"seg": seg, "gain": paired_gain(seg)})
+    assert words in found.text and found.number == "Helps"
 
 
 def test_verdict_says_what_to_switch_on_where_nothing_was_measured():
@@ -35,7 +53,7 @@ def test_verdict_says_what_to_switch_on_where_nothing_was_measured():
 
 def test_the_verdict_rests_on_the_truth_with_most_objects():
     seg = pd.concat([seg_table(), seg_table(shift=-0.2, reference="gold", objects=29)])
-    assert findings.verdict({"seg": seg, "gain": paired_gain(seg)}).number == "+0.050"
+    assert findings.verdict({"seg": seg, "gain": paired_gain(seg)}).number == "Helps"
     assert [table["title"] for table in findings.segmentation({"seg": seg}).tables] == [
         "Silver truth",
         "Gold truth",

@@ -40,7 +40,7 @@ def test_page_holds_all_sections_and_their_numbers(pages):
         "Across <data sets>",
         "1 of 3 data sets in which adding synthetic images",
         "No difference could be shown in 1; it became worse in 1.",
-        "TOY_k1 silver 1 frame 0.470 0.820 ± 0.020 0.820 ± 0.017 0.920 ± 0.010 3 97 scratch",
+        "TOY_k1 silver 1 frame 0.470 0.820 ± 0.020 – 0.820 ± 0.017 0.920 ± 0.010 3 97 scratch",
         "silver 1 0.820 ± 0.020 0.920 ± 0.010 +0.100 [+0.075, +0.125] 3",
         "Not measured: TOY_k2.",
         "TOY TOY_sh 0.820 → 0.670 −0.150 [−0.150, −0.150] 26.5 → 26.5 – 0.20 → 0.20",

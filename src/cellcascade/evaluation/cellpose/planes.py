@@ -53,11 +53,11 @@ class TrainingSet:
     """What a network learns from.
 
     Attributes:
-        regime: none, real, synthetic or both.
-        planes: Its planes by their kind, `real` or `synthetic`.
+        regime: none, real, copy_paste, synthetic or both.
+        planes: Its planes by their kind, `real`, and `pasted` or `synthetic`.
         shares: Share of each kind in a batch, in the same order.
         frames: The annotated real frames, in every regime.
-        files: Files that the planes are from: real frames, their annotations, and the synthetic images' record.
+        files: Files that the planes are from: real frames, their annotations, and the table of the other images' cells.
         stacks: Whether the images are 3D.
     """
 
@@ -84,9 +84,9 @@ def training_set(
     """The planes of a regime.
 
     Args:
-        regime: none, real, synthetic or both; `none` learns nothing, but has the real planes' diameter.
+        regime: none, real, copy_paste, synthetic or both; `none` learns nothing, but has the real planes' diameter.
         recording: The annotated frames that the generative models learned from.
-        synthetic: `results/<data set>/synthetic`; needed for synthetic and both.
+        synthetic: Folder of synthetic or, for copy_paste, of pasted images; needed for all regimes but none and real.
         settings: The `evaluation.cellpose` block.
         batch_size: Planes in a batch, of which whole ones are real.
 
@@ -98,10 +98,10 @@ def training_set(
     planes = {}
     if regime != "synthetic":
         planes["real"] = real_planes(recording, orientations=orientations, most=most)
-    if regime in ("synthetic", "both"):
+    if regime not in ("none", "real"):
         if synthetic is None:
-            raise ValueError(f"regime {regime} learns from synthetic images: their folder is needed")
-        planes["synthetic"] = synthetic_planes(
+            raise ValueError(f"regime {regime} learns from composed images: their folder is needed")
+        planes["pasted" if regime == "copy_paste" else "synthetic"] = synthetic_planes(
             synthetic, anisotropy=recording.anisotropy, orientations=orientations, images=most, most=most
         )
     for kind, made in planes.items():
@@ -109,7 +109,7 @@ def training_set(
     real = round(settings.real_share * batch_size) / batch_size
     frames = recording.frames()
     files = [path for item in frames for path in (item.image, item.labels)]
-    files += [synthetic / "dataset.json"] if synthetic else []
+    files += [synthetic / "cells.csv"] if synthetic else []
     shares = (real, 1 - real) if len(planes) == 2 else (1.0,)
     return TrainingSet(regime, planes, shares, frames, files, stacks=recording.ndim == 3)
 
@@ -135,10 +135,10 @@ def real_planes(recording: Recording, *, orientations: bool, most: int) -> Plane
 
 
 def synthetic_planes(folder: Path, *, anisotropy: float, orientations: bool, images: int, most: int) -> Planes:
-    """The synthetic images of a data set, evenly spread over them.
+    """Composed images of a data set, evenly spread over them.
 
     Args:
-        folder: `results/<data set>/synthetic`.
+        folder: Folder of `img-00000.ome.zarr` …
         anisotropy: Distance of slices over the size of a pixel.
         orientations: Of stacks, XZ and YZ planes beside the XY planes.
         images: Largest number of images.

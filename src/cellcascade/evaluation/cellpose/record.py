@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from cellcascade.core.errors import InputError
 from cellcascade.core.files import write_json
 
-Regime = Literal["none", "real", "synthetic", "both"]
+Regime = Literal["none", "real", "copy_paste", "synthetic", "both"]
 
 
 class NetworkRecord(BaseModel):

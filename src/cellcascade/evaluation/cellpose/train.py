@@ -47,15 +47,15 @@ def train_cellpose(
     seed: int,
     device: str,
 ) -> None:
-    """Stage `train_cellpose`: train Cellpose on real images, synthetic ones, or both; all regimes in equal steps.
+    """Stage `train_cellpose`: train Cellpose on real images, synthetic or pasted ones, or both kinds.
 
-    Trainings of one seed start from the same weights in all regimes. Regime `none` takes no step: it gives the weights
-    it starts from the training set's diameter.
+    All regimes take equal steps, and trainings of one seed start from the same weights in all regimes. Regime `none`
+    takes no step: it gives the weights it starts from the training set's diameter.
 
     Args:
-        regime: none, real, synthetic or both.
+        regime: none, real, copy_paste, synthetic or both.
         recording: The annotated frames that the generative models learned from.
-        synthetic: Folder of the synthetic images; needed for synthetic and both.
+        synthetic: Folder of synthetic or, for copy_paste, of pasted images; needed for all regimes but none and real.
         start: Weights to start from; `None` for random ones.
         settings: The `evaluation.cellpose` block.
         train: How the network is trained.
@@ -119,7 +119,7 @@ def _fit(
 def _record(
     learned: TrainingSet, start: Path | None, settings: Cellpose, net: nn.Module, *, steps: int
 ) -> NetworkRecord:
-    shares = {"none": None, "real": 1.0, "synthetic": 0.0, "both": learned.shares[0]}
+    shares = {"none": None, "real": 1.0, "synthetic": 0.0}
     return NetworkRecord(
         regime=learned.regime,
         version=settings.version,
@@ -127,7 +127,7 @@ def _record(
         diameter=learned.diameter,
         network_diameter=_network_diameter(net),
         steps=steps,
-        real_share=shares[learned.regime],
+        real_share=shares.get(learned.regime, learned.shares[0]),
         planes={kind: len(planes.images) for kind, planes in learned.planes.items()},
         images={kind: planes.frames for kind, planes in learned.planes.items()},
         train_frames=len({item.frame for item in learned.frames}),
