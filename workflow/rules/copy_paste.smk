@@ -26,7 +26,7 @@ rule real_cells:
 # As many cells on the same backgrounds as in the synthetic images of the same numbers, but copies of the real ones.
 rule copy_paste:
     input:
-        textures="results/{dataset}/evaluation/copy_paste/cells.zarr.zip",
+        textures=["results/{dataset}/evaluation/copy_paste/cells.zarr.zip"],
         background="results/{dataset}/background.zarr.zip",
         crops=source("crops.zarr.zip"),
     output:

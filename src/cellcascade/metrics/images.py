@@ -1,6 +1,7 @@
 """Synthetic images against real frames: how many cells, how close together, on what background, with what rims."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
 
@@ -16,11 +17,13 @@ from cellcascade.data.recording import Recording
 from cellcascade.metrics.compare import compare_values
 from cellcascade.metrics.texture import RING
 
+NONE = np.empty(0)
 TOUCHING = 2  # pixels between the centres of pixels of two cells that count as touching
 MOST_IMAGES = 100  # synthetic images that are measured, evenly spread over all
 PROPERTIES = (
     *("cells_per_image", "neighbour_distance_um", "foreground_share", "touching_share"),
     *("image_mean", "background_mean", "background_std", "ring_mean"),
+    *("cell_brightness", "small_share", "sliver_share", "contact_light"),
 )
 
 
@@ -35,27 +38,66 @@ def measure_image(image: np.ndarray, labels: np.ndarray, voxel_size_um: Sequence
     Returns:
         Values by property. One per image: `cells_per_image`, `foreground_share` (share of pixels in cells),
         `touching_share` (share of cells that touch others), `image_mean`, `background_mean` and `background_std`
-        (counts, clear of all cells). One per cell: `neighbour_distance_um` (between the centroids of nearest cells)
+        (counts, clear of all cells), `cell_brightness` (mean counts of its cells above the background), `small_share`
+        (share of cells below half the median size) and `sliver_share` (the same of those at the border in the plane).
+        One per cell: `neighbour_distance_um` (between the centroids of nearest cells)
         and `ring_mean` (counts, within 3 pixels outside the cell in its planes, where no other cell is and none is
-        nearer). Empty where the image has no such value: no cells, no pixel clear of cells.
+        nearer). One per pair of touching cells: `contact_light` (counts above the background within 2 pixels of each
+        other, relative to the dimmer cell's mean). Empty where the image has no such value: no cells, no pixel clear of
+        cells.
     """
     labels = np.asarray(labels)
     names, sizes = np.unique(labels[labels > 0], return_counts=True)
     background = image[_clear(labels)]
+    level = np.median(background) if background.size else np.nan
+    means = ndimage.mean(image, labels, names) - level
+    small = sizes < np.median(sizes) / 2 if len(sizes) else sizes > 0
+    cut = np.isin(names, _at_border(labels))
+    pairs = touching_pairs(labels, voxel_size_um)
     return {
         "cells_per_image": np.array([len(names)]),
         "neighbour_distance_um": _neighbour_distances(labels, names, sizes, voxel_size_um),
         "foreground_share": np.array([sizes.sum() / labels.size]),
-        "touching_share": np.array([len(touching(labels, voxel_size_um)) / len(names)] if len(names) else []),
+        "touching_share": np.array([len(np.unique(pairs.labels)) / len(names)] if len(names) else []),
         "image_mean": np.array([image.mean()]),
         "background_mean": np.array([background.mean()] if background.size else []),
         "background_std": np.array([background.std()] if background.size else []),
         "ring_mean": ring_means(image, labels),
+        "cell_brightness": means[~np.isnan(means)].mean(keepdims=True) if background.size and len(names) else NONE,
+        "small_share": small.mean(keepdims=True) if len(names) else NONE,
+        "sliver_share": small[cut].mean(keepdims=True) if cut.any() else NONE,
+        "contact_light": pairs.light(image, level, names, means) if background.size else NONE,
     }
 
 
-def touching(labels: np.ndarray, voxel_size_um: Sequence[float]) -> np.ndarray:
-    """Labels of cells that have another cell within 2 pixels, measured between the centres of pixels.
+@dataclass(frozen=True)
+class Pairs:
+    """Pairs of touching cells.
+
+    Attributes:
+        labels: Their labels (n, 2), the smaller one first.
+        pixels: Pixels of both that are near the other, as flat indices, by pair.
+    """
+
+    labels: np.ndarray
+    pixels: list[np.ndarray]
+
+    def light(self, image: np.ndarray, level: float, names: np.ndarray, means: np.ndarray) -> np.ndarray:
+        """Light where two cells touch (n), relative to the mean of the dimmer one.
+
+        Args:
+            image: Counts, ([z,] y, x).
+            level: Background, counts.
+            names: Labels of all cells, ascending (m).
+            means: Their mean counts above the background (m).
+        """
+        dimmer = means[np.searchsorted(names, self.labels)].min(1) if len(self.labels) else NONE
+        here = np.array([image.ravel()[pixels].mean() - level for pixels in self.pixels])
+        return here[dimmer > 0] / dimmer[dimmer > 0]
+
+
+def touching_pairs(labels: np.ndarray, voxel_size_um: Sequence[float]) -> Pairs:
+    """Pairs of cells within 2 pixels of each other, measured between the centres of pixels.
 
     Args:
         labels: Labels, ([z,] y, x).
@@ -63,15 +105,24 @@ def touching(labels: np.ndarray, voxel_size_um: Sequence[float]) -> np.ndarray:
     """
     size = np.asarray(voxel_size_um, float)
     reach = [int(TOUCHING * size[-1] / step) for step in size]
-    found = []
+    index = np.arange(labels.size).reshape(labels.shape)
+    found, near = [np.empty((0, 2), labels.dtype)], [np.empty((0, 2), int)]
     for offset in product(*(range(-n, n + 1) for n in reach)):
         if offset <= (0,) * labels.ndim or np.linalg.norm(offset * size) > TOUCHING * size[-1] * (1 + 1e-9):
             continue
-        here = labels[tuple(slice(max(0, -step), min(0, -step) or None) for step in offset)]
-        there = labels[tuple(slice(max(0, step), min(0, step) or None) for step in offset)]
-        meet = (here != there) & (here > 0) & (there > 0)
-        found += [here[meet], there[meet]]
-    return np.unique(np.concatenate(found))
+        here = tuple(slice(max(0, -step), min(0, -step) or None) for step in offset)
+        there = tuple(slice(max(0, step), min(0, step) or None) for step in offset)
+        meet = (labels[here] != labels[there]) & (labels[here] > 0) & (labels[there] > 0)
+        found.append(np.stack([labels[here][meet], labels[there][meet]], 1))
+        near.append(np.stack([index[here][meet], index[there][meet]], 1))
+    pairs, which = np.unique(np.sort(np.concatenate(found), 1), axis=0, return_inverse=True)
+    pixels = np.concatenate(near)
+    return Pairs(pairs, [np.unique(pixels[which.ravel() == number]) for number in range(len(pairs))])
+
+
+def _at_border(labels: np.ndarray) -> np.ndarray:
+    """Labels of cells at the border of the planes; 0 may be among them."""
+    return np.unique(np.concatenate([labels.take([0, -1], axis).ravel() for axis in (-2, -1)]))
 
 
 def ring_means(image: np.ndarray, labels: np.ndarray) -> np.ndarray:

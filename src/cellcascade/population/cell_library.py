@@ -10,7 +10,6 @@ import edt
 import numpy as np
 from scipy import ndimage
 
-from cellcascade.core.choice import evenly_spaced
 from cellcascade.core.errors import InputError
 from cellcascade.data.shards import Store
 from cellcascade.data.stores import TEXTURES, TexturesRecord
@@ -19,7 +18,6 @@ COLUMNS = ("cell_id", "valid", "n_slices")
 KEPT = 128 * 2**20  # bytes of cells kept in memory
 OPEN = 64  # shards held open at once
 DARKEST = 1  # percentile of the counts
-SAMPLED = 100  # cells whose size stands for that of all
 SMOOTH = 1.5  # Gaussian width of the local mean around a cell, pixels
 BLUR = 6  # pixels that this Gaussian reaches
 
@@ -98,11 +96,25 @@ class CellLibrary:
         """Mean number of slices of a cell."""
         return float(self._rows[:, 3].mean())
 
-    @cached_property
+    @property
     def volume(self) -> float:
-        """Mean number of voxels of a cell, by `SAMPLED` cells that are evenly spread."""
-        some = evenly_spaced(range(len(self)), SAMPLED)
-        return float(np.mean([np.count_nonzero(self.load(index).mask) for index in some]))
+        """Mean number of voxels of a cell."""
+        return float(self._measures[:, 0].mean())
+
+    @property
+    def areas(self) -> np.ndarray:
+        """Area of each cell on its widest slice (n), pixels."""
+        return self._measures[:, 1]
+
+    @property
+    def brightness(self) -> np.ndarray:
+        """Mean counts of each cell on its widest slice (n)."""
+        return self._measures[:, 2]
+
+    @cached_property
+    def _measures(self) -> np.ndarray:
+        """Voxels, area and brightness of each cell (n, 3); reading all cells once."""
+        return np.array([_measured(*self._voxels(index)) for index in range(len(self))])
 
     def load(self, index: int) -> Cell:
         """A cell by its position in the library; the last ones asked for are kept.
@@ -125,12 +137,19 @@ class CellLibrary:
             self._open[shard] = TEXTURES.open(self._shards[shard])
         return self._open[shard]
 
-    def _read(self, index: int) -> Cell:
+    def _voxels(self, index: int) -> tuple[np.ndarray, np.ndarray]:
+        """Counts and mask of a cell, (z, y, x)."""
         cell_id, shard, row, slices = self._rows[index].tolist()
         store = self._store(shard)
         image, mask = store.read("image", row)[:slices].astype(np.float32), store.read("mask", row)[:slices] > 0
         if not mask.any():
             raise store.damaged(f"valid cell {cell_id} is empty", "a mask in every valid cell")
+        return image, mask
+
+    def _read(self, index: int) -> Cell:
+        image, mask = self._voxels(index)
+        cell_id, shard, _, _ = self._rows[index].tolist()
+        store = self._store(shard)
         distance = distance_to(mask)
         far = distance > np.median(distance[~mask]) if not mask.all() else ~mask
         dark = image[far] if far.any() else np.array([store.record.background], np.float32)
@@ -148,6 +167,13 @@ class CellLibrary:
             start=(start_z, start_y, start_x),
             crop=(depth, height, width),
         )
+
+
+def _measured(image: np.ndarray, mask: np.ndarray) -> tuple[float, float, float]:
+    """Voxels of a cell (z, y, x), and area and mean counts on its widest slice."""
+    areas = np.count_nonzero(mask, (1, 2))
+    widest = int(areas.argmax())
+    return float(areas.sum()), float(areas[widest]), float(image[widest][mask[widest]].mean())
 
 
 def distance_to(mask: np.ndarray, spacing: Sequence[float] = (1.0, 1.0, 1.0)) -> np.ndarray:

@@ -20,6 +20,7 @@ from cellcascade.core.seeds import numpy_generator, seed_for
 from cellcascade.data.ngff import write_image
 from cellcascade.data.stores import CROPS, CropsRecord
 from cellcascade.population.background import Background, read_background, sample_background, sample_noise
+from cellcascade.population.cell_choice import CellChoice
 from cellcascade.population.cell_library import CellLibrary
 from cellcascade.population.paint import paint
 from cellcascade.population.placement import Canvas, place_cells
@@ -60,16 +61,17 @@ def make_images(
     Raises:
         InputError: There is no valid cell, or nothing says how many cells an image has.
     """
-    library, model = CellLibrary(textures, settings.rim), read_background(background)
     frames = CROPS.open(crops).record
     _check_number(settings, frames, crops)
+    library, model = CellLibrary(textures, settings.rim), read_background(background)
+    choice = CellChoice(library, crops)
     rows: list[ImageRow] = []
     with atomic_path(folder) as scratch:
         scratch.mkdir()
         for index in progress(range(*images), total=images[1] - images[0], what="images"):
             began, key = time.monotonic(), (seeded_as, "population", index)
             draws = Draws(numpy_generator(seed, *key), numpy_generator(seed, *key, "background"))
-            composed = compose(library, model, frames, settings=settings, draws=draws)
+            composed = compose(library, model, frames, choice=choice, settings=settings, draws=draws)
             row = ImageRow(f"img-{index:05d}", seed_for(seed, *key), composed.not_placed, composed.cells)
             _write(scratch, row, composed, frames.voxel_size_um, dataset=dataset, export=export)
             rows.append(row)
@@ -115,6 +117,7 @@ def compose(
     model: Background,
     frames: CropsRecord,
     *,
+    choice: CellChoice,
     settings: Population,
     draws: Draws,
 ) -> Composed:
@@ -124,13 +127,16 @@ def compose(
         library: Cells to choose from.
         model: The background.
         frames: What is known of the real frames.
+        choice: Says which cells go together.
         settings: The `population` block.
         draws: Sources of randomness of this image.
     """
     shape = settings.frame_shape or frames.frame_shape
     canvas = _canvas(shape, frames, settings)
-    wanted = _number(settings, frames, library, shape=shape, generator=draws.cells)
-    placed = place_cells(library, canvas, wanted, settings=settings, generator=draws.cells)
+    lender = choice.lender(draws.cells)
+    wanted = _number(settings, frames, lender.count, library, shape=shape, generator=draws.cells)
+    chosen = choice.like(lender, wanted, draws.cells)
+    placed = place_cells(library, canvas, chosen, settings=settings, generator=draws.cells)
     ground = sample_background(model, shape, draws.background).reshape(canvas.shape)
     scores = sample_noise(model, shape, draws.background).reshape(canvas.shape)
     light = paint(canvas, placed, ground, scores=scores, rim=settings.rim, z_decay=model.z_decay)
@@ -173,23 +179,24 @@ def _check_number(settings: Population, frames: CropsRecord, crops: Path) -> Non
 def _number(
     settings: Population,
     frames: CropsRecord,
+    lent: float,
     library: CellLibrary,
     *,
     shape: Sequence[int],
     generator: np.random.Generator,
 ) -> int:
-    """Number of cells of an image: of the range, or of a random real frame, on a canvas of another size in proportion.
+    """Number of cells of an image: of the range, or that of a real frame, on a canvas of another size in proportion.
 
-    Where single slices of stacks are annotated, it is the number with which a slice shows as many cells as those:
-    a cell is seen in as many slices as the library's cells have on average. `settings.density` multiplies the number
-    of a frame, until cells cover `FULLEST` of the image; an image is never emptier than a frame for that.
+    Where single slices of stacks are annotated, it is the number with which a slice shows as many cells (`lent`) as
+    those. `settings.density` multiplies the number of a frame, until cells cover `FULLEST` of the image; an image is
+    never emptier than a frame for that.
     """
     if settings.cells_per_image is not None:
         low, high = settings.cells_per_image
         return int(generator.integers(low, high + 1))
-    share = float(np.prod(shape) / np.prod(frames.frame_shape))
-    counts = frames.cells_per_frame or [n * frames.frame_shape[0] / library.height for n in frames.cells_per_slice]
-    usual = float(generator.choice(counts)) * share
+    usual = lent * float(np.prod(shape) / np.prod(frames.frame_shape))
+    if not frames.cells_per_frame:  # the middle of a cell that a slice shows lies above, in or below the stack
+        usual *= (frames.frame_shape[0] + library.height - 1) / library.height
     fullest = FULLEST * float(np.prod(shape)) / library.volume
     least, most = settings.density
     return round(min(usual * generator.uniform(least, most), max(fullest, usual * min(1, least))))

@@ -89,6 +89,14 @@ class Canvas:
         visible = mask[cut]
         return bool(visible.any()) and not bool((self.blocked[here] & visible).any())
 
+    def corners(self, shape: Sequence[int]) -> tuple[np.ndarray, np.ndarray]:
+        """First corner (z, y, x) at which something of a mask of a shape may be seen, and the one after the last.
+
+        Along axes whose border cuts no cells, the whole cell lies within, and a pixel off the border.
+        """
+        cut, size, whole = np.array(self.cut), np.array(shape), np.array(self.shape)
+        return np.where(cut, 1 - size, 1), np.where(cut, whole, whole - size)
+
     def separation(self, mask: np.ndarray, corner: Corner) -> float:
         """Distance from a mask to the nearest cell, pixels; infinite beyond the canvas' reach."""
         here, cut = overlap(corner, mask.shape, self.shape)
@@ -112,23 +120,24 @@ class Canvas:
 
 
 def place_cells(
-    library: CellLibrary, canvas: Canvas, wanted: int, *, settings: Population, generator: np.random.Generator
+    library: CellLibrary, canvas: Canvas, chosen: Sequence[int], *, settings: Population, generator: np.random.Generator
 ) -> list[Placement]:
-    """Place random cells one after the other; those that find no place within `settings.tries` are left out.
+    """Place cells one after the other; those that find no place within `settings.tries` are left out.
 
     A cell is put near earlier ones (within `settings.reach` pixels) with probability `settings.clustering`, else
-    anywhere that is free. Its centre lies within the canvas; the border may cut it if it cuts annotated cells.
+    anywhere that is free, as a frame is a window on a field of cells: where its border cuts annotated cells, the canvas
+    may show no more than a sliver of a cell.
 
     Args:
-        library: Cells to choose from.
+        library: The cells.
         canvas: The empty canvas; the cells are put on it.
-        wanted: Number of cells to place.
+        chosen: Which cells to place, by their numbers in the library.
         settings: The `population` block.
         generator: Source of randomness.
     """
     placed: list[Placement] = []
-    for _ in range(wanted):
-        cell, turn = turned(library.load(int(generator.integers(len(library)))), generator)
+    for index in chosen:
+        cell, turn = turned(library.load(index), generator)
         box = ndimage.find_objects(cell.mask.view(np.uint8))[0]
         body = Body.of(cell.mask[box])
         near = bool(generator.random() < settings.clustering) and bool(placed)
@@ -154,7 +163,7 @@ def overlap(corner: Sequence[int], shape: Sequence[int], canvas: Sequence[int]) 
 
 
 def free_corner(canvas: Canvas, body: Body, *, tries: int, generator: np.random.Generator) -> Corner | None:
-    """A corner drawn uniformly from those where a cell fits with its middle within the canvas.
+    """A corner drawn uniformly from those where a cell fits and something of it is seen.
 
     Args:
         canvas: The canvas.
@@ -165,9 +174,11 @@ def free_corner(canvas: Canvas, body: Body, *, tries: int, generator: np.random.
     Returns:
         Where the mask's first voxel goes; `None` if no try meets a free position.
     """
+    first, end = canvas.corners(body.mask.shape)
+    if (first >= end).any():
+        return None
     for start in range(0, tries, BATCH):
-        middles = generator.integers(0, canvas.shape, (min(BATCH, tries - start), 3))
-        for corner in _plausible(canvas, body, middles - (np.array(body.mask.shape) - 1) // 2):
+        for corner in _plausible(canvas, body, generator.integers(first, end, (min(BATCH, tries - start), 3))):
             if canvas.fits(body.mask, tuple(corner)):
                 return _as_corner(corner)
     return None
@@ -232,14 +243,9 @@ def _as_corner(position: np.ndarray) -> Corner:
 
 
 def _plausible(canvas: Canvas, body: Body, corners: np.ndarray) -> np.ndarray:
-    """Corners where a cell's middle lies within the canvas and a few of its voxels meet nothing, in order.
-
-    Along axes whose border cuts no cells, the whole cell lies within, and a pixel off the border.
-    """
-    cut, shape = np.array(canvas.cut), np.array(body.mask.shape)
-    first = corners + np.where(cut, (shape - 1) // 2, -1)
-    last = np.where(cut, first, corners + shape)
-    corners = corners[((first >= 0) & (last < canvas.shape)).all(1)]
+    """Corners where a cell may be seen and a few of its voxels meet nothing, in order."""
+    first, end = canvas.corners(body.mask.shape)
+    corners = corners[((corners >= first) & (corners < end)).all(1)]
     position = corners[:, None] + body.probes
     inside = ((position >= 0) & (position < canvas.shape)).all(2)
     position = np.clip(position, 0, np.array(canvas.shape) - 1)

@@ -56,14 +56,32 @@ def test_counts_shares_and_distances_of_drawn_cells():
 @pytest.mark.parametrize(("gap", "touch"), [(0, [1, 2]), (1, [1, 2]), (2, [])])
 def test_cells_touch_within_two_pixels(gap, touch):
     labels = squares((10, 10), (10, 16 + gap), (40, 40))
-    assert list(population.touching(labels, (0.5, 0.5))) == touch
+    assert np.unique(population.touching_pairs(labels, (0.5, 0.5)).labels).tolist() == touch
+
+
+def test_light_between_touching_cells_is_relative_to_the_dimmer_one():
+    labels = squares((10, 10), (10, 16), (40, 40))
+    image = np.where(labels == 1, 110.0, np.where(labels == 2, 60.0, 10.0))
+    image[10:16, 14:18] = 45  # within two pixels of the other cell
+    found = population.measure_image(image, labels, (0.5, 0.5))
+    dimmer = (4 * 50 + 2 * 35) / 6
+    assert found["contact_light"] == pytest.approx([35 / dimmer])
+    assert found["cell_brightness"] == pytest.approx([((4 * 100 + 2 * 35) / 6 + dimmer + 0) / 3])
+
+
+def test_slivers_are_cells_at_the_border_below_half_the_median_size():
+    labels = squares((-4, 10), (-1, 30), (30, 30), (40, 10), (20, 50))
+    labels[:2, 10:16], labels[:5, 30:36] = 1, 2
+    labels[50:52, 50:52] = 6  # small, but whole
+    found = population.measure_image(np.where(labels, 100, 10), labels, (0.5, 0.5))
+    assert found["small_share"] == pytest.approx([2 / 6]) and found["sliver_share"] == pytest.approx([1 / 2])
 
 
 def test_touching_in_z_counts_in_pixels_of_the_plane():
     labels = np.zeros((6, 20, 20), np.uint16)
     labels[1, 5:9, 5:9], labels[2, 5:9, 5:9] = 1, 2
-    assert list(population.touching(labels, (1.0, 0.6, 0.6))) == [1, 2]
-    assert list(population.touching(labels, (1.0, 0.3, 0.3))) == []
+    assert population.touching_pairs(labels, (1.0, 0.6, 0.6)).labels.tolist() == [[1, 2]]
+    assert not len(population.touching_pairs(labels, (1.0, 0.3, 0.3)).labels)
 
 
 def test_a_ring_leaves_other_cells_out_and_ends_after_three_pixels():
@@ -155,7 +173,7 @@ def test_a_real_embryo_against_itself_agrees(tmp_path):
     write_image(made, image, labels.astype(np.uint16), voxel_size_um=(1.75, 0.8, 0.8), levels=1)
     population.compare_images(recording=EMBRYO, synthetic=tmp_path, table=tmp_path / "p.csv")
     rows = pd.read_csv(tmp_path / "p.csv").set_index("property")
-    assert rows.real_mean.tolist() == rows.synthetic_mean.tolist()
+    assert np.array_equal(rows.real_mean, rows.synthetic_mean, equal_nan=True)
     assert rows.loc["cells_per_image", "real_mean"] == 16
     assert rows.loc["ring_mean", "real_mean"] > rows.loc["background_mean", "real_mean"]
 

@@ -54,12 +54,13 @@ def write_inputs(
         "correlation": lags,
     }
     z_decay = 0.0 if ndim == 2 else 0.5
+    cell = np.pad(np.ones((1, 12, 12), np.uint8), [(0, 0), (10, 10), (10, 10)])
     background, crops = folder / "background.zarr.zip", folder / "crops.zarr.zip"
     write_store(BACKGROUND, background, model, frame_shape=shape, largest=65535, z_decay=z_decay)
     write_store(
         CROPS,
         crops,
-        {},
+        {"image": cell, "mask": cell, "widest": [1], "brightness": [LEVEL + SIGNAL]},
         dataset=dataset,
         voxel_size_um=(0.5, 0.5) if ndim == 2 else (1.0, 0.5, 0.5),
         frame_shape=shape,

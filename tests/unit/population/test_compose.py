@@ -9,6 +9,7 @@ from cellcascade.core.errors import InputError
 from cellcascade.data.stores import CROPS
 from cellcascade.population import cell_library
 from cellcascade.population.background import read_background
+from cellcascade.population.cell_choice import CellChoice
 from cellcascade.population.cell_library import CellLibrary
 from cellcascade.population.compose import FULLEST, Draws, compose
 from tests.memory import extra_mb
@@ -53,7 +54,8 @@ def test_what_is_left_out_of_a_crop_is_not_seen(tmp_path, ndim, shape):
     settings, made = Population(cells_per_image=(12, 12), clustering=0.6), []
     for rim in (settings.rim, 64):
         library, draws = CellLibrary(inputs["textures"], rim), Draws(*map(np.random.default_rng, (5, 6)))
-        made.append(compose(library, model, frames, settings=settings, draws=draws))
+        choice = CellChoice(library, inputs["crops"])
+        made.append(compose(library, model, frames, choice=choice, settings=settings, draws=draws))
     assert made[0].cells == made[1].cells and len(made[0].cells) > 5
     assert np.array_equal(made[0].image, made[1].image) and np.array_equal(made[0].labels, made[1].labels)
 
@@ -113,7 +115,9 @@ def test_the_background_does_not_depend_on_the_cells(tmp_path):
 def test_annotated_slices_say_how_many_cells_a_stack_has(tmp_path):
     inputs = write_inputs(tmp_path, ndim=3, shape=(40, 200, 200), cells_per_frame=(), per_slice=(3.0,))
     folder = make(tmp_path / "out", inputs, images=(0, 6))
-    assert set(pd.read_csv(folder / "images.csv")["cells"]) == {24}  # 3 a slice, 40 slices, cells 5 slices high
+    assert set(pd.read_csv(folder / "images.csv")["cells"]) == {
+        26
+    }  # 3 a slice; of cells 5 slices high, 44 layers are seen in 40 slices
     labels = [opened(folder, index)[1] for index in range(6)]
     seen = np.mean([len(np.unique(plane)) - 1 for stack in labels for plane in stack])
     assert seen == pytest.approx(3, rel=0.25)  # the border cuts some

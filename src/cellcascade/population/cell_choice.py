@@ -1,0 +1,85 @@
+"""Which cells an image holds: a real frame lends it its number of cells, and with them their brightness and size.
+
+Cells of one frame are alike: all dim where it was exposed for less time, all small where it was taken early. Images of
+cells drawn from all frames alike would differ from each other less than frames do.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from scipy.spatial import cKDTree
+
+from cellcascade.data.crops import Crops, read_crops
+from cellcascade.population.cell_library import CellLibrary
+
+LIKE = 8  # cells of the library, at least, of which one stands for a real cell; of a large library it is a share
+AT_ONCE = 256  # crops read at once
+
+
+@dataclass(frozen=True)
+class Lender:
+    """A real frame that lends its cells.
+
+    Attributes:
+        count: Number of its annotated cells; of sparsely annotated stacks, of those in one slice.
+        traits: Brightness and size (n, 2) of its usable cells, see `traits_of`; of all frames' where it has none.
+    """
+
+    count: float
+    traits: np.ndarray
+
+
+class CellChoice:
+    """Chooses cells of a library that are like those of a real frame.
+
+    Args:
+        library: Cells to choose from.
+        crops: The crops store, `CROPS`: the real cells.
+    """
+
+    def __init__(self, library: CellLibrary, crops: Path):
+        real = read_crops(crops)
+        traits, frames = traits_of(*_widest(real)), real.frame[real.widest > 0]
+        self._mean, self._std = traits.mean(0), np.maximum(traits.std(0), 1e-6)
+        self._cells = cKDTree((traits_of(library.brightness, library.areas) - self._mean) / self._std)
+        record = real.record
+        counts: Sequence[float] = record.cells_per_frame or record.cells_per_slice
+        # the numbers of cells bear no frame: they are the frames' own where every frame has one
+        own = [traits[frames == frame] for frame in record.frames] if len(counts) == len(record.frames) else []
+        self.lenders = [
+            Lender(count, found if len(found) else traits)
+            for count, found in zip(counts, own or [traits] * len(counts), strict=True)
+        ] or [Lender(float("nan"), traits)]
+
+    def lender(self, generator: np.random.Generator) -> Lender:
+        """A random real frame."""
+        return self.lenders[int(generator.integers(len(self.lenders)))]
+
+    def like(self, lender: Lender, count: int, generator: np.random.Generator) -> list[int]:
+        """Numbers in the library of so many cells, each like a random one of a frame.
+
+        A cell is one of those nearest in brightness and size, so many of them that a frame's cells together can call
+        up the whole library.
+        """
+        wanted = lender.traits[generator.integers(len(lender.traits), size=count)]
+        near = min(self._cells.n, max(LIKE, -(-self._cells.n // len(lender.traits))))
+        found = self._cells.query((wanted - self._mean) / self._std, np.arange(1, near + 1))[1]
+        return found[np.arange(count), generator.integers(near, size=count)].tolist()
+
+
+def traits_of(brightness: np.ndarray, areas: np.ndarray) -> np.ndarray:
+    """What makes cells alike, (n, 2): logarithms of their mean counts (n), and of their areas (n), on widest slices."""
+    return np.stack([np.log1p(brightness), np.log(areas)], 1)
+
+
+def _widest(crops: Crops) -> tuple[np.ndarray, np.ndarray]:
+    """Brightness and area (n) of the real cells on their widest slices."""
+    rows = np.flatnonzero(crops.widest)
+    return crops.brightness[rows], np.concatenate(list(_areas(crops, rows)))
+
+
+def _areas(crops: Crops, rows: np.ndarray) -> Iterator[np.ndarray]:
+    for start in range(0, len(rows), AT_ONCE):
+        yield crops.store.read("mask", rows[start : start + AT_ONCE]).sum((1, 2), dtype=int)

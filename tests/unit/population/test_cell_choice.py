@@ -1,0 +1,57 @@
+"""Cells of an image are as bright and as large together as those of a real frame."""
+
+import numpy as np
+import pytest
+
+from cellcascade.data.stores import CROPS, TEXTURES
+from cellcascade.population.cell_choice import CellChoice
+from cellcascade.population.cell_library import CellLibrary
+from tests.stores import write_store
+
+SIZE = 24
+
+
+def discs(radii):
+    y, x = (axis - SIZE / 2 for axis in np.ogrid[:SIZE, :SIZE])
+    return (np.hypot(y, x) < np.reshape(radii, (-1, 1, 1))).astype(np.uint8)
+
+
+@pytest.fixture(scope="module")
+def library(tmp_path_factory):
+    """200 cells of all sizes and brightnesses."""
+    rng = np.random.default_rng(0)
+    masks = discs(rng.uniform(3, 10, 200))[:, None]
+    images = masks * rng.uniform(20, 200, (200, 1, 1, 1)) + 5
+    path = tmp_path_factory.mktemp("cells") / "textures.zarr.zip"
+    return CellLibrary([write_store(TEXTURES, path, {"image": images, "mask": masks, "n_slices": np.ones(200)})], rim=3)
+
+
+def choice(folder, library, frame, brightness, radii, **facts):
+    count = len(frame)
+    arrays = {"mask": discs(radii), "frame": frame, "label": np.arange(count), "brightness": brightness}
+    crops = write_store(CROPS, folder / "crops.zarr.zip", {**arrays, "widest": np.ones(count)}, **facts)
+    return CellChoice(library, crops)
+
+
+def test_a_frame_of_small_dim_cells_and_one_of_large_bright_ones_stay_apart(tmp_path, library):
+    rng = np.random.default_rng(1)
+    frames, brightness = np.repeat([3, 8], 30), np.concatenate([rng.uniform(30, 50, 30), rng.uniform(150, 190, 30)])
+    radii = np.concatenate([rng.uniform(4, 5, 30), rng.uniform(8, 9, 30)])
+    made = choice(tmp_path, library, frames, brightness, radii, frames=(3, 8), cells_per_frame=(30, 45))
+    assert [lender.count for lender in made.lenders] == [30, 45]
+    for lender, bright, large in zip(made.lenders, (40, 170), (np.pi * 4.5**2, np.pi * 8.5**2)):
+        found = made.like(lender, 400, rng)
+        assert np.mean(library.brightness[found]) == pytest.approx(bright, rel=0.3)
+        assert np.mean(library.areas[found]) == pytest.approx(large, rel=0.2)
+    assert {made.lender(rng).count for _ in range(20)} == {30, 45}
+
+
+def test_few_real_cells_call_up_many_of_the_library(tmp_path, library):
+    made = choice(tmp_path, library, [0, 0, 0, 0], [60, 90, 130, 160], [5, 6, 7, 8], frames=(0,), cells_per_frame=(4,))
+    found = made.like(made.lenders[0], 1000, np.random.default_rng(2))
+    assert len(set(found)) > 60
+
+
+def test_frames_without_a_usable_cell_lend_those_of_all(tmp_path, library):
+    made = choice(tmp_path, library, [0, 0], [60, 90], [5, 6], frames=(0, 1), cells_per_frame=(2, 7))
+    assert [len(lender.traits) for lender in made.lenders] == [2, 2]
