@@ -1,4 +1,4 @@
-"""Command line: what the configuration may hold, whether it and its data are sound, SEG, and interrupted runs.
+"""Command line: what the configuration may hold, whether it and its data are sound, SEG, exports, interrupted runs.
 
 cellcascade schema              JSON schema of config.yaml, for editors
 cellcascade reference           docs/configuration.md
@@ -6,6 +6,8 @@ cellcascade defaults            writes the defaults into config.yaml
 cellcascade stores              docs/stores.md
 cellcascade check config.yaml   later files override earlier ones
 cellcascade seg 01_GT 01_RES    SEG of a segmentation, as the Cell Tracking Challenge defines it
+cellcascade export FORMAT IMAGES OUT    synthetic images for Cellpose, StarDist, nnU-Net and others
+cellcascade instances CLASSES OUT       cells of what nnU-Net predicted
 cellcascade recover             the state of an interrupted run, unlocked and tidied, and how to go on
 
 Each command imports what it needs when it runs, so that `cellcascade --help` answers at once.
@@ -19,6 +21,7 @@ from typing import TYPE_CHECKING
 
 from cellcascade import __version__
 from cellcascade.core.errors import InputError
+from cellcascade.exports.commands import add_commands
 
 if TYPE_CHECKING:
     from cellcascade.config.datasets import Config
@@ -123,6 +126,7 @@ def _parser() -> argparse.ArgumentParser:
     scoring.add_argument("reference", help="folder with SEG/man_segTTT.tif or SEG/man_seg_TTT_ZZZ.tif: 01_GT or 01_ST")
     scoring.add_argument("result", help="folder with maskTTT.tif: 01_RES")
     scoring.set_defaults(run=_run_seg)
+    add_commands(commands)
     recovering = commands.add_parser(
         "recover", help="bring an interrupted run into a state that goes on", description=RECOVER_DESCRIPTION
     )

@@ -20,7 +20,9 @@ FLOORS = (
 )
 # The workflow is read again by every job of a cluster, so what it imports must not load torch. Geometry is among these
 # rooms because rays are cast on the GPU; its masks, planes and slices do without.
+# The data set of PyTorch among the exports is for loops of one's own: no other module imports it.
 TORCH = ("learning", "geometry", "diffusion", "reconstruction", "evaluation/cellpose", "metrics/inception.py")
+TORCH += ("exports/torch_dataset.py",)
 WITHOUT_TORCH = ("geometry/masks.py", "geometry/planes.py", "geometry/slicing.py", "diffusion/multiview_weights.py")
 
 

@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from cellcascade.config.cellpose_versions import version_named
+from cellcascade.config.formats import Formats
 from cellcascade.config.texture import Texture
 from cellcascade.config.values import (
     Conflict,
@@ -326,4 +327,5 @@ class Stages(Settings):
     texture: Texture = Texture()
     population: Population = Population()
     export: Export = Export()
+    formats: Formats = Formats()
     evaluation: Evaluation = Evaluation()

@@ -20,6 +20,7 @@ STAGE_VERSIONS = {
     "textures": 5,
     "population": 4,
     "synthetic": 1,
+    "export": 1,
     "train_cellpose": 2,
     "predict_cellpose": 2,
     "evaluate_seg": 1,

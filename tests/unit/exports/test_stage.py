@@ -1,0 +1,114 @@
+"""What holds for all formats: complete or absent, nothing overwritten, and messages instead of tracebacks."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from cellcascade.cli import main
+from cellcascade.config.formats import Formats
+from cellcascade.core.errors import InputError
+from cellcascade.exports import stage
+from cellcascade.exports.registry import WRITERS, find_format
+from cellcascade.exports.stage import export, export_images
+from tests.synthetic import scattered, write_set
+
+
+def test_every_format_of_the_configuration_has_its_module():
+    assert set(WRITERS) == set(Formats.model_fields)
+
+
+def test_the_command_prints_what_to_run_and_the_folder_keeps_it(flat, tmp_path, capsys):
+    assert main(["export", "cellpose", str(flat.folder), str(tmp_path / "out"), "--set", "min_masks=4"]) == 0
+    said, kept = capsys.readouterr().out, (tmp_path / "out/TRAIN.md").read_text()
+    assert "python -m cellpose --train --dir train --test_dir test --min_train_masks 4" in said
+    assert "--min_train_masks 4" in kept and "min_masks: 4" in kept and "img-00000" in kept
+
+
+def test_the_stage_takes_the_block_of_the_configuration(flat, tmp_path):
+    block = Formats().pairs.model_dump(mode="json")
+    export_images(images=flat.folder, form="pairs", settings=block, folder=tmp_path / "pairs")
+    assert len(list((tmp_path / "pairs").glob("*.tif"))) == 12
+
+
+@pytest.mark.parametrize(
+    "arguments, said",
+    (
+        (["napari"], "There is no such format"),
+        (["pairs", "--set", "colour=red"], "colour: Extra inputs are not permitted"),
+        (["cellpose", "--set", "min_masks=none"], "min_masks: Input should be a valid integer"),
+        (["cellpose", "--set", "min_masks"], "min_masks: Input should be a valid integer"),
+    ),
+)
+def test_unknown_formats_and_settings_are_named(flat, tmp_path, capsys, arguments, said):
+    form, *options = arguments
+    assert main(["export", form, str(flat.folder), str(tmp_path / "out"), *options]) == 1
+    assert said in capsys.readouterr().err and not (tmp_path / "out").exists()
+
+
+def test_a_folder_that_is_not_empty_is_left_alone(flat, tmp_path, capsys):
+    (tmp_path / "out").mkdir()
+    assert main(["export", "pairs", str(flat.folder), str(tmp_path / "out")]) == 0  # an empty one will do
+    before = sorted((tmp_path / "out").iterdir())
+    assert main(["export", "ctc", str(flat.folder), str(tmp_path / "out")]) == 1
+    assert "a folder that is not empty" in capsys.readouterr().err
+    assert sorted((tmp_path / "out").iterdir()) == before
+
+
+def test_other_places_are_refused(flat, tmp_path):
+    (tmp_path / "file").write_text("mine")
+    pairs = find_format("pairs", {})
+    for place, said in ((flat.folder / "out", "within the folder of the images"), (tmp_path / "file", "a file")):
+        with pytest.raises(InputError, match="would overwrite") as caught:
+            export(flat.folder, pairs, place)
+        assert said in caught.value.found
+    with pytest.raises(InputError, match="cannot be written"):
+        export(flat.folder, pairs, tmp_path / "file/out")
+
+
+def test_what_comes_meanwhile_is_not_replaced(flat, tmp_path, monkeypatch):
+    write, out = WRITERS["pairs"], tmp_path / "out"
+
+    def slow(*arguments):
+        out.mkdir()
+        (out / "other").write_text("of someone else")
+        return write(*arguments)
+
+    monkeypatch.setitem(WRITERS, "pairs", slow)
+    with pytest.raises(InputError, match="would overwrite"):
+        export(flat.folder, find_format("pairs", {}), out)
+    assert [path.name for path in out.iterdir()] == ["other"] and list(tmp_path.iterdir()) == [out]
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no /dev/full on this system")
+def test_a_full_disk_is_named_and_leaves_nothing(flat, tmp_path, monkeypatch):
+    def fill(source, folder, settings):
+        (folder / "half.tif").write_bytes(b"half")
+        with open("/dev/full", "wb") as file:
+            file.write(b"x" * 100_000)
+
+    monkeypatch.setitem(WRITERS, "pairs", fill)
+    with pytest.raises(InputError, match="The disk is full"):
+        export(flat.folder, find_format("pairs", {}), tmp_path / "out")
+    assert not list(tmp_path.iterdir())
+
+
+def test_after_a_kill_nothing_is_half_written_and_the_same_command_begins_anew(tmp_path):
+    images, out = write_set(tmp_path / "synthetic", [scattered((64, 64), 8)], copies=150), tmp_path / "out"
+    command = [sys.executable, "-m", "cellcascade", "export", "pairs", str(images), str(out)]
+    left = []
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        process = subprocess.Popen(command)
+        while not list(tmp_path.glob(".out.*/out/*_masks.tif")):
+            assert process.poll() is None
+            time.sleep(0.01)
+        process.send_signal(number)
+        assert process.wait() != 0 and not out.exists()
+        left = stage.leftovers(out)
+        assert len(left) == (number == signal.SIGKILL)  # of which no program hears
+    again = subprocess.run(command, capture_output=True, text=True)
+    assert again.returncode == 0 and len(list(out.glob("*.tif"))) == 300
+    assert str(left[0]) in again.stderr
