@@ -43,7 +43,7 @@ class SetRecord(BaseModel):
 
 
 @dataclass(frozen=True)
-class SyntheticImage:
+class ImageEntry:
     """An image of a set, read when it is asked for.
 
     Attributes:
@@ -115,7 +115,7 @@ class SyntheticSet:
 
     folder: Path
     record: SetRecord
-    images: tuple[SyntheticImage, ...]
+    images: tuple[ImageEntry, ...]
     voxel_size_um: tuple[float, ...]
 
     @property
@@ -173,12 +173,12 @@ def _read_record(path: Path) -> SetRecord:
         ) from error
 
 
-def _read_manifest(folder: Path) -> tuple[SyntheticImage, ...]:
+def _read_manifest(folder: Path) -> tuple[ImageEntry, ...]:
     path = folder / TABLES[0]
     try:
         table = pd.read_csv(path, dtype={"image": str, "path": str})
         rows = zip(table["image"], table["path"], table["cells"].astype(int), strict=True)
-        return tuple(SyntheticImage(name, folder / place, cells) for name, place, cells in rows)
+        return tuple(ImageEntry(name, folder / place, cells) for name, place, cells in rows)
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise _refused("The table of the synthetic images cannot be read", path, repr(error)) from error
 

@@ -7,7 +7,7 @@ import numpy as np
 
 from cellcascade.core.choice import evenly_spaced
 from cellcascade.core.errors import InputError
-from cellcascade.data.synthetic import SyntheticImage, SyntheticSet
+from cellcascade.data.synthetic import ImageEntry, SyntheticSet
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ class Exported:
     commands: list[str] = field(default_factory=list)
 
 
-def held_out(images: Sequence[SyntheticImage], share: float) -> frozenset[str]:
+def held_out(images: Sequence[ImageEntry], share: float) -> frozenset[str]:
     """Names of the images for validation, evenly spaced; at least one where a share is asked for and two are there."""
     count = min(max(1, round(share * len(images))), len(images) - 1) if share else 0
     return frozenset(image.name for image in evenly_spaced(images, count)) if count else frozenset()
@@ -42,7 +42,7 @@ def empty_images(source: SyntheticSet) -> list[str]:
     return [f"images without cells, kept as examples of background: {len(names)} ({few(names)})"] if names else []
 
 
-def check_labels(image: SyntheticImage, labels: np.ndarray, largest: int, form: str) -> None:
+def check_labels(image: ImageEntry, labels: np.ndarray, largest: int, form: str) -> None:
     """Refuse labels that a format cannot hold.
 
     Raises:

@@ -15,7 +15,7 @@ import numpy as np
 from cellcascade.config.formats import CellposeFormat
 from cellcascade.core.choice import evenly_spaced
 from cellcascade.core.errors import InputError
-from cellcascade.data.synthetic import SyntheticImage, SyntheticSet
+from cellcascade.data.synthetic import ImageEntry, SyntheticSet
 from cellcascade.exports.base import Exported, check_labels, few, held_out
 from cellcascade.exports.tiffs import UINT16, write_counts, write_labels
 from cellcascade.geometry.planes import (
@@ -35,7 +35,7 @@ BYTES_PER_PIXEL = 40
 class Plane(NamedTuple):
     """A plane that may be written: its image, axis across it, where it is cut, its masks and its pixels."""
 
-    image: SyntheticImage
+    image: ImageEntry
     axis: int
     at: int
     masks: int

@@ -15,7 +15,7 @@ from jinja2 import Template
 from PIL import Image
 
 from cellcascade.config.formats import HubFormat
-from cellcascade.data.synthetic import SyntheticImage, SyntheticSet
+from cellcascade.data.synthetic import ImageEntry, SyntheticSet
 from cellcascade.exports.base import Exported, check_labels, empty_images, held_out
 from cellcascade.exports.tiffs import UINT16
 
@@ -52,7 +52,7 @@ def write(source: SyntheticSet, folder: Path, settings: HubFormat) -> Exported:
     return Exported(what, notes, [command, "hf upload OWNER/NAME . . --repo-type dataset"])
 
 
-def _write_image(image: SyntheticImage, place: Path) -> Iterator[list[Any]]:
+def _write_image(image: ImageEntry, place: Path) -> Iterator[list[Any]]:
     """Write an image and its mask, or their slices; gives the rows of the table."""
     counts, labels = image.counts(), image.labels()
     check_labels(image, labels, UINT16, "a 16-bit PNG file")
