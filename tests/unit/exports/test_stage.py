@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
@@ -14,6 +15,7 @@ from cellcascade.core.errors import InputError
 from cellcascade.exports import stage
 from cellcascade.exports.registry import WRITERS, find_format
 from cellcascade.exports.stage import export, export_images
+from tests.memory import extra_mb
 from tests.synthetic import scattered, write_set
 
 
@@ -112,3 +114,17 @@ def test_after_a_kill_nothing_is_half_written_and_the_same_command_begins_anew(t
     again = subprocess.run(command, capture_output=True, text=True)
     assert again.returncode == 0 and len(list(out.glob("*.tif"))) == 300
     assert str(left[0]) in again.stderr
+
+
+def every_format(images: Path, folder: Path) -> None:
+    for form in WRITERS:
+        export(images, find_format(form, {}), folder / form)
+
+
+def test_memory_does_not_grow_with_the_number_of_images(tmp_path):
+    pairs, needed = [scattered((256, 256), 12)], {}
+    for copies in (4, 44):
+        images = write_set(tmp_path / f"{copies}/synthetic", pairs, copies=copies)
+        needed[copies] = extra_mb(every_format, images, tmp_path / f"{copies}/exports")
+    held = 40 * 2 * pairs[0][0].nbytes / 2**20
+    assert needed[44] - needed[4] < held / 2
