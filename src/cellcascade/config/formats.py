@@ -36,7 +36,7 @@ class CellposeFormat(Settings):
     orientations: bool = Field(True, description="3D: XZ and YZ planes beside the XY planes")
     memory_gb: Positive = Field(
         8.0,
-        description="memory for Cellpose's training, which holds the whole set: planes are chosen to fit, gigabytes",
+        description="memory that the set may take in Cellpose's training, which holds all of it, gigabytes",
     )
 
 

@@ -216,7 +216,10 @@ class Export(Settings):
     """How the synthetic images are written."""
 
     ngff_version: Literal["0.5", "0.4"] = Field("0.5", description="OME-Zarr version")
-    levels: Count = Field(3, description="resolution levels, each 2x coarser in y and x")
+    levels: Count | None = Field(
+        None,
+        description="resolution levels, each 2x coarser in y and x; null: as many as bring these down to 1024 pixels",
+    )
 
 
 class Cellpose(Settings):

@@ -18,7 +18,7 @@ STAGE_VERSIONS = {
     "slices": 2,
     "train_texture": 5,
     "textures": 5,
-    "population": 4,
+    "population": 5,
     "synthetic": 1,
     "export": 1,
     "train_cellpose": 2,
