@@ -4,7 +4,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -98,22 +97,36 @@ def test_a_full_disk_is_named_and_leaves_nothing(flat, tmp_path, monkeypatch):
     assert not list(tmp_path.iterdir())
 
 
-def test_after_a_kill_nothing_is_half_written_and_the_same_command_begins_anew(tmp_path):
-    images, out = write_set(tmp_path / "synthetic", [scattered((64, 64), 8)], copies=150), tmp_path / "out"
-    command = [sys.executable, "-m", "cellcascade", "export", "pairs", str(images), str(out)]
-    left = []
+# An export that waits before it is complete, so that it can be killed.
+WAITS = """
+import sys, time
+from cellcascade.cli import main
+from cellcascade.exports.registry import WRITERS
+
+write = WRITERS["pairs"]
+
+def wait(*arguments):
+    done = write(*arguments)
+    print("written", flush=True)
+    time.sleep(600)
+    return done
+
+WRITERS["pairs"] = wait
+sys.exit(main(["export", "pairs", *sys.argv[1:]]))
+"""
+
+
+def test_after_a_kill_nothing_is_half_written_and_the_same_command_begins_anew(flat, tmp_path, capsys):
+    out = tmp_path / "out"
     for number in (signal.SIGTERM, signal.SIGKILL):
-        process = subprocess.Popen(command)
-        while not list(tmp_path.glob(".out.*/out/*_masks.tif")):
-            assert process.poll() is None
-            time.sleep(0.01)
-        process.send_signal(number)
-        assert process.wait() != 0 and not out.exists()
-        left = stage.leftovers(out)
-        assert len(left) == (number == signal.SIGKILL)  # of which no program hears
-    again = subprocess.run(command, capture_output=True, text=True)
-    assert again.returncode == 0 and len(list(out.glob("*.tif"))) == 300
-    assert str(left[0]) in again.stderr
+        command = [sys.executable, "-c", WAITS, str(flat.folder), str(out)]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+            assert process.stdout.readline() == "written\n" and len(stage.leftovers(out)) == 1
+            process.send_signal(number)
+        assert process.returncode != 0 and not out.exists()
+    (left,) = stage.leftovers(out)  # of SIGKILL, which no program hears
+    assert main(["export", "pairs", str(flat.folder), str(out)]) == 0
+    assert len(list(out.glob("*.tif"))) == 12 and str(left) in capsys.readouterr().err
 
 
 def every_format(images: Path, folder: Path) -> None:
