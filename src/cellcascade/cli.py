@@ -1,4 +1,4 @@
-"""Command line: what the configuration may hold, whether it and its data are sound, SEG, and interrupted runs.
+"""Command line: what the configuration may hold, whether it and its data are sound, SEG, exports, interrupted runs.
 
 cellcascade schema              JSON schema of config.yaml, for editors
 cellcascade reference           docs/configuration.md
@@ -6,6 +6,9 @@ cellcascade defaults            writes the defaults into config.yaml
 cellcascade stores              docs/stores.md
 cellcascade check config.yaml   later files override earlier ones
 cellcascade seg 01_GT 01_RES    SEG of a segmentation, as the Cell Tracking Challenge defines it
+cellcascade export FORMAT IMAGES OUT    synthetic images for Cellpose, StarDist, nnU-Net and others
+cellcascade instances CLASSES OUT       cells of what nnU-Net predicted
+cellcascade preview IMAGES      a contact sheet of synthetic images
 cellcascade recover             the state of an interrupted run, unlocked and tidied, and how to go on
 
 Each command imports what it needs when it runs, so that `cellcascade --help` answers at once.
@@ -19,6 +22,7 @@ from typing import TYPE_CHECKING
 
 from cellcascade import __version__
 from cellcascade.core.errors import InputError
+from cellcascade.exports.commands import add_commands
 
 if TYPE_CHECKING:
     from cellcascade.config.datasets import Config
@@ -37,6 +41,10 @@ RECOVER_DESCRIPTION = (
     "After a run was killed, or its machine restarted: say how far it came, which of its jobs go on without it, which "
     "files and trainings are unfinished; unlock the folder, remove temporary files, and print the command that goes "
     "on. Nothing is touched while a run is at work."
+)
+PREVIEW_DESCRIPTION = (
+    "Draw some of the synthetic images of a folder as a PNG file, each as it is and with its labels in colour; of "
+    "stacks three orthogonal planes."
 )
 
 
@@ -123,6 +131,15 @@ def _parser() -> argparse.ArgumentParser:
     scoring.add_argument("reference", help="folder with SEG/man_segTTT.tif or SEG/man_seg_TTT_ZZZ.tif: 01_GT or 01_ST")
     scoring.add_argument("result", help="folder with maskTTT.tif: 01_RES")
     scoring.set_defaults(run=_run_seg)
+    add_commands(commands)
+    looking = commands.add_parser(
+        "preview", help="draw a contact sheet of synthetic images", description=PREVIEW_DESCRIPTION
+    )
+    looking.add_argument("images", type=Path, help="folder of synthetic images: results/DATASET/synthetic")
+    looking.add_argument("--out", type=Path, help="the picture (default: preview.png beside the folder)")
+    looking.add_argument("--count", type=int, default=12, help="images to show, at most (default: 12)")
+    looking.add_argument("--napari", action="store_true", help="open them in napari too")
+    looking.set_defaults(run=_run_preview)
     recovering = commands.add_parser(
         "recover", help="bring an interrupted run into a state that goes on", description=RECOVER_DESCRIPTION
     )
@@ -179,6 +196,18 @@ def _run_seg(given: argparse.Namespace) -> int:
     from cellcascade.metrics.seg import annotation_pairs, score
 
     print(f"SEG measure: {score(annotation_pairs(given.reference, given.result)).seg:.6f}")
+    return 0
+
+
+def _run_preview(given: argparse.Namespace) -> int:
+    from cellcascade.data.synthetic import open_synthetic
+    from cellcascade.report.preview import open_in_napari, write_contact_sheet
+
+    source, png = open_synthetic(given.images), given.out or given.images.resolve().parent / "preview.png"
+    count = max(1, given.count)
+    print(f"{png}: {write_contact_sheet(source, png, count=count)} of {len(source.images)} images")
+    if given.napari:
+        open_in_napari(source, count=count)
     return 0
 
 

@@ -19,9 +19,11 @@ FLOORS = (
     {"evaluation", "exports", "report", "cli", "__main__"},
 )
 # The workflow is read again by every job of a cluster, so what it imports must not load torch. Geometry is among these
-# rooms because rays are cast on the GPU; its masks and slices do without.
+# rooms because rays are cast on the GPU; its masks, planes and slices do without.
+# The data set of PyTorch among the exports is for loops of one's own: no other module imports it.
 TORCH = ("learning", "geometry", "diffusion", "reconstruction", "evaluation/cellpose", "metrics/inception.py")
-WITHOUT_TORCH = ("geometry/masks.py", "geometry/slicing.py", "diffusion/multiview_weights.py")
+TORCH += ("exports/torch_dataset.py",)
+WITHOUT_TORCH = ("geometry/masks.py", "geometry/planes.py", "geometry/slicing.py", "diffusion/multiview_weights.py")
 
 
 def imported(path: Path, *, when_it_starts: bool = False) -> Iterator[str]:

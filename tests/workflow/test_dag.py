@@ -277,3 +277,13 @@ def test_growing_cells_remakes_only_new_and_changed_shards(project):
     remade = sorted(job["wildcards"] for job in jobs(grown) if job["rule"] == "masks")
     assert remade == ["dataset=nuclei2d, shard=001", "dataset=nuclei2d, shard=002"]
     assert set(job_counts(grown)) == {"masks", "evaluate_shapes", "total"}
+
+
+def test_an_export_takes_the_images_and_writes_a_folder_of_its_format(project):
+    for target in ("nuclei2d/export/pairs", "embryo3d/export/stardist"):
+        planned = jobs(project.dry_run(f"results/{target}", "--configfile", "demo/config.yaml"))
+        (job,) = (job for job in planned if job["rule"] == "export")
+        assert job["input"] == f"results/{target.split('/')[0]}/synthetic" and job["output"] == f"results/{target}"
+        assert "gpu" not in resources(job)
+    output = project.dry_run("results/nuclei2d/export/other", "--configfile", "demo/config.yaml", fails=True)
+    assert "MissingRuleException" in output

@@ -6,6 +6,7 @@ import re
 import sys
 from pathlib import Path
 
+from cellcascade.config.formats import Formats
 from cellcascade.config.load import load_config
 from cellcascade.data.recording import held_out_recording, training_recording
 from cellcascade.core.errors import InputError
@@ -44,6 +45,7 @@ def one_of(names):
 wildcard_constraints:
     dataset=one_of(CONFIG.datasets),
     regime="none|real|copy_paste|synthetic|both",
+    format=one_of(Formats.model_fields),
     seed=r"\d+",
     page="overview|learning_curve|ablations",
     shard=r"\d\d\d+",
@@ -243,7 +245,7 @@ def synthetic_sources(wildcards):
 
 def record(wildcards):
     """The settings that a synthetic data set was made with."""
-    settings = block(entry(wildcards), without={"evaluation"})
+    settings = block(entry(wildcards), without={"evaluation", "formats"})
     if wildcards.dataset in THREE_D:
         settings |= {"multiview": block(CONFIG.multiview), "shapes": block(CONFIG.shapes)}
     return {"dataset": wildcards.dataset, "seed": CONFIG.seed, "config": settings}

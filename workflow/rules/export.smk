@@ -1,25 +1,20 @@
-# Local: it links files that are there and writes tables.
-localrules:
-    synthetic,
-
-
-rule synthetic:
+rule export:
     input:
-        population=image_shards,
-        sources=synthetic_sources,
+        images="results/{dataset}/synthetic",
     output:
-        folder=directory("results/{dataset}/synthetic"),
+        folder=directory("results/{dataset}/export/{format}"),
     log:
-        "logs/{dataset}/synthetic.log",
+        "logs/{dataset}/export/{format}.log",
     benchmark:
-        "benchmarks/{dataset}/synthetic.tsv"
+        "benchmarks/{dataset}/export/{format}.tsv"
     conda:
         "../../envs/images.yaml"
     resources:
-        mem_mb=scaled(2000),
-        runtime=scaled(30),
+        mem_mb=scaled(4000),
+        runtime=scaled(15, each=0.2, items=lambda wildcards: entry(wildcards).images),
     params:
-        record=record,
-        version=STAGE_VERSIONS["synthetic"],
+        form="{format}",
+        settings=lambda wildcards: block(getattr(entry(wildcards).formats, wildcards.format)),
+        version=STAGE_VERSIONS["export"],
     script:
-        "../../scripts/synthetic.py"
+        "../../scripts/export.py"

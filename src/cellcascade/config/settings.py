@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from cellcascade.config.cellpose_versions import version_named
+from cellcascade.config.formats import Formats
 from cellcascade.config.texture import Texture
 from cellcascade.config.values import (
     Conflict,
@@ -218,7 +219,10 @@ class Export(Settings):
     """How the synthetic images are written."""
 
     ngff_version: Literal["0.5", "0.4"] = Field("0.5", description="OME-Zarr version")
-    levels: Count = Field(3, description="resolution levels, each 2x coarser in y and x")
+    levels: Count | None = Field(
+        None,
+        description="resolution levels, each 2x coarser in y and x; null: as many as bring these down to 1024 pixels",
+    )
 
 
 class Cellpose(Settings):
@@ -330,4 +334,5 @@ class Stages(Settings):
     texture: Texture = Texture()
     population: Population = Population()
     export: Export = Export()
+    formats: Formats = Formats()
     evaluation: Evaluation = Evaluation()

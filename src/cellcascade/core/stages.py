@@ -21,6 +21,7 @@ STAGE_VERSIONS = {
     "population": 5,
     "synthetic": 1,
     "real_cells": 1,
+    "export": 1,
     "train_cellpose": 2,
     "predict_cellpose": 2,
     "evaluate_seg": 2,

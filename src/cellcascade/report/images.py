@@ -129,22 +129,33 @@ def synthetic_image(made: SyntheticImage, display: Display) -> Pair:
     count = len(np.unique(made.labels[made.labels > 0]))
     size = " × ".join(map(str, made.image.shape))
     caption = f"{made.name}: {size} pixels, {count} labelled cells, pixels of {_size(made.voxel_size_um)}"
-    grey, where = display.grey(made.image), ""
-    if made.image.ndim == 2:
-        sheets = [grey, figures.label_overlay(grey, made.labels)]
-    else:
-        inside = made.labels > 0
-        z, y, x = (int(inside.sum(tuple({0, 1, 2} - {axis})).argmax()) for axis in range(3))
-        scale = max(1, round(WIDTH / made.image.shape[-1]))
-        planes = [
-            figures.orthogonal_planes(array, (z, y, x), made.voxel_size_um, scale) for array in (grey, made.labels)
-        ]
-        coloured = [figures.label_overlay(*pair) for pair in zip(*planes)]
-        sheets = [figures.join_planes(planes[0]), figures.join_planes(coloured)]
-        where = f"; XY at z = {z}, XZ (below) at y = {y}, YZ (right) at x = {x}, equal scale on all axes"
+    sheets, where = labelled_sheets(made, display, scale=max(1, round(WIDTH / made.image.shape[-1])))
     names = ("synthetic image", "the same with its labels in colour")
     pictures = [Picture(figures.image_uri(sheet), name, name, sheet.shape[1]) for sheet, name in zip(sheets, names)]
     return Pair(pictures, f"{caption}; {display.text}{where}.")
+
+
+def labelled_sheets(made: SyntheticImage, display: Display, *, scale: int) -> tuple[list[np.ndarray], str]:
+    """A synthetic image as grey, and with its labels in colour.
+
+    Args:
+        made: The image.
+        display: How counts are shown.
+        scale: Whole number by which the pixels of stacks are enlarged.
+
+    Returns:
+        Grey (y, x) and red, green, blue (y, x, 3), uint8, the frame in 2D, three orthogonal planes in 3D; and where
+        these are cut, for a caption.
+    """
+    grey = display.grey(made.image)
+    if made.image.ndim == 2:
+        return [grey, figures.label_overlay(grey, made.labels)], ""
+    inside = made.labels > 0
+    z, y, x = (int(inside.sum(tuple({0, 1, 2} - {axis})).argmax()) for axis in range(3))
+    planes = [figures.orthogonal_planes(array, (z, y, x), made.voxel_size_um, scale) for array in (grey, made.labels)]
+    coloured = [figures.label_overlay(*pair) for pair in zip(*planes)]
+    where = f"; XY at z = {z}, XZ (below) at y = {y}, YZ (right) at x = {x}, equal scale on all axes"
+    return [figures.join_planes(planes[0]), figures.join_planes(coloured)], where
 
 
 def beside_real_frame(frame: np.ndarray | Pixels, made: SyntheticImage, display: Display) -> Pair:

@@ -5,7 +5,7 @@ import ome_zarr_models.v05
 import pytest
 import zarr
 
-from cellcascade.data.ngff import read_image, write_image
+from cellcascade.data.ngff import CHUNK, read_image, write_image
 
 MODELS = {"0.4": ome_zarr_models.v04, "0.5": ome_zarr_models.v05}
 SHAPES = {2: ((50, 61), (0.24, 0.24)), 3: ((5, 50, 61), (1.0, 0.2, 0.2))}
@@ -66,3 +66,32 @@ def test_levels_are_coarser_in_y_and_x_alone_and_labels_are_not_mixed(tmp_path):
     scales = [item["coordinateTransformations"][0]["scale"] for item in ome["datasets"]]
     assert scales == [[1.0, 0.2, 0.2], [1.0, 0.4, 0.4], [1.0, 0.8, 0.8]]
     assert [axis["unit"] for axis in ome["axes"]] == ["micrometer"] * 3
+
+
+@pytest.mark.parametrize("shape, count", (((40, 1500), 11), ((40, 1024), 7), ((20, 600, 30), 7)))
+def test_an_image_is_few_files_whatever_its_chunks(tmp_path, shape, count):
+    image, labels = pixels(shape)
+    path = tmp_path / "img-00000.ome.zarr"
+    write_image(path, image, labels, voxel_size_um=(1.0,) * len(shape))
+    assert len([item for item in path.rglob("*") if item.is_file()]) == count
+    group = zarr.open_group(path, mode="r")
+    for array, expected in ((group["s0"], image), (group["labels/cells/s0"], labels)):
+        assert array.chunks == tuple(min(n, chunk) for n, chunk in zip(shape, CHUNK[-len(shape) :])) != shape
+        assert np.array_equal(array[:], expected)
+    assert np.array_equal(read_image(path).labels[0][..., 5:9].compute(), labels[..., 5:9])
+
+
+@pytest.mark.parametrize("edge, count", ((64, 1), (1024, 1), (1025, 2), (4096, 3)))
+def test_large_images_alone_have_coarser_levels(tmp_path, edge, count):
+    image, labels = pixels((48, edge))
+    write_image(tmp_path / "img-00000.ome.zarr", image, labels, voxel_size_um=(1.0, 1.0))
+    back = read_image(tmp_path / "img-00000.ome.zarr")
+    assert len(back.image) == len(back.labels) == count and max(back.image[-1].shape) <= 1024
+
+
+def test_labels_above_65535_keep_32_bits(tmp_path):
+    image, labels = pixels((48, 64))
+    large = np.where(labels, labels.astype(np.uint32) + 70000, 0).astype(np.uint32)
+    write_image(tmp_path / "img-00000.ome.zarr", image, large, voxel_size_um=(1.0, 1.0))
+    back = read_image(tmp_path / "img-00000.ome.zarr").labels[0].compute()
+    assert back.dtype == np.uint32 and np.array_equal(back, large)

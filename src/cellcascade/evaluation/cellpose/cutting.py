@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from skimage.transform import resize
+
+from cellcascade.geometry.planes import planes_with_cells, slab, stretched_counts, stretched_labels
 
 Pair = tuple[np.ndarray, np.ndarray]  # a plane (y, x) and its labels
 
@@ -53,7 +54,9 @@ def list_planes(sources: Iterable[Source], anisotropy: float, *, orientations: b
     """
     found = [np.empty((0, 3), np.int32)]
     for number, source in enumerate(sources):
-        for axis, indices in enumerate(_with_cells(source.read_labels() > 0, anisotropy, orientations)):
+        for axis, indices in enumerate(
+            planes_with_cells(source.read_labels() > 0, anisotropy, orientations=orientations)
+        ):
             found.append(np.stack(np.broadcast_arrays(number, axis, indices), 1).astype(np.int32))
     return np.concatenate(found)
 
@@ -94,15 +97,6 @@ def normalise(image: np.ndarray, window: tuple[float, float] | None = None) -> n
     return made
 
 
-def _with_cells(cells: np.ndarray, anisotropy: float, orientations: bool) -> list[np.ndarray]:
-    """Indices of the planes that show a cell, for each orientation; `cells` is a mask ([z,] y, x)."""
-    if cells.ndim == 2:
-        return [np.arange(int(cells.any()))]
-    rows = _rows(len(cells), anisotropy)
-    across = [cells.any(other)[rows].any(0) for other in (2, 1)] if orientations else []
-    return [np.flatnonzero(shown) for shown in (cells.any((1, 2)), *across)]
-
-
 def _cut_image(sources: Sequence[Source], places: list[Place], anisotropy: float) -> Iterator[Pair]:
     """Planes of one image, of which several slices may be sources of their own."""
     whole = sources[places[0].source].read_image()
@@ -118,20 +112,6 @@ def _cut_image(sources: Sequence[Source], places: list[Place], anisotropy: float
 
 def _plane(image: np.ndarray, labels: np.ndarray, window: tuple[float, float], place: Place, anisotropy: float) -> Pair:
     """One plane of a stack; where z is one of its axes, it is stretched: counts linearly, labels by the nearest."""
-    cut = tuple([slice(None)] * place.axis + [slice(place.at, place.at + 1)])
-    counts, cells = normalise(image[cut], window), labels[cut]
-    if place.axis:
-        rows = _rows(len(image), anisotropy)
-        counts = resize(counts, (len(rows), *counts.shape[1:]), order=1, mode="edge", anti_aliasing=False)
-        cells = cells[rows]
-    return _flat(counts, place.axis, np.float32), _flat(cells, place.axis, np.int32)
-
-
-def _flat(slab: np.ndarray, axis: int, dtype: type) -> np.ndarray:
-    return np.ascontiguousarray(slab.squeeze(axis), dtype)
-
-
-def _rows(depth: int, anisotropy: float) -> np.ndarray:
-    """The slice nearest to each row of a stack whose z is stretched to the pixels of y and x."""
-    tall = max(1, round(depth * anisotropy))
-    return np.minimum(((np.arange(tall) + 0.5) * depth / tall).astype(int), depth - 1)
+    counts = normalise(slab(image, place.axis, place.at), window)
+    cells = stretched_labels(slab(labels, place.axis, place.at), place.axis, anisotropy)
+    return stretched_counts(counts, place.axis, anisotropy), cells.astype(np.int32)

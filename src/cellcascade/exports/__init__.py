@@ -1,0 +1,1 @@
+"""Synthetic images in the layouts of other programs, one module per format."""
