@@ -5,6 +5,7 @@ cellcascade reference           docs/configuration.md
 cellcascade defaults            writes the defaults into config.yaml
 cellcascade stores              docs/stores.md
 cellcascade check config.yaml   later files override earlier ones
+cellcascade init FOLDER         a configuration for a folder of images and masks: --out mine.yaml
 cellcascade seg 01_GT 01_RES    SEG of a segmentation, as the Cell Tracking Challenge defines it
 cellcascade recover             the state of an interrupted run, unlocked and tidied, and how to go on
 
@@ -33,6 +34,10 @@ SEG_DESCRIPTION = (
     "reference objects. For 2D, 3D and sparse 3D gold truth, where the result is cut at the annotated slice."
 )
 
+INIT_DESCRIPTION = (
+    "Look at a folder of images and masks, say what was found, and write a short configuration that holds this data "
+    "set alone, with settings that fit its cells and this machine. The data set is named after the file."
+)
 RECOVER_DESCRIPTION = (
     "After a run was killed, or its machine restarted: say how far it came, which of its jobs go on without it, which "
     "files and trainings are unfinished; unlock the folder, remove temporary files, and print the command that goes "
@@ -119,6 +124,13 @@ def _parser() -> argparse.ArgumentParser:
     checking = commands.add_parser("check", help="check configuration files and the data they name")
     checking.add_argument("config", nargs="+", help="YAML files; later ones override earlier ones")
     checking.set_defaults(run=_run_check)
+    starting = commands.add_parser(
+        "init", help="write a configuration for images and masks", description=INIT_DESCRIPTION
+    )
+    starting.add_argument("folder", type=Path, help="folder of images and masks, or a zip archive of it")
+    starting.add_argument("--out", type=Path, default=Path("mine.yaml"), help="YAML file to write (default: mine.yaml)")
+    _add_choices(starting)
+    starting.set_defaults(run=_run_init)
     scoring = commands.add_parser("seg", help="print SEG of a segmentation", description=SEG_DESCRIPTION)
     scoring.add_argument("reference", help="folder with SEG/man_segTTT.tif or SEG/man_seg_TTT_ZZZ.tif: 01_GT or 01_ST")
     scoring.add_argument("result", help="folder with maskTTT.tif: 01_RES")
@@ -131,6 +143,14 @@ def _parser() -> argparse.ArgumentParser:
     recovering.add_argument("--dry-run", "-n", action="store_true", help="only look")
     recovering.set_defaults(run=_run_recover)
     return parser
+
+
+def _add_choices(parser: argparse.ArgumentParser) -> None:
+    """Options about what of the files is read."""
+    sizes = "size of a pixel, micrometres: y x, or z y x for stacks (default: as the files say, or else a guess)"
+    parser.add_argument("--voxel-size", type=float, nargs="+", metavar="UM", help=sizes)
+    channel = "channel with the cells, from 0 (default: the one in which cells and background differ most)"
+    parser.add_argument("--channel", type=int, help=channel)
 
 
 def _run_schema(given: argparse.Namespace) -> int:
@@ -173,6 +193,14 @@ def _run_check(given: argparse.Namespace) -> int:
     problems = check(read_config(*given.config))
     print("\n\n".join(problems), file=sys.stderr)
     return 1 if problems else 0
+
+
+def _run_init(given: argparse.Namespace) -> int:
+    from cellcascade.intake.starting import start
+
+    for line in start(given.folder, given.out, given.voxel_size, given.channel):
+        print(line, flush=True)
+    return 0
 
 
 def _run_seg(given: argparse.Namespace) -> int:

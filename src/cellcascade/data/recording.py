@@ -175,7 +175,7 @@ def _recording(config: Config, data: Dataset, part: Part) -> Recording:
             "GT",
             data.voxel_size_um,
             layout=layout,
-            part=part if data.has_tests else None,
+            part=part,
             test_share=data.kept_share,
             channel=data.channel,
             labels=data.labels,

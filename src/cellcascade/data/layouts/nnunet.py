@@ -1,5 +1,6 @@
 """Data sets of nnU-Net whose labels are instances: `imagesTr/x_0000.tif` with `labelsTr/x.tif`, `…Ts` for tests."""
 
+import json
 import re
 from pathlib import Path
 
@@ -22,6 +23,16 @@ def find(folder: Path, wanted: Wanted) -> list[Pair]:
     if not found:
         raise _nothing_readable(folder)
     return found
+
+
+def spacing_um(image: Path) -> dict[str, float]:
+    """Size of a frame's pixels by axis, as the file beside it says; its unit is taken for micrometres."""
+    named = CHANNEL.fullmatch(stem(image))
+    try:
+        sizes = json.loads(image.with_name(f"{named[1] if named else stem(image)}.json").read_text())["spacing"]
+        return {axis: float(size) for axis, size in zip("ZYX", sizes, strict=True)}
+    except (OSError, ValueError, KeyError, TypeError):
+        return {}
 
 
 def _find(folder: Path, part: Part, end: str, channel: int | None) -> list[Pair]:

@@ -18,11 +18,15 @@ def find(folder: Path, wanted: Wanted) -> list[Pair]:
 
 
 def _find(folder: Path, name: str | None) -> Iterator[Pair]:
-    stores = [folder] if zarr_levels.is_group(folder) else [path for path in visible(folder) if path.is_dir()]
-    for image in (image for store in stores for image in zarr_levels.images(store)):
+    for image in _images(folder):
         if names := zarr_levels.label_names(image):
             labels = image / "labels" / _chosen(names, name, image)
             yield Pair(zarr_levels.finest(image), zarr_levels.finest(labels))
+
+
+def _images(folder: Path) -> Iterator[Path]:
+    stores = [folder] if zarr_levels.is_group(folder) else [path for path in visible(folder) if path.is_dir()]
+    return (image for store in stores for image in zarr_levels.images(store))
 
 
 def _chosen(names: list[str], name: str | None, image: Path) -> str:
@@ -37,3 +41,12 @@ def _chosen(names: list[str], name: str | None, image: Path) -> str:
             fix=f"choose one in the data set's entry, e.g. `labels: {names[0]}`",
         )
     return name
+
+
+def names_of(folder: Path) -> list[str]:
+    """Names of the labels of a folder's first image that has some; none if the folder is of another layout.
+
+    Raises:
+        InputError: An image is damaged.
+    """
+    return next(filter(None, map(zarr_levels.label_names, _images(folder))), [])

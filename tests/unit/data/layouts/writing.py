@@ -71,7 +71,7 @@ def nnunet(folder: Path, frames: Arrays, masks: Arrays) -> None:
     """Two channels in files of their own, of which the second holds the cells."""
     for number, (frame, mask) in enumerate(zip(frames, masks)):
         part = "Ts" if number == len(frames) - 1 else "Tr"
-        write(folder / f"images{part}/case_{number}_0000.tif", 255 - frame)
+        write(folder / f"images{part}/case_{number}_0000.tif", np.full_like(frame, 7))
         write(folder / f"images{part}/case_{number}_0001.tif", frame)
         write(folder / f"labels{part}/case_{number}.tif", mask)
 
@@ -83,7 +83,7 @@ def ome_zarr(version: str) -> Writer:
     def writer(folder: Path, frames: Arrays, masks: Arrays) -> None:
         for number, (frame, mask) in enumerate(zip(frames, masks)):
             root = zarr.open_group(folder / f"img{number}.ome.zarr", mode="w", zarr_format=form.zarr_format)
-            stack, planes = np.stack([255 - frame, frame]), mask[None]
+            stack, planes = np.stack([np.full_like(frame, 7), frame]), mask[None]
             if frame.ndim == 2:
                 stack, planes = stack[:, None], planes[None]
             common = {"axes": "czyx", "fmt": form, "scale_factors": [2]}
