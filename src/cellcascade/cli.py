@@ -6,6 +6,7 @@ cellcascade defaults            writes the defaults into config.yaml
 cellcascade stores              docs/stores.md
 cellcascade check config.yaml   later files override earlier ones
 cellcascade init FOLDER         a configuration for a folder of images and masks: --out mine.yaml
+cellcascade fit FOLDER          the same, and then its images: --out OUT
 cellcascade seg 01_GT 01_RES    SEG of a segmentation, as the Cell Tracking Challenge defines it
 cellcascade recover             the state of an interrupted run, unlocked and tidied, and how to go on
 
@@ -37,6 +38,10 @@ SEG_DESCRIPTION = (
 INIT_DESCRIPTION = (
     "Look at a folder of images and masks, say what was found, and write a short configuration that holds this data "
     "set alone, with settings that fit its cells and this machine. The data set is named after the file."
+)
+FIT_DESCRIPTION = (
+    "Make annotated synthetic images of the cells in a folder of images and masks: look at it as `init` does, check "
+    "it, and run the workflow. The same command again goes on where it was stopped; changes of OUT/mine.yaml count."
 )
 RECOVER_DESCRIPTION = (
     "After a run was killed, or its machine restarted: say how far it came, which of its jobs go on without it, which "
@@ -131,6 +136,12 @@ def _parser() -> argparse.ArgumentParser:
     starting.add_argument("--out", type=Path, default=Path("mine.yaml"), help="YAML file to write (default: mine.yaml)")
     _add_choices(starting)
     starting.set_defaults(run=_run_init)
+    fitting = commands.add_parser("fit", help="from images and masks to synthetic images", description=FIT_DESCRIPTION)
+    fitting.add_argument("folder", type=Path, help="folder of images and masks, or a zip archive of it")
+    fitting.add_argument("--out", type=Path, required=True, help="folder for the configuration and all results")
+    fitting.add_argument("--cores", type=int, help="processor cores to use (default: all of this machine)")
+    _add_choices(fitting)
+    fitting.set_defaults(run=_run_fit)
     scoring = commands.add_parser("seg", help="print SEG of a segmentation", description=SEG_DESCRIPTION)
     scoring.add_argument("reference", help="folder with SEG/man_segTTT.tif or SEG/man_seg_TTT_ZZZ.tif: 01_GT or 01_ST")
     scoring.add_argument("result", help="folder with maskTTT.tif: 01_RES")
@@ -201,6 +212,33 @@ def _run_init(given: argparse.Namespace) -> int:
     for line in start(given.folder, given.out, given.voxel_size, given.channel):
         print(line, flush=True)
     return 0
+
+
+def _run_fit(given: argparse.Namespace) -> int:
+    from contextlib import chdir
+    from dataclasses import replace
+
+    from cellcascade.config.load import read_config
+    from cellcascade.intake.advice import this_machine
+    from cellcascade.intake.running import images_of, page_of, run_workflow, workflow_folder
+    from cellcascade.intake.starting import start
+
+    workflow, folder, config, name = workflow_folder(), given.folder.resolve(), Path("mine.yaml"), "mine"
+    machine = this_machine()
+    given.out.mkdir(parents=True, exist_ok=True)
+    with chdir(given.out):
+        if config.exists():
+            print(f"{given.out / config} is used as it is; delete it to have {given.folder} looked at again")
+        else:
+            print("\n".join(start(folder, config, given.voxel_size, given.channel)), flush=True)
+        if problems := check(read_config(config)):
+            print("\n\n".join(problems), file=sys.stderr)
+            return 1
+        status = run_workflow(workflow, config, name, replace(machine, cores=given.cores or machine.cores))
+    if status == 0:
+        print(f"\nimages with labels:     {given.out / images_of(name)}")
+        print(f"beside the real frames: {given.out / page_of(name)}")
+    return status
 
 
 def _run_seg(given: argparse.Namespace) -> int:
