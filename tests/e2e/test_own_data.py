@@ -30,8 +30,10 @@ def cellcascade(project: Project, *arguments: str) -> str:
 
 def test_an_archive_of_pairs_becomes_crops_in_two_commands(tmp_path):
     project = Project(tmp_path)
-    zipped(folders("my images/field {}.TIF", "my masks/field {}_mask.png"), "Data")(tmp_path / "Data", *real_pairs(3))
-    cellcascade(project, "init", "Data.zip", "--out", "mine.yaml")
+    zipped(folders("my images/field {}.TIF", "my masks/field {}_mask.png"), "Data")(
+        tmp_path / "Zellen {1} ä", *real_pairs(3)
+    )
+    cellcascade(project, "init", "Zellen {1} ä.zip", "--out", "mine.yaml")
     project.snakemake("results/mine/crops.csv", "--configfile", "mine.yaml", "--cores", "1")
     table = pd.read_csv(tmp_path / "results/mine/crops.csv")
     assert table.frame.nunique() == 2, "one of three frames is kept for tests"

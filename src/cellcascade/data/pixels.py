@@ -97,11 +97,7 @@ def read_header(path: Path) -> Header:
 
 
 def spacing_um(path: Path) -> dict[str, float]:
-    """Size of a pixel by axis (Z, Y, X), micrometres, as far as the file says it.
-
-    Raises:
-        InputError: The file is damaged.
-    """
+    """Size of a pixel by axis (Z, Y, X), micrometres, as far as the file says it."""
     if path.is_dir():
         return zarr_levels.spacing_um(path)
     return tiff.spacing_um(path) if path.suffix.lower() in TIFF_SUFFIXES else {}

@@ -1,6 +1,7 @@
 """What was found, said in a few lines, and written as a configuration that holds this data set alone."""
 
 import json
+import os
 import shlex
 from collections.abc import Iterator
 from pathlib import Path
@@ -73,7 +74,7 @@ def document(name: str, out: Path, found: Look, advice: Advice, machine: Machine
         advice: The settings that fit its cells.
         machine: What the workflow can count on.
     """
-    path, gpu = found.path.resolve(), machine.gpu_gb is not None
+    path, gpu = Path(os.path.abspath(found.path)), machine.gpu_gb is not None
     body = "\n".join(f"    {line}" for line in _entry(found, advice, path.name, gpu))
     options = f"--configfile {shlex.quote(str(out))} --cores {machine.cores}"
     return (

@@ -14,7 +14,7 @@ from cellcascade.data import ctc
 from cellcascade.data.annotated import AnnotatedFrame
 from cellcascade.data.ctc import missing_folder
 from cellcascade.data.layouts import nnunet, ome_zarr
-from cellcascade.data.layouts.archives import archive_of
+from cellcascade.data.layouts.archives import archive_of, unpacked
 from cellcascade.data.layouts.choosing import FINDERS, locate
 from cellcascade.data.layouts.pairs import Wanted
 from cellcascade.data.pixels import read_header, spacing_um
@@ -23,6 +23,7 @@ from cellcascade.intake.measures import Cells, contrast, frame_shapes, measure
 
 MOST_CHANNELS = 16
 TYPICAL_UM = 10.0  # width of a cell where files do not say how large their pixels are
+PLAUSIBLE_UM = (0.5, 200.0)  # widths of cells
 SPLIT_FROM = 3  # annotated frames from which on some are kept for tests
 
 
@@ -119,7 +120,8 @@ def _candidates(path: Path, channel: int | None) -> Iterator[Wanted]:
     """What of the files might be read: where a choice is needed, nothing can be read without one."""
     for number in (None, 0) if channel is None else (channel,):
         yield Wanted(number)
-    for name in ome_zarr.names_of(path) if path.is_dir() else []:
+    archive = archive_of(path)
+    for name in ome_zarr.names_of(unpacked(archive) if archive else path):
         for number in (None, 0) if channel is None else (channel,):
             yield Wanted(number, name)
 
@@ -137,7 +139,7 @@ def _contrasts(path: Path, wanted: Wanted) -> dict[int, float]:
 
 
 def _recording(path: Path, wanted: Wanted) -> Recording:
-    """All annotated frames of a folder, or of its sequence with the most; sizes are not known yet."""
+    """All annotated frames of a folder, or of its first annotated sequence; sizes are not known yet."""
     folder, layout = locate(path, "auto", wanted)
     if layout != "ctc":
         labels = FINDERS[layout](folder, wanted)[0].labels
@@ -181,10 +183,11 @@ def _sized(
     """The recording with the size of its pixels: as the files say, or by round cells of a typical width."""
     said = nnunet.spacing_um(frames[0].image) if recording.layout == "nnunet" else {}
     said = said or spacing_um(frames[0].image)
-    axes = "ZYX"[-recording.ndim :]
+    axes, width = "ZYX"[-recording.ndim :], float(np.median(cells.diameters[cells.fitting]))
+    if not PLAUSIBLE_UM[0] < width * said.get("X", 0) < PLAUSIBLE_UM[1]:
+        said = {}  # the resolution of a screen or a printer
     if all(said.get(axis, 0) > 0 for axis in axes):
         return replace(recording, voxel_size_um=tuple(_rounded(said[axis]) for axis in axes)), "files"
-    width = float(np.median(cells.diameters[cells.fitting]))
     plane = _rounded(said.get("X", 0) or TYPICAL_UM / width)
     height = float(np.median(cells.heights[cells.fitting]))
     size = {"Z": _rounded(said.get("Z", 0) or max(plane * width / height, plane)), "Y": plane, "X": plane}
