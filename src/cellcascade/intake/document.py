@@ -47,13 +47,14 @@ def lines(found: Look, advice: Advice, machine: Machine) -> Iterator[str]:
     yield f"{found.path}: layout {found.recording.layout} ({EXAMPLES[found.recording.layout]})"
     yield f"  frames    {numbers} annotated, {size} pixels, {found.dtype}; {_tests(found)}"
     first = found.frames[0]
-    yield f"            the first: {first.image.name} with {first.labels.name}"
+    image, labels = (path.relative_to(found.recording.folder) for path in (first.image, first.labels))
+    yield f"            the first: {image} with {labels}"
     if found.channels:
         listed = ", ".join(f"{number}: {value:.1f}" for number, value in found.channels.items())
         yield f"  channel   {found.recording.channel}, in which cells and background differ most ({listed})"
     looked = f" in the {MOST_FRAMES} that were looked at" if len(found.frames) > MOST_FRAMES else ""
     each = f"{min(cells.per_frame)} to {max(cells.per_frame)} per annotation"
-    yield f"  cells     {sum(cells.per_frame)}{looked}, {each};"
+    yield f"  cells     {sum(cells.per_frame)}{looked}, {each}; in one piece and off the border: {cells.usable.sum()};"
     low, middle, high = np.percentile(cells.diameters[cells.fitting], (5, 50, 95))
     yield f"            {middle:.0f} pixels wide ({low:.0f} to {high:.0f}), {cells.foreground:.0%} of the pixels"
     yield f"  voxels    {' x '.join(f'{value:g}' for value in found.recording.voxel_size_um)} um: {_source(found)}"
