@@ -11,7 +11,7 @@ from cellcascade.core.choice import evenly_spaced
 from cellcascade.core.errors import InputError
 from cellcascade.data import zarr_levels
 from cellcascade.data.header import Index
-from cellcascade.data.pixels import Pixels, open_frame, open_labels, read_header
+from cellcascade.data.pixels import Pixels, open_frame, open_labels
 
 Choice = int | Sequence[int] | None
 
@@ -208,12 +208,12 @@ def _check_same(image: Pixels, first: Pixels, one_shape: bool) -> None:
 
 def _check_labels(item: AnnotatedFrame, image: Pixels | None, ndim: int) -> Pixels:
     """Open an annotation and check its header against its frame's; `image` is `None` where that is unusable."""
-    header = read_header(item.labels)
-    if header.colour or header.dtype.kind not in "iub":
+    labels = open_labels(item.labels, ndim if item.z is None or item.cut else ndim - 1, item.t)
+    if labels.colour or labels.dtype.kind not in "iub":
         raise InputError(
             "An annotation does not hold integer labels",
             where=item.labels,
-            found=f"{'colour, ' if header.colour else ''}pixels of type {header.dtype}",
+            found=f"{'colour, ' if labels.colour else ''}pixels of type {labels.dtype}",
             expected="an integer type, one number a cell, 0 for what is no cell",
             fix="write the labels as a 16 bit TIFF",
         )
@@ -225,7 +225,6 @@ def _check_labels(item: AnnotatedFrame, image: Pixels | None, ndim: int) -> Pixe
             expected=f"man_seg{item.frame:03d}.tif",
             fix="correct voxel_size_um (two values for 2D, three for 3D), or the name of the annotation",
         )
-    labels = open_labels(item.labels, ndim if item.z is None or item.cut else ndim - 1, item.t)
     if image is None:
         return labels
     if item.z is not None and item.z >= image.shape[0]:

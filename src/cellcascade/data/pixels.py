@@ -38,19 +38,21 @@ class Pixels:
 
     Attributes:
         path: The file.
-        shape: Its shape, ([z,] y, x).
+        colour: Whether several channels are left, of which none was chosen.
+        shape: Shape of the frame, ([z,] y, x).
         dtype: Type of its pixels.
     """
 
-    def __init__(self, path: Path, header: Header, fixed: dict[int, int] | None = None):
+    def __init__(self, path: Path, header: Header, fixed: dict[int, int] | None = None, *, colour: bool = False):
         """Open a part of a file.
 
         Args:
             path: The file.
             header: What its header says.
             fixed: Where along an axis of the file the frame is, by the number of the axis; the others are the frame's.
+            colour: Whether several channels are left, of which none was chosen.
         """
-        self.path, self.dtype, self._fixed = path, header.dtype, fixed or {}
+        self.path, self.dtype, self.colour, self._fixed = path, header.dtype, colour, fixed or {}
         self._kept = [axis for axis in range(len(header.shape)) if axis not in self._fixed]
         self.shape = tuple(header.shape[axis] for axis in self._kept)
 
@@ -132,7 +134,7 @@ def open_labels(path: Path, ndim: int, t: int | None = None) -> Pixels:
     """
     header = read_header(path)
     parts = _parts(path, header, ndim, None)
-    return Pixels(path, header, _at(parts, t) if len(header.shape) > ndim else {})
+    return Pixels(path, header, _at(parts, t) if len(header.shape) > ndim else {}, colour=parts.colour)
 
 
 def open_frame(path: str | Path, ndim: int, channel: int | None = None, t: int | None = None) -> Pixels:

@@ -4,10 +4,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tifffile
 
 from cellcascade.config.load import load_config
 from cellcascade.core.errors import InputError
-from cellcascade.data.recording import held_out_recording, training_recording
+from cellcascade.data.recording import Recording, held_out_recording, training_recording
 from tests.unit.data.layouts.writing import folders, nnunet, ome_zarr, scenes, seg_npy, stardist, write, zipped
 
 LAYOUTS = {
@@ -142,3 +143,13 @@ def test_an_archive_is_unpacked_once_by_its_contents(tmp_path):
     assert training_recording(config, "mine").folder == first
     writer(tmp_path / "Mine", *scenes(3))
     assert len(list(training_recording(config, "mine").folder.glob("images/*"))) == 3
+
+
+def test_a_stack_of_three_slices_whose_file_does_not_say_so_is_no_colour(tmp_path):
+    images, labels = scenes(1, ndim=3)
+    tifffile.imwrite(tmp_path / "x.tif", images[0][4:7])
+    tifffile.imwrite(tmp_path / "x_mask.tif", labels[0][4:7])
+    assert tifffile.TiffFile(tmp_path / "x.tif").series[0].axes == "SYX"
+    recording = Recording(tmp_path, "all", "GT", (2.0, 0.5, 0.5), layout="suffixes")
+    (item,) = recording.checked_frames()
+    np.testing.assert_array_equal(recording.read(item)[0], images[0][4:7])
