@@ -6,6 +6,9 @@ from pathlib import Path
 import numpy as np
 import tifffile
 
+from cellcascade.data.annotated import AnnotatedFrame, Choice
+from cellcascade.data.recording import Recording
+
 BACKGROUND = 20.0  # counts
 
 
@@ -71,6 +74,20 @@ def scene_2d() -> Scene:
 def scene_3d() -> Scene:
     """A 3D frame of three cells."""
     return Scene((12, 64, 72), blobs_3d())
+
+
+def annotated_frames(
+    folder: Path, sequence: str, annotations: str, frames: Choice = None, slices: Choice = None
+) -> list[AnnotatedFrame]:
+    """The annotated frames of a sequence."""
+    return Recording(folder, sequence, annotations, (1.0, 1.0), frames, slices).frames()
+
+
+def check_sequence(
+    folder: Path, sequence: str, annotations: str, ndim: int, frames: Choice = None, slices: Choice = None
+) -> list[AnnotatedFrame]:
+    """The annotated frames of a sequence, each checked by the headers of its files."""
+    return Recording(folder, sequence, annotations, (1.0,) * ndim, frames, slices).checked_frames()
 
 
 def write_tiff(path: Path, array: np.ndarray) -> None:

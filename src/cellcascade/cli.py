@@ -5,6 +5,8 @@ cellcascade reference           docs/configuration.md
 cellcascade defaults            writes the defaults into config.yaml
 cellcascade stores              docs/stores.md
 cellcascade check config.yaml   later files override earlier ones
+cellcascade init FOLDER         a configuration for a folder of images and masks: --out mine.yaml
+cellcascade fit FOLDER          the same, and then its images: --out OUT
 cellcascade seg 01_GT 01_RES    SEG of a segmentation, as the Cell Tracking Challenge defines it
 cellcascade export FORMAT IMAGES OUT    synthetic images for Cellpose, StarDist, nnU-Net and others
 cellcascade instances CLASSES OUT       cells of what nnU-Net predicted
@@ -37,6 +39,14 @@ SEG_DESCRIPTION = (
     "reference objects. For 2D, 3D and sparse 3D gold truth, where the result is cut at the annotated slice."
 )
 
+INIT_DESCRIPTION = (
+    "Look at a folder of images and masks, say what was found, and write a short configuration that holds this data "
+    "set alone, with settings that fit its cells and this machine. The data set is named after the file."
+)
+FIT_DESCRIPTION = (
+    "Make annotated synthetic images of the cells in a folder of images and masks: look at it as `init` does, check "
+    "it, and run the workflow. The same command again goes on where it was stopped; changes of OUT/mine.yaml count."
+)
 RECOVER_DESCRIPTION = (
     "After a run was killed, or its machine restarted: say how far it came, which of its jobs go on without it, which "
     "files and trainings are unfinished; unlock the folder, remove temporary files, and print the command that goes "
@@ -127,6 +137,19 @@ def _parser() -> argparse.ArgumentParser:
     checking = commands.add_parser("check", help="check configuration files and the data they name")
     checking.add_argument("config", nargs="+", help="YAML files; later ones override earlier ones")
     checking.set_defaults(run=_run_check)
+    starting = commands.add_parser(
+        "init", help="write a configuration for images and masks", description=INIT_DESCRIPTION
+    )
+    starting.add_argument("folder", type=Path, help="folder of images and masks, or a zip archive of it")
+    starting.add_argument("--out", type=Path, default=Path("mine.yaml"), help="YAML file to write (default: mine.yaml)")
+    _add_choices(starting)
+    starting.set_defaults(run=_run_init)
+    fitting = commands.add_parser("fit", help="from images and masks to synthetic images", description=FIT_DESCRIPTION)
+    fitting.add_argument("folder", type=Path, help="folder of images and masks, or a zip archive of it")
+    fitting.add_argument("--out", type=Path, required=True, help="folder for the configuration and all results")
+    fitting.add_argument("--cores", type=int, help="processor cores to use (default: all of this machine)")
+    _add_choices(fitting)
+    fitting.set_defaults(run=_run_fit)
     scoring = commands.add_parser("seg", help="print SEG of a segmentation", description=SEG_DESCRIPTION)
     scoring.add_argument("reference", help="folder with SEG/man_segTTT.tif or SEG/man_seg_TTT_ZZZ.tif: 01_GT or 01_ST")
     scoring.add_argument("result", help="folder with maskTTT.tif: 01_RES")
@@ -148,6 +171,14 @@ def _parser() -> argparse.ArgumentParser:
     recovering.add_argument("--dry-run", "-n", action="store_true", help="only look")
     recovering.set_defaults(run=_run_recover)
     return parser
+
+
+def _add_choices(parser: argparse.ArgumentParser) -> None:
+    """Options about what of the files is read."""
+    sizes = "size of a pixel, micrometres: y x, or z y x for stacks (default: as the files say, or else a guess)"
+    parser.add_argument("--voxel-size", type=float, nargs="+", metavar="UM", help=sizes)
+    channel = "channel with the cells, from 0 (default: the one in which cells and background differ most)"
+    parser.add_argument("--channel", type=int, help=channel)
 
 
 def _run_schema(given: argparse.Namespace) -> int:
@@ -190,6 +221,41 @@ def _run_check(given: argparse.Namespace) -> int:
     problems = check(read_config(*given.config))
     print("\n\n".join(problems), file=sys.stderr)
     return 1 if problems else 0
+
+
+def _run_init(given: argparse.Namespace) -> int:
+    from cellcascade.intake.starting import start
+
+    for line in start(given.folder, given.out, given.voxel_size, given.channel):
+        print(line, flush=True)
+    return 0
+
+
+def _run_fit(given: argparse.Namespace) -> int:
+    from contextlib import chdir
+    from dataclasses import replace
+
+    from cellcascade.config.load import read_config
+    from cellcascade.intake.advice import this_machine
+    from cellcascade.intake.running import images_of, page_of, run_workflow, workflow_folder
+    from cellcascade.intake.starting import start
+
+    workflow, folder, config, name = workflow_folder(), given.folder.resolve(), Path("mine.yaml"), "mine"
+    machine = this_machine()
+    given.out.mkdir(parents=True, exist_ok=True)
+    with chdir(given.out):
+        if config.exists():
+            print(f"{given.out / config} is used as it is; delete it to have {given.folder} looked at again")
+        else:
+            print("\n".join(start(folder, config, given.voxel_size, given.channel)), flush=True)
+        if problems := check(read_config(config)):
+            print("\n\n".join(problems), file=sys.stderr)
+            return 1
+        status = run_workflow(workflow, config, name, replace(machine, cores=given.cores or machine.cores))
+    if status == 0:
+        print(f"\nimages with labels:     {given.out / images_of(name)}")
+        print(f"beside the real frames: {given.out / page_of(name)}")
+    return status
 
 
 def _run_seg(given: argparse.Namespace) -> int:

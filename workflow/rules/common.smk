@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 from cellcascade.config.formats import Formats
-from cellcascade.config.load import load_config
+from cellcascade.config.load import load_config, own_data_sets
 from cellcascade.data.recording import held_out_recording, training_recording
 from cellcascade.core.errors import InputError
 from cellcascade.evaluation.cellpose.weights import check_start
@@ -17,7 +17,8 @@ from cellcascade.data.shards import shard_name, shard_ranges
 from cellcascade.core.stages import STAGE_VERSIONS
 
 try:
-    CONFIG = load_config(config, ", ".join(dict.fromkeys(map(str, workflow.configfiles))))
+    raw = own_data_sets(config, workflow.config_settings.overwrite_config)
+    CONFIG = load_config(raw, ", ".join(dict.fromkeys(map(str, workflow.configfiles))))
 except InputError as error:
     raise WorkflowError(str(error)) from None
 
@@ -101,11 +102,6 @@ def shape_range(wildcards):
 # --- real data ----------------------------------------------------------------------------------------------------
 
 
-def data_folder(wildcards):
-    """The CTC folder of the job's data set."""
-    return str(Path(CONFIG.data_root) / entry(wildcards).folder)
-
-
 def stop(problems, sound=()):
     """End with one message for people; an exception from an input function would come wrapped in a traceback.
 
@@ -158,12 +154,18 @@ def files_of(name, find):
         found = find(name)
     except InputError as error:
         stop({name: error})
-    return list(dict.fromkeys(str(path) for item in found for path in (item.image, item.labels)))
+    return list(dict.fromkeys(str(path) for item in found for path in item.files))
 
 
 def plain(recording):
-    """A recording as plain values, the form in which Snakemake compares it with the last run's."""
-    return {**dataclasses.asdict(recording), "folder": str(recording.folder)}
+    """A recording as plain values, the form in which Snakemake compares it with the last run's.
+
+    What was added to recordings later is left out at its default: it is no reason to make anything again.
+    """
+    values = {**dataclasses.asdict(recording), "folder": str(recording.folder)}
+    added = {"layout", "part", "test_share", "channel", "labels"}
+    defaults = {field.name: field.default for field in dataclasses.fields(recording) if field.name in added}
+    return {name: value for name, value in values.items() if name not in added or value != defaults[name]}
 
 
 def real_frames(wildcards):

@@ -1,14 +1,13 @@
 """What the rules of the evaluation share: tables, networks, and the data sets that a page compares. No rules."""
 
 from cellcascade.config.cellpose_versions import ENVIRONMENTS, version_named
-from cellcascade.data.tiff import read_header
 from cellcascade.evaluation.cellpose.weights import check_start, is_file
 
 
 def tables_of(name):
     """Tables of a data set's evaluation: those of Cellpose and of FID where they are configured."""
     data, trained = CONFIG.datasets[name], networks_of(name)
-    made = ["shape", "texture", "population"] + ["memorisation"] * bool(data.test_sequence)
+    made = ["shape", "texture", "population"] + ["memorisation"] * data.has_tests
     return made + ["seg", "gain"] * bool(trained) + ["fid"] * bool(has_style(name) or data.evaluation.inception)
 
 
@@ -20,7 +19,7 @@ def tables(name):
 def networks_of(name):
     """Regime and seed of each Cellpose of a data set; weights that it starts from are scored as regime `none`."""
     data, evaluation = CONFIG.datasets[name], CONFIG.datasets[name].evaluation
-    if data.test_sequence is None:
+    if not data.has_tests:
         return []
     regimes = [regime for regime in evaluation.regimes if regime != "copy_paste" or can_paste(name)]
     trained = [(regime, seed) for regime in regimes for seed in range(evaluation.seeds)]
@@ -52,9 +51,8 @@ def network_folder(name, regime, seed):
     """Folder of a Cellpose; without synthetic cells it is that of the data set of which this one is an ablation."""
     data = CONFIG.datasets[name]
     parent = CONFIG.datasets.get(CONFIG.parent_of(name))
-    learned = ["annotated", "annotations", "voxel_size_um", "test_sequence", "evaluation"]
-    if regime == "copy_paste":
-        learned += ["crops", "population", "export", "images"]
+    learned = ["annotated", "annotations", "channel", "labels", "voxel_size_um", "test_sequence", "kept_share"]
+    learned += ["evaluation"] + ["crops", "population", "export", "images"] * (regime == "copy_paste")
     shared = regime in ("none", "real", "copy_paste") and parent
     if shared and all(getattr(data, key) == getattr(parent, key) for key in learned):
         return network_folder(data.inherits, regime, seed)
@@ -113,10 +111,11 @@ def test_frames(wildcards):
 @functools.cache
 def test_shape(name):
     """Shape of a data set's test frames as Cellpose segments them, ([z,] y, x): do_3D stretches z to square pixels."""
-    shape = read_header(next(item.image for items in test_frames_of(name).values() for item in items)).shape
+    recording = held_out_recording(CONFIG, name)
+    shape = recording.read_image(next(item for items in test_frames_of(name).values() for item in items)).shape
     if len(shape) == 2 or CONFIG.datasets[name].evaluation.cellpose.volumes == "stitch":
         return shape
-    return math.ceil(shape[0] * held_out_recording(CONFIG, name).anisotropy), *shape[1:]
+    return math.ceil(shape[0] * recording.anisotropy), *shape[1:]
 
 
 def test_voxels(wildcards):

@@ -19,6 +19,9 @@ from cellcascade.config.values import (
     Settings,
 )
 
+Layout = Literal["auto", "ctc", "folders", "suffixes", "nnunet", "ome-zarr"]
+
+TEST_SHARE = 0.2  # of frames without a second sequence that are kept for tests
 RESERVED = {"shared", "overview", "learning_curve", "ablations"}  # folders of results/ that are no data set's
 
 
@@ -32,9 +35,23 @@ def too_many_steps(name: str, block: MaskDDPM | Multiview | Texture) -> Iterator
 class Dataset(Stages):
     """A data set: where its frames are, its physical scale, and its stage settings."""
 
-    folder: str = Field(description="CTC folder below data_root, e.g. Fluo-N2DH-GOWT1")
-    train_sequence: str = Field("01", description="sequence the models learn from")
-    test_sequence: str | None = Field("02", description="sequence kept for tests; null: none, and no evaluation on it")
+    folder: str = Field(description="folder or zip archive below data_root, e.g. Fluo-N2DH-GOWT1")
+    layout: Layout = Field(
+        "auto",
+        description="how its files are laid out: auto: found out by looking; ctc: Cell Tracking Challenge; folders: "
+        "images/ and masks/; suffixes: x.tif and x_masks.tif; nnunet: imagesTr/ and labelsTr/; ome-zarr: with labels",
+    )
+    channel: CountOrZero | None = Field(None, description="channel of the frames, where they have several, from 0")
+    labels: str | None = Field(None, description="ome-zarr: name of the labels, where images have several")
+    train_sequence: str = Field("01", description="ctc: sequence the models learn from")
+    test_sequence: str | None = Field(
+        "02", description="ctc: sequence kept for tests; null: none, in any layout, and no evaluation on it"
+    )
+    test_share: Annotated[float, Field(ge=0, lt=1)] | None = Field(
+        None,
+        description="share of the annotated frames kept for tests where there is no second sequence; 0: none; null: "
+        "0.2, and 0 where test_sequence is null",
+    )
     voxel_size_um: tuple[Positive, ...] = Field(
         min_length=2, max_length=3, description="(y, x) or (z, y, x) size of a pixel, micrometres"
     )
@@ -54,6 +71,18 @@ class Dataset(Stages):
     def ndim(self) -> int:
         """2 or 3."""
         return len(self.voxel_size_um)
+
+    @property
+    def kept_share(self) -> float:
+        """Share of the annotated frames that are kept for tests where there is no second sequence."""
+        if self.test_share is not None:
+            return self.test_share
+        return TEST_SHARE if self.test_sequence else 0.0
+
+    @property
+    def has_tests(self) -> bool:
+        """Whether something is kept for tests; whether it is there, its files say."""
+        return self.kept_share > 0
 
     @property
     def has_views(self) -> bool:
@@ -161,7 +190,7 @@ class Shards(Settings):
 class Config(Settings):
     """The whole configuration."""
 
-    data_root: str = Field("data", description="folder that holds the CTC folders")
+    data_root: str = Field("data", description="folder that holds the data sets' folders")
     seed: CountOrZero = Field(0, description="seed of the whole run")
     device: Literal["auto", "cpu", "cuda"] = Field(
         "auto",

@@ -25,7 +25,8 @@ earlier ones, and `--config KEY=VALUE` overrides them all. Unknown keys, wrong v
 together are errors; all of them are reported at once.
 
 `defaults` holds the settings of every data set. A data set's own entry overrides them; an entry with `inherits: NAME`
-overrides that data set's entry. This file is made by `python -m cellcascade reference`.
+overrides that data set's entry. If a file on top of `config.yaml` has data sets of its own (with a `folder`), those of
+`config.yaml` that it does not name are left out. This file is made by `python -m cellcascade reference`.
 """
 
 GENERATED = ("defaults", "shapes", "multiview", "shards")  # blocks of config.yaml

@@ -33,6 +33,34 @@ def overlay(base: Mapping[str, Any], top: Mapping[str, Any]) -> dict[str, Any]:
     return merged
 
 
+def own_data_sets(raw: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
+    """A configuration without the data sets of the shipped file, if what was given on top of it has its own.
+
+    Those that the given data sets inherit from or take models from stay, and so do those that `run` or `prior.data`
+    names. Without a data set of one's own, or with the shipped file among the given ones, nothing changes.
+
+    Args:
+        raw: The merged configuration.
+        given: What was given on top of the shipped file: the merged files of `--configfile`, and `--config`.
+    """
+    every, own = raw.get("datasets"), given.get("datasets")
+    if not (isinstance(every, Mapping) and isinstance(own, Mapping)):
+        return dict(raw)
+    if not any(isinstance(entry, Mapping) and "folder" in entry for entry in own.values()):
+        return dict(raw)
+    prior = raw.get("prior")
+    named = [raw.get("run"), prior.get("data") if isinstance(prior, Mapping) else None]
+    todo = [*own, *(name for names in named if isinstance(names, list) for name in names)]
+    kept: set[Any] = set()
+    while todo:
+        name = todo.pop()
+        entry = every.get(name) if isinstance(name, str) else None
+        if name not in kept and isinstance(entry, Mapping):
+            todo += [entry.get("inherits"), entry.get("models_from")]
+        kept.add(name)
+    return {**raw, "datasets": {name: entry for name, entry in every.items() if name in kept}}
+
+
 def read_config(*paths: str | Path) -> Config:
     """Read YAML files, of which later ones override earlier ones, and check the result.
 

@@ -77,7 +77,12 @@ def disk_full(path: Path, error: Exception) -> InputError:
 
 
 def digest(path: str | Path) -> str:
-    """First 16 hexadecimal digits of the SHA-256 of a file."""
+    """First 16 hexadecimal digits of the SHA-256 of a file, or of the names and contents of a folder's files."""
+    path = Path(path)
+    if path.is_dir():
+        files = sorted(file for file in path.rglob("*") if file.is_file())
+        listed = json.dumps([[file.relative_to(path).as_posix(), digest(file)] for file in files])
+        return hashlib.sha256(listed.encode()).hexdigest()[:16]
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()[:16]
 

@@ -3,7 +3,8 @@
 Every usable cell gets a square crop of its own, centred on its bounding box, in which it is alone.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, partial
 from itertools import groupby
@@ -21,7 +22,7 @@ from cellcascade.core.files import write_table
 from cellcascade.core.logs import progress
 from cellcascade.core.processes import in_order
 from cellcascade.core.seeds import numpy_generator
-from cellcascade.data.ctc import AnnotatedFrame
+from cellcascade.data.annotated import AnnotatedFrame
 from cellcascade.data.inpainting import clear_of, cut_alone, section_at
 from cellcascade.data.recording import Recording
 from cellcascade.data.shards import Store, digests_of
@@ -230,7 +231,7 @@ def _record(
         sequence=recording.sequence,
         voxel_size_um=recording.voxel_size_um,
         window=window,
-        frame_shape=recording.read_image(frames[0]).shape,
+        frame_shape=_commonest(recording.read_image(item).shape for item in frames),
         frame_dtype=seen[-1].dtype.name,
         frames=sorted({item.frame for item in frames}),
         cut_by_border=np.any([each.cut_by_border for each in seen], 0).tolist(),
@@ -238,6 +239,11 @@ def _record(
         cells_per_slice=[float(np.mean(counts)) for counts in per_slice.values()],
         digests=digests_of(dict.fromkeys(path for item in frames for path in (item.image, item.labels))),
     )
+
+
+def _commonest(shapes: Iterable[tuple[int, ...]]) -> tuple[int, ...]:
+    """The shape that most frames have; of equally many, the first."""
+    return Counter(shapes).most_common(1)[0][0]
 
 
 def _find_cells(labels: np.ndarray, annotated: AnnotatedFrame, options: CropSettings) -> Iterator[_Cell]:

@@ -1,30 +1,38 @@
-"""A recording: one sequence of real frames, which of them are annotated, and the size of its pixels."""
+"""A recording: real frames that belong together, which of them are annotated, and the size of their pixels."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
-from cellcascade.config.datasets import Config
-from cellcascade.data import ctc
-from cellcascade.data.ctc import AnnotatedFrame
-from cellcascade.data.tiff import Pixels
-
-Choice = int | Sequence[int] | None
+from cellcascade.config.datasets import Config, Dataset
+from cellcascade.core.choice import evenly_spaced
+from cellcascade.core.errors import InputError
+from cellcascade.data import annotated, ctc
+from cellcascade.data.annotated import AnnotatedFrame, Choice
+from cellcascade.data.layouts.choosing import locate
+from cellcascade.data.layouts.finding import find_frames
+from cellcascade.data.layouts.pairs import Part, Wanted
+from cellcascade.data.pixels import Pixels, open_frame
 
 
 @dataclass(frozen=True)
 class Recording:
-    """One sequence of a data set, in the layout of the Cell Tracking Challenge.
+    """Frames of a data set that are learned from, or kept for tests.
 
     Attributes:
         folder: The data set's folder.
-        sequence: The sequence, e.g. `"01"`.
-        annotations: `"ST"` (silver truth) or `"GT"` (gold truth).
+        sequence: The sequence, e.g. `"01"`; where the layout knows none, `"train"` or `"test"`.
+        annotations: `"ST"` (silver truth) or `"GT"` (gold truth); other layouts than `ctc` hold gold truth.
         voxel_size_um: Size of a pixel, ([z,] y, x), micrometres; its length says whether the frames are 2D or 3D.
         chosen_frames: Only these annotated frames: a count, evenly spaced, or their numbers; `None` for all.
         chosen_slices: Of each stack only these annotated slices, likewise.
+        layout: How its files are laid out, a name of `layouts.choosing` or `"ctc"`.
+        part: Which part of the annotated frames it is, where they are divided; `None` for all.
+        test_share: Share of the annotated frames in the part `"test"`, where the layout does not divide them.
+        channel: Channel of the frames, from 0, where they have several.
+        labels: Name of the labels, where images have several.
     """
 
     folder: Path
@@ -33,6 +41,11 @@ class Recording:
     voxel_size_um: tuple[float, ...]
     chosen_frames: Choice = None
     chosen_slices: Choice = None
+    layout: str = "ctc"
+    part: Part | None = None
+    test_share: float = 0.0
+    channel: int | None = None
+    labels: str | None = None
 
     @property
     def ndim(self) -> int:
@@ -46,11 +59,16 @@ class Recording:
 
     @property
     def annotation_folder(self) -> Path:
-        """Folder of the annotation files."""
-        return ctc.annotation_folder(self.folder, self.sequence, self.annotations)
+        """Where the annotations are."""
+        return ctc.annotation_folder(self.folder, self.sequence, self.annotations) if self._is_ctc else self.folder
 
-    def all_of(self, annotations: str) -> "Recording":
-        """The same sequence with all its annotations of one kind, `"ST"` or `"GT"`."""
+    @property
+    def has_annotations(self) -> bool:
+        """Whether there are annotations of this kind."""
+        return self.annotation_folder.is_dir() if self._is_ctc else self.annotations == "GT"
+
+    def all_of(self, annotations: Literal["ST", "GT"]) -> "Recording":
+        """The same frames with all their annotations of one kind."""
         return replace(self, annotations=annotations, chosen_frames=None, chosen_slices=None)
 
     def frames(self) -> list[AnnotatedFrame]:
@@ -60,18 +78,20 @@ class Recording:
             InputError: A folder is missing, nothing is annotated, an annotation lacks its frame, or a frame or slice
                 that is asked for is not annotated.
         """
-        return ctc.annotated_frames(
-            self.folder, self.sequence, self.annotations, self.chosen_frames, self.chosen_slices
-        )
+        found, problems = self._found()
+        annotated.raise_all(problems, self.annotation_folder)
+        return self._chosen(found)
 
     def checked_frames(self) -> list[AnnotatedFrame]:
         """The annotated frames, each checked by the headers of its files, without reading pixels.
 
         Raises:
-            InputError: With every problem of the sequence at once.
+            InputError: With every problem of the recording at once.
         """
-        chosen = self.chosen_frames, self.chosen_slices
-        return ctc.check_sequence(self.folder, self.sequence, self.annotations, self.ndim, *chosen)
+        found, problems = self._found()
+        problems += annotated.check_headers(found, self.ndim, one_shape=self._is_ctc)
+        annotated.raise_all(problems, self.folder / self.sequence if self._is_ctc else self.folder)
+        return self._chosen(found)
 
     def read(self, frame: AnnotatedFrame) -> tuple[np.ndarray, np.ndarray]:
         """Counts and labels (uint16, 0 is unlabelled) of an annotated frame, or of its annotated slice alone.
@@ -79,7 +99,7 @@ class Recording:
         Raises:
             InputError: A file is damaged, of the wrong type, or the two do not fit together.
         """
-        return ctc.read_annotated(frame, self.ndim)
+        return annotated.read_annotated(frame, self.ndim)
 
     def read_labels(self, frame: AnnotatedFrame) -> np.ndarray:
         """The labels that `read` gives, without the counts.
@@ -87,7 +107,7 @@ class Recording:
         Raises:
             InputError: A file is damaged, of the wrong type, or the two do not fit together.
         """
-        return ctc.read_labels(frame, self.ndim)
+        return annotated.read_labels(frame, self.ndim)
 
     def read_image(self, frame: AnnotatedFrame) -> Pixels:
         """Counts of the whole frame, ([z,] y, x), also where only a slice of it is annotated.
@@ -97,20 +117,90 @@ class Recording:
         Raises:
             InputError: The file is no such frame, or damaged.
         """
-        return ctc.open_frame(frame.image, self.ndim)
+        return open_frame(frame.image, self.ndim, frame.channel, frame.t)
+
+    @property
+    def _is_ctc(self) -> bool:
+        return self.layout == "ctc"
+
+    def _found(self) -> tuple[list[AnnotatedFrame], list[InputError]]:
+        """The annotated frames of this part, and what hinders finding them."""
+        if self._is_ctc:
+            found, problems = ctc.find(self.folder, self.sequence, self.annotations)
+            found = [replace(item, channel=self.channel) for item in found]
+            return _part_of(found, self.part, self.test_share, film=True), problems
+        wanted = Wanted(self.channel, self.labels)
+        frames, problems = find_frames(self.folder, self.layout, wanted, self.ndim)
+        divided = self.part is not None and any(frame.part == "test" for frame in frames)
+        found = [frame.annotated for frame in frames if not divided or frame.part == self.part]
+        film = any(item.t is not None for item in found)
+        return (found if divided else _part_of(found, self.part, self.test_share, film=film)), problems
+
+    def _chosen(self, found: list[AnnotatedFrame]) -> list[AnnotatedFrame]:
+        if not found:
+            raise _nothing_left(self)
+        return annotated.choose(found, self.chosen_frames, self.chosen_slices, self.annotation_folder)
 
 
 def training_recording(config: Config, dataset: str) -> Recording:
-    """What the models of a data set learn from."""
+    """What the models of a data set learn from.
+
+    Raises:
+        InputError: Its folder is of no known layout.
+    """
     data = config.datasets[dataset]
-    folder = Path(config.data_root) / data.folder
-    chosen = data.train_frames, data.train_slices
-    return Recording(folder, data.train_sequence, data.annotations, data.voxel_size_um, *chosen)
+    return replace(_recording(config, data, "train"), chosen_frames=data.train_frames, chosen_slices=data.train_slices)
 
 
-def held_out_recording(config: Config, dataset: str, annotations: str = "ST") -> Recording | None:
-    """What nothing of a data set learns from; `None` where there is no test sequence."""
+def held_out_recording(config: Config, dataset: str, annotations: Literal["ST", "GT"] = "ST") -> Recording | None:
+    """What nothing of a data set learns from; `None` where nothing is kept for tests.
+
+    Raises:
+        InputError: Its folder is of no known layout.
+    """
     data = config.datasets[dataset]
-    if data.test_sequence is None:
+    if not data.has_tests:
         return None
-    return Recording(Path(config.data_root) / data.folder, data.test_sequence, annotations, data.voxel_size_um)
+    found = _recording(config, data, "test")
+    return replace(found, annotations=annotations) if found.layout == "ctc" else found
+
+
+def _recording(config: Config, data: Dataset, part: Part) -> Recording:
+    """A part of a data set's frames: a sequence, what its layout keeps for it, or a share of all."""
+    folder, layout = locate(Path(config.data_root) / data.folder, data.layout, Wanted(data.channel, data.labels))
+    if layout != "ctc":
+        return Recording(
+            folder,
+            part,
+            "GT",
+            data.voxel_size_um,
+            layout=layout,
+            part=part,
+            test_share=data.kept_share,
+            channel=data.channel,
+            labels=data.labels,
+        )
+    found = Recording(folder, data.train_sequence, data.annotations, data.voxel_size_um, channel=data.channel)
+    if data.test_sequence is None and data.kept_share:
+        return replace(found, part=part, test_share=data.kept_share)
+    return found if part == "train" or data.test_sequence is None else replace(found, sequence=data.test_sequence)
+
+
+def _part_of(found: list[AnnotatedFrame], part: Part | None, share: float, *, film: bool) -> list[AnnotatedFrame]:
+    """The frames of a part: of a film, tests are its end; of single images, evenly spread over them."""
+    numbers = sorted({item.frame for item in found})
+    count = min(max(round(share * len(numbers)), 1), len(numbers) - 1) if share else 0
+    if part is None or count < 1:
+        return [] if part == "test" else found
+    tests = set(numbers[-count:] if film else evenly_spaced(numbers, count))
+    return [item for item in found if (item.frame in tests) == (part == "test")]
+
+
+def _nothing_left(recording: Recording) -> InputError:
+    return InputError(
+        "No annotated frame is left for tests" if recording.part == "test" else "There are no annotated frames",
+        where=recording.folder,
+        found="too few annotated frames to keep one for tests" if recording.part == "test" else "none",
+        expected="at least two" if recording.part == "test" else "frames with annotations",
+        fix="set test_share: 0 in the data set's entry, then nothing is tested; or annotate more frames",
+    )

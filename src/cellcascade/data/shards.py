@@ -300,9 +300,15 @@ class Store(Generic[R]):
 def digests_of(paths: Iterable[str | Path | None]) -> dict[str, str]:
     """Digests of files by their names, for a store's record; `None` among them is left out.
 
-    The name is that of the file with its folder, e.g. `masks/shard-000.zarr.zip`.
+    The name is that of the file with its folder, e.g. `masks/shard-000.zarr.zip`; of an array in an OME-Zarr, its place
+    in there, e.g. `img.ome.zarr/labels/cells/0`.
     """
-    return {"/".join(Path(path).parts[-2:]): digest(path) for path in paths if path is not None}
+    return {_name_of(Path(path)): digest(path) for path in paths if path is not None}
+
+
+def _name_of(path: Path) -> str:
+    store = next((number for number, name in enumerate(path.parts) if name.endswith(".zarr")), len(path.parts))
+    return "/".join(path.parts[min(store, len(path.parts) - 2) :])
 
 
 def check_invalid(reasons: Mapping[int, str], total: int, max_fraction: float, store: str | Path) -> None:

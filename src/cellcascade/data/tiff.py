@@ -1,32 +1,20 @@
-"""TIFF files of frames and labels: headers, read without pixels, pixels, and what can be wrong with them."""
+"""TIFF files: headers, read without pixels, and parts of their pixels."""
 
 import struct
-from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from types import EllipsisType
 
 import numpy as np
 import tifffile
 import zarr
 
-from cellcascade.core.errors import InputError
+from cellcascade.data.header import Header, Index, unreadable
 
-Index = int | slice | EllipsisType | tuple[int | slice, ...]
+EXPECTED = "an undamaged TIFF file with one image or one stack"
 READ_ERRORS = (OSError, ValueError, IndexError, KeyError, struct.error, RuntimeError, tifffile.TiffFileError)
 
 
-@dataclass(frozen=True)
-class Header:
-    """What the header of a TIFF file says: shape, type, and whether the last axis is colour."""
-
-    shape: tuple[int, ...]
-    dtype: np.dtype
-    colour: bool
-
-
 def read_header(path: Path) -> Header:
-    """Shape and type of a TIFF file; finds files that were cut short, without reading pixels.
+    """Shape, type and axes of a TIFF file; finds files that were cut short, without reading pixels.
 
     Raises:
         InputError: The file is damaged, cut short, or holds several images of different shapes.
@@ -45,104 +33,66 @@ def read_header(path: Path) -> Header:
                 )
             if end > size:
                 raise ValueError(f"the file ends at byte {size}, its pixels at byte {end}")
-            return Header(tuple(series.shape), np.dtype(series.dtype), "S" in series.axes)
+            return Header(tuple(series.shape), np.dtype(series.dtype), series.axes)
     except READ_ERRORS as error:
-        raise _corrupt(path, error) from error
+        raise unreadable("A TIFF file", path, error, EXPECTED) from error
 
 
-class Pixels:
-    """The pixels of a TIFF file with one image or one stack, read when they are indexed, and only what is indexed.
-
-    Of a stack that means its slices: `pixels[3]` reads one of them, `pixels[2:5]` three, `pixels[...]` all.
-    `np.asarray(pixels)` reads all as well. What was read is not kept.
-
-    Attributes:
-        path: The file.
-        shape: Its shape, ([z,] y, x).
-        dtype: Type of its pixels.
-    """
-
-    def __init__(self, path: Path, header: Header):
-        self.path, self.shape, self.dtype = path, header.shape, header.dtype
-
-    @property
-    def ndim(self) -> int:
-        """Number of axes."""
-        return len(self.shape)
-
-    def __len__(self) -> int:
-        """Length of the first axis."""
-        return self.shape[0]
-
-    def __iter__(self) -> Iterator[np.ndarray]:
-        """The slices of a stack, read one by one."""
-        return (self[index] for index in range(len(self)))
-
-    def __getitem__(self, part: Index) -> np.ndarray:
-        """Read a part, as an array of its own.
-
-        Raises:
-            InputError: The file is damaged.
-        """
-        try:
-            with tifffile.TiffFile(self.path) as file:
-                series = file.series[0]
-                if series.dataoffset is None:
-                    # A page is decoded as a whole, however small its strips are.
-                    return np.asarray(zarr.open_array(series.aszarr(chunkmode="page"), mode="r")[part])
-                kind = file.byteorder + series.dtype.char
-                return np.array(file.filehandle.memmap_array(kind, series.shape, series.dataoffset)[part], self.dtype)
-        except READ_ERRORS as error:
-            raise _corrupt(self.path, error) from error
-
-    def __array__(self, dtype: np.dtype | None = None, copy: bool | None = None) -> np.ndarray:
-        """All pixels."""
-        return self[...].astype(dtype or self.dtype, copy=False)
-
-
-def _corrupt(path: Path, error: Exception) -> InputError:
-    return InputError(
-        "A TIFF file cannot be read",
-        where=path,
-        found=f"{type(error).__name__}: {error}",
-        expected="an undamaged TIFF file with one image or one stack",
-        fix="download or copy the file again",
-    )
-
-
-def read_frame_header(path: Path, ndim: int) -> Header:
-    """The header of a frame.
-
-    Args:
-        path: TIFF file.
-        ndim: Axes the frame must have: 2 (y, x) or 3 (z, y, x).
+def read_part(path: Path, part: Index) -> np.ndarray:
+    """Read a part of the pixels, as an array of its own, without the pages that are not in it.
 
     Raises:
-        InputError: The file is damaged, or holds no single channel of 8 or 16 bit counts with `ndim` axes.
+        InputError: The file is damaged.
     """
-    header = read_header(path)
-    if header.colour:
-        raise InputError(
-            "A frame is a colour image",
-            where=path,
-            found=f"{header.shape[-1]} colour samples a pixel, shape {header.shape}",
-            expected="one channel",
-            fix="write one channel, or the grey values, as an 8 or 16 bit TIFF",
-        )
-    if header.dtype not in (np.uint8, np.uint16):
-        raise InputError(
-            "A frame does not hold camera counts",
-            where=path,
-            found=f"pixels of type {header.dtype}",
-            expected="uint8 or uint16",
-            fix="write the counts as an unsigned 8 or 16 bit TIFF",
-        )
-    if len(header.shape) != ndim:
-        raise InputError(
-            f"A {len(header.shape)}D frame in a data set that is declared {ndim}D",
-            where=path,
-            found=f"shape {header.shape}",
-            expected="(z, y, x)" if ndim == 3 else "(y, x)",
-            fix="correct voxel_size_um (two values for 2D, three for 3D), or the frame",
-        )
-    return header
+    try:
+        with tifffile.TiffFile(path) as file:
+            series = file.series[0]
+            if series.dataoffset is None:
+                # A page is decoded as a whole, however small its strips are.
+                return np.asarray(zarr.open_array(series.aszarr(chunkmode="page"), mode="r")[part])
+            kind = file.byteorder + series.dtype.char
+            stored = file.filehandle.memmap_array(kind, series.shape, series.dataoffset)
+            return np.array(stored[part], np.dtype(series.dtype))
+    except READ_ERRORS as error:
+        raise unreadable("A TIFF file", path, error, EXPECTED) from error
+
+
+def spacing_um(path: Path) -> dict[str, float]:
+    """Size of a pixel by axis (Z, Y, X), micrometres, as far as the file says it: OME-TIFF, ImageJ, or resolution."""
+    try:
+        with tifffile.TiffFile(path) as file:
+            return _of_ome(tifffile.xml2dict(file.ome_metadata)) if file.ome_metadata else _of_imagej(file)
+    except (*READ_ERRORS, TypeError, AttributeError, ZeroDivisionError):  # what is said is of a kind of its own
+        return {}
+
+
+MICROMETRES = {"µm": 1.0, "um": 1.0, "micron": 1.0, "microns": 1.0, "\\u00B5m": 1.0, "nm": 1e-3, "mm": 1e3, "cm": 1e4}
+
+
+def _of_ome(metadata: dict) -> dict[str, float]:
+    """Sizes that OME-XML states."""
+    image = metadata["OME"]["Image"]
+    pixels = (image[0] if isinstance(image, list) else image)["Pixels"]
+    found = {}
+    for axis in "ZYX":
+        unit = MICROMETRES.get(str(pixels.get(f"PhysicalSize{axis}Unit", "µm")))
+        size = pixels.get(f"PhysicalSize{axis}")
+        if unit and size:
+            found[axis] = float(size) * unit
+    return found
+
+
+def _of_imagej(file: tifffile.TiffFile) -> dict[str, float]:
+    """Sizes that ImageJ states, or any TIFF with a resolution in a metric unit."""
+    about, tags = file.imagej_metadata or {}, file.pages.first.tags
+    unit = MICROMETRES.get(str(about.get("unit", "")))
+    if unit is None and tags.get("ResolutionUnit") is not None and tags["ResolutionUnit"].value == 3:
+        unit = MICROMETRES["cm"]
+    if unit is None:
+        return {}
+    found = {"Z": float(about["spacing"]) * unit} if about.get("spacing") else {}
+    for axis in "YX":
+        pixels, units = tags[f"{axis}Resolution"].value if f"{axis}Resolution" in tags else (0, 1)
+        if pixels:
+            found[axis] = units / pixels * unit
+    return found

@@ -12,7 +12,8 @@ import pandas as pd
 from cellcascade.core.choice import evenly_spaced
 from cellcascade.core.errors import InputError
 from cellcascade.core.files import write_table
-from cellcascade.data.ctc import AnnotatedFrame, missing_folder
+from cellcascade.data.annotated import AnnotatedFrame
+from cellcascade.data.ctc import missing_folder
 from cellcascade.data.recording import Recording
 from cellcascade.data.shards import digests_of
 from cellcascade.data.stores import PredictionsRecord
@@ -21,7 +22,7 @@ from cellcascade.evaluation.gain import paired_gain
 from cellcascade.evaluation.predictions import join_frames, open_predictions
 from cellcascade.metrics.seg import THRESHOLDS, score
 
-REFERENCES = {"gold": "GT", "silver": "ST"}
+REFERENCES: dict[str, Literal["GT", "ST"]] = {"gold": "GT", "silver": "ST"}
 FACTS = ("train_frames", "train_slices", "start", "steps", "diameter", "real_share")  # of a network, in its scores
 Row = dict[str, str | float | None]  # scores or facts by their column
 
@@ -42,7 +43,7 @@ def reference_annotations(recording: Recording, most: int | None = None) -> dict
     if not recording.folder.is_dir():
         raise missing_folder(recording.folder)
     kinds = {name: recording.all_of(kind) for name, kind in REFERENCES.items()}
-    found = {name: kind.checked_frames() for name, kind in kinds.items() if kind.annotation_folder.is_dir()}
+    found = {name: kind.checked_frames() for name, kind in kinds.items() if kind.has_annotations}
     if not found:
         raise _no_annotations(recording)
     if most is not None:

@@ -17,7 +17,7 @@ from scipy import fft, ndimage
 
 from cellcascade.core.errors import InputError
 from cellcascade.core.seeds import numpy_generator
-from cellcascade.data.ctc import AnnotatedFrame
+from cellcascade.data.annotated import AnnotatedFrame
 from cellcascade.data.recording import Recording
 from cellcascade.data.shards import digests_of
 from cellcascade.data.stores import BACKGROUND, CROPS, BackgroundRecord
@@ -190,9 +190,9 @@ def _learn_frames(recording: Recording, rim: int, generator: np.random.Generator
 
 
 def _by_image(frames: Sequence[AnnotatedFrame]) -> list[list[AnnotatedFrame]]:
-    groups: dict[Path, list[AnnotatedFrame]] = {}
+    groups: dict[int, list[AnnotatedFrame]] = {}
     for frame in frames:
-        groups.setdefault(frame.image, []).append(frame)
+        groups.setdefault(frame.frame, []).append(frame)
     return list(groups.values())
 
 
@@ -264,7 +264,7 @@ def _combined(
     correlation = np.median([item.correlation for item in learned], axis=0)
     decays = [decay for item in learned for decay in item.decays] or [Z_DECAY]
     return Background(
-        fields=np.stack([item.field for item in learned]),
+        fields=np.stack([_resized(item.field, learned[0].field.shape) for item in learned]),
         levels=levels,
         residuals=residuals,
         correlation=gaussian_correlation(correlation, levels, residuals),
@@ -328,6 +328,11 @@ def _expand(field: np.ndarray, shape: Sequence[int]) -> np.ndarray:
         high = np.minimum(low + 1, field.shape[axis] - 1)
         field = field.take(low, axis) * (1 - share) + field.take(high, axis) * share
     return field
+
+
+def _resized(field: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    """A field in the shape of another frame's."""
+    return field if field.shape == shape else _expand(field, shape)
 
 
 def _bright(residual: np.ndarray, usable: np.ndarray, known: np.ndarray) -> np.ndarray:

@@ -10,8 +10,8 @@ import zarr
 
 from cellcascade.core.errors import InputError
 from cellcascade.data.ngff import read_image
+from cellcascade.data.pixels import Pixels
 from cellcascade.data.shards import UNREADABLE
-from cellcascade.data.tiff import Pixels
 from cellcascade.report import figures
 from cellcascade.report.pictures import Display, Picture
 from cellcascade.report.sources import ImageFiles, read_table

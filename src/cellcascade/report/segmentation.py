@@ -8,7 +8,7 @@ from PIL import Image
 from scipy.ndimage import binary_dilation, uniform_filter
 from skimage.segmentation import find_boundaries
 
-from cellcascade.data.ctc import AnnotatedFrame
+from cellcascade.data.annotated import AnnotatedFrame
 from cellcascade.data.recording import Recording
 from cellcascade.evaluation.predictions import Predictions, open_predictions
 from cellcascade.evaluation.scoring import reference_annotations

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from cellcascade.data.ctc import annotated_frames
+from tests.ctc_data import annotated_frames
 from tests.unit.data.cutting import cut
 
 

@@ -11,7 +11,9 @@ import tifffile
 
 from cellcascade.core.errors import InputError
 from cellcascade.data import ctc
-from tests.ctc_data import scene_3d, write_2d, write_3d, write_sparse_gold, write_tiff
+from cellcascade.data.annotated import count_slices, read_annotated
+from cellcascade.data.pixels import open_frame
+from tests.ctc_data import annotated_frames, check_sequence, scene_3d, write_2d, write_3d, write_sparse_gold, write_tiff
 
 
 @pytest.fixture
@@ -31,7 +33,7 @@ def label_file(folder: Path, frame: int = 0) -> Path:
 def fails(folder: Path, *words: str, annotations: str = "ST", ndim: int = 2) -> InputError:
     """The check fails with one message that holds all its parts and these words."""
     with pytest.raises(InputError) as caught:
-        ctc.check_sequence(folder, "01", annotations, ndim)
+        check_sequence(folder, "01", annotations, ndim)
     message = str(caught.value)
     for word in ("where:", "found:", "expected:", "fix:", *words):
         assert word in message, message
@@ -39,12 +41,12 @@ def fails(folder: Path, *words: str, annotations: str = "ST", ndim: int = 2) -> 
 
 
 def test_walks_the_annotations(data_2d):
-    found = ctc.annotated_frames(data_2d, "01", "ST")
+    found = annotated_frames(data_2d, "01", "ST")
     assert [item.frame for item in found] == [0, 2]
     assert [item.image.name for item in found] == ["t000.tif", "t002.tif"]
     assert [item.labels.name for item in found] == ["man_seg000.tif", "man_seg002.tif"]
     assert all(item.z is None for item in found)
-    assert ctc.check_sequence(data_2d, "01", "ST", 2) == found
+    assert check_sequence(data_2d, "01", "ST", 2) == found
 
 
 def test_chosen_frames_alone_spread_evenly_or_by_number(tmp_path):
@@ -52,12 +54,12 @@ def test_chosen_frames_alone_spread_evenly_or_by_number(tmp_path):
     for kind, name in (("01", "t"), ("01_ST/SEG", "man_seg")):
         for frame in range(3, 12):
             shutil.copy(folder / kind / f"{name}000.tif", folder / kind / f"{name}{frame:03d}.tif")
-    every = [item.frame for item in ctc.annotated_frames(folder, "01", "ST")]
+    every = [item.frame for item in annotated_frames(folder, "01", "ST")]
     assert every == [0, 2, *range(3, 12)]
 
     def chosen(frames):
-        found = ctc.annotated_frames(folder, "01", "ST", frames)
-        assert ctc.check_sequence(folder, "01", "ST", 2, frames) == found
+        found = annotated_frames(folder, "01", "ST", frames)
+        assert check_sequence(folder, "01", "ST", 2, frames) == found
         return [item.frame for item in found]
 
     assert chosen(1) == [6] and chosen(2) == [3, 9] and chosen(11) == every and chosen([7, 0]) == [0, 7]
@@ -69,12 +71,12 @@ def test_chosen_frames_alone_spread_evenly_or_by_number(tmp_path):
 
 def test_four_digits(tmp_path):
     folder = write_2d(tmp_path / "Toy", digits=4)
-    assert [item.image.name for item in ctc.annotated_frames(folder, "01", "ST")] == ["t0000.tif", "t0002.tif"]
+    assert [item.image.name for item in annotated_frames(folder, "01", "ST")] == ["t0000.tif", "t0002.tif"]
 
 
 def test_read_2d(data_2d):
-    annotated = ctc.annotated_frames(data_2d, "01", "ST")[1]
-    image, labels = ctc.read_annotated(annotated, 2)
+    item = annotated_frames(data_2d, "01", "ST")[1]
+    image, labels = read_annotated(item, 2)
     assert np.array_equal(image, tifffile.imread(data_2d / "01" / "t002.tif"))
     assert image.dtype == np.uint8
     assert labels.dtype == np.uint16
@@ -84,9 +86,9 @@ def test_read_2d(data_2d):
 @pytest.mark.parametrize("digits", [3, 4])
 def test_sparse_gold_gives_the_slice(data_3d, digits):
     write_sparse_gold(data_3d, scene=scene_3d(), slices=[(2, 6), (0, 3)], digits=digits)
-    found = ctc.check_sequence(data_3d, "01", "GT", 3)
+    found = check_sequence(data_3d, "01", "GT", 3)
     assert [(item.frame, item.z) for item in found] == [(0, 3), (2, 6)]
-    image, labels = ctc.read_annotated(found[0], 3)
+    image, labels = read_annotated(found[0], 3)
     assert np.array_equal(image, tifffile.imread(data_3d / "01" / "t000.tif")[3])
     assert np.array_equal(labels, scene_3d().labels()[3])
 
@@ -95,8 +97,8 @@ def test_some_slices_of_stacks(data_3d):
     write_sparse_gold(data_3d, scene=scene_3d(), slices=[(0, 3), (0, 5), (0, 9), (2, 6)])
 
     def chosen(annotations, **annotated):
-        found = ctc.annotated_frames(data_3d, "01", annotations, **annotated)
-        assert ctc.check_sequence(data_3d, "01", annotations, 3, **annotated) == found
+        found = annotated_frames(data_3d, "01", annotations, **annotated)
+        assert check_sequence(data_3d, "01", annotations, 3, **annotated) == found
         return [(item.frame, item.z) for item in found]
 
     assert chosen("ST", slices=3) == [(0, 2), (0, 6), (0, 10), (2, 2), (2, 6), (2, 10)]
@@ -107,16 +109,16 @@ def test_some_slices_of_stacks(data_3d):
         chosen("GT", slices=2)
     with pytest.raises(InputError, match="slices 12 among them"):
         chosen("ST", slices=[3, 12])
-    found = ctc.annotated_frames(data_3d, "01", "ST", slices=[4])
-    image, labels = ctc.read_annotated(found[1], 3)
+    found = annotated_frames(data_3d, "01", "ST", slices=[4])
+    image, labels = read_annotated(found[1], 3)
     assert np.array_equal(image, tifffile.imread(data_3d / "01" / "t002.tif")[4])
     assert np.array_equal(labels, scene_3d().labels()[4])
-    assert ctc.count_slices(found) == 2 and ctc.count_slices(ctc.annotated_frames(data_3d, "01", "ST")) == 24
+    assert count_slices(found) == 2 and count_slices(annotated_frames(data_3d, "01", "ST")) == 24
 
 
 def test_dense_3d(data_3d):
-    annotated = ctc.check_sequence(data_3d, "01", "ST", 3)[0]
-    image, labels = ctc.read_annotated(annotated, 3)
+    item = check_sequence(data_3d, "01", "ST", 3)[0]
+    image, labels = read_annotated(item, 3)
     assert image.shape == labels.shape == (12, 64, 72)
     assert image.dtype == np.uint16
 
@@ -124,7 +126,7 @@ def test_dense_3d(data_3d):
 def test_uncompressed_stack(data_3d):
     stack = tifffile.imread(data_3d / "01" / "t000.tif")
     tifffile.imwrite(data_3d / "01" / "t000.tif", stack, imagej=True)
-    assert len(ctc.check_sequence(data_3d, "01", "ST", 3)) == 2
+    assert len(check_sequence(data_3d, "01", "ST", 3)) == 2
 
 
 def test_missing_folder(tmp_path):
@@ -136,7 +138,7 @@ def test_missing_folder(tmp_path):
 
 def test_missing_sequence(data_2d):
     with pytest.raises(InputError, match="no frames") as caught:
-        ctc.check_sequence(data_2d, "02", "ST", 2)
+        check_sequence(data_2d, "02", "ST", 2)
     assert caught.value.where == str(data_2d / "02")
 
 
@@ -155,7 +157,7 @@ def test_annotation_without_frame(data_2d):
     error = fails(data_2d, "An annotation has no frame", str(data_2d / "01" / "t002.tif"))
     assert error.where == str(label_file(data_2d, 2))
     with pytest.raises(InputError, match="has no frame"):
-        ctc.annotated_frames(data_2d, "01", "ST")
+        annotated_frames(data_2d, "01", "ST")
 
 
 def test_shape_mismatch(data_2d):
@@ -215,7 +217,7 @@ def test_damaged_pixels_are_found_when_read(data_2d):
     content[start : start + count] = b"\xff" * count
     path.write_bytes(content)
     with pytest.raises(InputError, match="cannot be read"):
-        ctc.open_frame(path, 2)[...]
+        open_frame(path, 2)[...]
 
 
 def test_labels_must_be_integers(data_2d):
@@ -227,7 +229,7 @@ def test_labels_must_be_integers(data_2d):
 def test_labels_out_of_range(data_2d, value):
     write_tiff(label_file(data_2d), np.full((96, 112), value, np.int32))
     with pytest.raises(InputError, match=str(value)):
-        ctc.read_annotated(ctc.annotated_frames(data_2d, "01", "ST")[0], 2)
+        read_annotated(annotated_frames(data_2d, "01", "ST")[0], 2)
 
 
 def test_2d_frames_declared_3d(data_2d):
@@ -257,7 +259,7 @@ def test_check_reads_no_pixels(data_2d, monkeypatch):
 
     monkeypatch.setattr(tifffile, "imread", refuse)
     monkeypatch.setattr(tifffile.TiffFile, "asarray", refuse)
-    assert len(ctc.check_sequence(data_2d, "01", "ST", 2)) == 2
+    assert len(check_sequence(data_2d, "01", "ST", 2)) == 2
 
 
 def test_import_is_free_of_torch():

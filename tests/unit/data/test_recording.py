@@ -42,3 +42,13 @@ def test_recordings_of_a_data_set():
     assert training_recording(config, "toy") == Recording(Path("some/Toy"), "01", "ST", (1.0, 0.5, 0.5), 2, [3, 4])
     assert held_out_recording(config, "toy", "GT") == Recording(Path("some/Toy"), "02", "GT", (1.0, 0.5, 0.5))
     assert held_out_recording(config, "alone") is None
+
+
+def test_of_one_sequence_the_last_frames_are_kept_for_tests_if_a_share_is_asked_for(tmp_path):
+    write_2d(tmp_path / "Toy", frames=5, annotated=(0, 1, 2, 4))
+    entry = {"folder": "Toy", "voxel_size_um": [0.5, 0.5], "test_sequence": None}
+    raw = {"data_root": str(tmp_path), "datasets": {"toy": {**entry, "test_share": 0.5}, "all": entry}}
+    config = load_config(raw)
+    assert [item.frame for item in training_recording(config, "toy").frames()] == [0, 1]
+    assert [item.frame for item in held_out_recording(config, "toy").checked_frames()] == [2, 4]
+    assert [item.frame for item in training_recording(config, "all").frames()] == [0, 1, 2, 4]

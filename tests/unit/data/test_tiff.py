@@ -7,7 +7,7 @@ import pytest
 import tifffile
 
 from cellcascade.core.errors import InputError
-from cellcascade.data.tiff import Pixels, read_header
+from cellcascade.data.pixels import Pixels, read_header
 
 STACK = np.random.default_rng(0).integers(0, 4000, (6, 40, 50)).astype(np.uint16)
 LAYOUTS = {

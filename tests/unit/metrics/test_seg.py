@@ -12,9 +12,9 @@ from scipy import ndimage
 
 from cellcascade.cli import main
 from cellcascade.core.errors import InputError
-from cellcascade.data.ctc import annotated_frames
 from cellcascade.metrics import seg as module
 from cellcascade.metrics.seg import annotation_pairs, overlaps, score
+from tests.ctc_data import annotated_frames
 from tests.unit.data.test_crops_real import gowt1
 
 DEMO = Path(__file__).resolve().parents[3] / "demo" / "data"

@@ -21,13 +21,13 @@ class Source:
     """An annotated image, read when it is asked for.
 
     Attributes:
-        path: The image; of sources that follow each other with the same one, it is read once.
+        image: File of the image and its time point; of sources that follow each other with the same, it is read once.
         read_image: Gives its counts, ([z,] y, x), whole even if a slice alone is annotated.
         read_labels: Gives the labels of the image, or of the annotated slice.
         z: The annotated slice; `None` if the whole image is annotated.
     """
 
-    path: Path
+    image: tuple[Path, int | None]
     read_image: Callable[[], np.ndarray]
     read_labels: Callable[[], np.ndarray]
     z: int | None = None
@@ -73,7 +73,7 @@ def cut_planes(sources: Sequence[Source], places: np.ndarray, anisotropy: float)
         A normalised plane (y, x), float32, and its labels (y, x), int32.
     """
     listed = (Place(*row) for row in places.tolist())
-    for _, of_image in groupby(listed, key=lambda place: sources[place.source].path):
+    for _, of_image in groupby(listed, key=lambda place: sources[place.source].image):
         yield from _cut_image(sources, list(of_image), anisotropy)
 
 

@@ -15,7 +15,7 @@ import numpy as np
 from cellcascade.config.settings import Cellpose
 from cellcascade.core.choice import evenly_spaced
 from cellcascade.core.errors import InputError
-from cellcascade.data.ctc import AnnotatedFrame
+from cellcascade.data.annotated import AnnotatedFrame
 from cellcascade.data.ngff import read_image
 from cellcascade.data.recording import Recording
 from cellcascade.evaluation.cellpose.cutting import Pair, Source, cut_planes, list_planes
@@ -108,7 +108,7 @@ def training_set(
         logger.info("%d %s planes, median diameter %.1f", len(made.images), kind, made.diameter)
     real = round(settings.real_share * batch_size) / batch_size
     frames = recording.frames()
-    files = [path for item in frames for path in (item.image, item.labels)]
+    files = [path for item in frames for path in item.files]
     files += [synthetic / "cells.csv"] if synthetic else []
     shares = (real, 1 - real) if len(planes) == 2 else (1.0,)
     return TrainingSet(regime, planes, shares, frames, files, stacks=recording.ndim == 3)
@@ -127,7 +127,9 @@ def real_planes(recording: Recording, *, orientations: bool, most: int) -> Plane
     """
     found = recording.frames()
     sources = [
-        Source(item.image, partial(_read_frame, recording, item), partial(recording.read_labels, item), item.z)
+        Source(
+            (item.image, item.t), partial(_read_frame, recording, item), partial(recording.read_labels, item), item.z
+        )
         for item in found
     ]
     made = _chosen(sources, recording.anisotropy, orientations=orientations, most=most)
@@ -148,8 +150,13 @@ def synthetic_planes(folder: Path, *, anisotropy: float, orientations: bool, ima
         InputError: There are no images, or no cell is in them.
     """
     paths = evenly_spaced(sorted(folder.glob("img-*.ome.zarr")), images)
-    sources = [Source(path, partial(_read_counts, path), partial(_read_cells, path)) for path in paths]
+    sources = [Source((path, None), partial(_read_counts, path), partial(_read_cells, path)) for path in paths]
     return _planes(_chosen(sources, anisotropy, orientations=orientations, most=most), len(paths), folder)
+
+
+def _source_of(recording: Recording, item: AnnotatedFrame) -> Source:
+    image = item.image, item.t
+    return Source(image, partial(_read_frame, recording, item), partial(recording.read_labels, item), item.z)
 
 
 def _read_frame(recording: Recording, item: AnnotatedFrame) -> np.ndarray:

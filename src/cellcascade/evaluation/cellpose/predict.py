@@ -10,7 +10,7 @@ from cellpose import models
 
 from cellcascade.core.logs import progress
 from cellcascade.core.stages import STAGE_VERSIONS
-from cellcascade.data.ctc import AnnotatedFrame
+from cellcascade.data.annotated import AnnotatedFrame
 from cellcascade.data.recording import Recording
 from cellcascade.data.stores import PredictionsRecord
 from cellcascade.evaluation.cellpose.cutting import normalise
@@ -79,7 +79,7 @@ def predictions_folder(
         frames: What is segmented, by number.
         volumes: See `segment`.
     """
-    inputs = [weights, record, *(frames[number].image for number in sorted(frames))]
+    inputs = [weights, record, *(file for number in sorted(frames) for file in frames[number].image_files)]
     settings = {"volumes": volumes, "voxel_size_um": recording.voxel_size_um}
     return Path(f"{prefix}-{training.fingerprint(settings, inputs, STAGE_VERSIONS['predict_cellpose'])}")
 

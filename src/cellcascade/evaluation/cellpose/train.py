@@ -18,7 +18,7 @@ from torch.nn import functional
 from cellcascade.config.settings import Cellpose, Training
 from cellcascade.core.files import atomic_path, write_table
 from cellcascade.core.stages import STAGE_VERSIONS
-from cellcascade.data.ctc import count_slices
+from cellcascade.data.annotated import count_slices
 from cellcascade.data.recording import Recording
 from cellcascade.evaluation.cellpose.planes import Planes, Sample, TrainingSet, training_set
 from cellcascade.evaluation.cellpose.record import NetworkRecord, Regime
