@@ -4,7 +4,7 @@ cellcascade schema              JSON schema of config.yaml, for editors
 cellcascade reference           docs/configuration.md
 cellcascade defaults            writes the defaults into config.yaml
 cellcascade stores              docs/stores.md
-cellcascade check config.yaml   later files override earlier ones
+cellcascade check config.yaml   the data and this machine, before anything runs; later files override earlier ones
 cellcascade seg 01_GT 01_RES    SEG of a segmentation, as the Cell Tracking Challenge defines it
 cellcascade recover             the state of an interrupted run, unlocked and tidied, and how to go on
 
@@ -15,13 +15,9 @@ import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from cellcascade import __version__
 from cellcascade.core.errors import InputError
-
-if TYPE_CHECKING:
-    from cellcascade.config.datasets import Config
 
 DEFAULTS_DESCRIPTION = (
     "Write the package's defaults, with their comments, between the two lines of config.yaml that mark them. Values "
@@ -40,24 +36,6 @@ RECOVER_DESCRIPTION = (
 )
 
 
-def check(config: "Config") -> list[str]:
-    """Look at the sequences of all data sets that a configuration runs, and at folders of pretrained models.
-
-    Args:
-        config: The checked configuration.
-
-    Returns:
-        Messages, one per data set with problems.
-    """
-    problems = []
-    for name in config.selected:
-        try:
-            print(f"{name}: {_check_dataset(config, name)}")
-        except InputError as error:
-            problems.append(f"{name}: {error}")
-    return problems
-
-
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and give its exit status."""
     given = _parser().parse_args(arguments)
@@ -66,39 +44,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except InputError as error:
         print(error, file=sys.stderr)
         return 1
-
-
-def _check_dataset(config: "Config", name: str) -> str:
-    """What a data set has to learn from and to test on; an `InputError` if some of it cannot be used."""
-    from cellcascade.data.recording import held_out_recording, training_recording
-    from cellcascade.diffusion.multiview_weights import check_weights
-    from cellcascade.diffusion.priors import check_prior, prior_folder
-    from cellcascade.diffusion.texture.memory import of_base
-    from cellcascade.diffusion.texture.pretrained import check_autoencoder, check_base
-    from cellcascade.evaluation.cellpose.weights import check_start
-    from cellcascade.evaluation.scoring import reference_annotations
-
-    data = config.datasets[name]
-    training, held_out = training_recording(config, name), held_out_recording(config, name)
-    frames = training.checked_frames()
-    tests = reference_annotations(held_out) if held_out else {}
-    if held_out:
-        check_start(data.evaluation)
-    if data.has_views and config.multiview.folder:
-        check_weights(config.multiview.folder)
-    texture, latent = data.texture, data.texture.space == "latent"
-    if latent and texture.autoencoder and Path(texture.autoencoder).is_dir():
-        check_autoencoder(texture.autoencoder)
-    takes, prior = "", prior_folder(texture.base, "texture")
-    if prior:
-        check_prior(prior, "texture")
-    if of_masks := prior_folder(data.mask_ddpm.base, "mask_ddpm"):
-        check_prior(of_masks, "mask_ddpm")
-    if Path(texture.base).is_dir() and not prior:
-        check_base(texture.base, latent=latent and not texture.autoencoder, block=None if latent else texture.block)
-        takes = f"; fine-tuning {texture.base} takes {of_base(texture, data.crops.size)}"
-    counts = "".join(f", {len(items)} to test on ({kind})" for kind, items in tests.items())
-    return f"{len(frames)} annotations in {training.folder}{counts}{takes}"
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -116,8 +61,9 @@ def _parser() -> argparse.ArgumentParser:
     writing.set_defaults(run=_run_defaults)
     stores = commands.add_parser("stores", help="print docs/stores.md")
     stores.set_defaults(run=_run_stores)
-    checking = commands.add_parser("check", help="check configuration files and the data they name")
-    checking.add_argument("config", nargs="+", help="YAML files; later ones override earlier ones")
+    checking = commands.add_parser("check", help="check configuration files, the data they name, and this machine")
+    checking.add_argument("config", nargs="+", type=Path, help="YAML files; later ones override earlier ones")
+    checking.add_argument("--profile", type=Path, help="profile of the cluster that jobs will be sent to, e.g. slurm")
     checking.set_defaults(run=_run_check)
     scoring = commands.add_parser("seg", help="print SEG of a segmentation", description=SEG_DESCRIPTION)
     scoring.add_argument("reference", help="folder with SEG/man_segTTT.tif or SEG/man_seg_TTT_ZZZ.tif: 01_GT or 01_ST")
@@ -168,11 +114,12 @@ def _run_stores(given: argparse.Namespace) -> int:
 
 
 def _run_check(given: argparse.Namespace) -> int:
+    from cellcascade.checks.project import check_project
     from cellcascade.config.load import read_config
 
-    problems = check(read_config(*given.config))
-    print("\n\n".join(problems), file=sys.stderr)
-    return 1 if problems else 0
+    for line in check_project(read_config(*given.config), given.config, given.profile, Path()):
+        print(line, flush=True)
+    return 0
 
 
 def _run_seg(given: argparse.Namespace) -> int:

@@ -120,6 +120,6 @@ def test_weights_of_another_cellpose_than_the_configured_one_stop_the_plan_befor
         assert "found:    a network of Cellpose 4" in output and "evaluation.cellpose.version: 4" in output
     monkeypatch.chdir(project.folder)
     assert main(["check", *files[1:]]) == 1
-    assert "nuclei2d: The weights to start from are of another version of Cellpose" in capsys.readouterr().err
+    assert "The weights to start from are of another version of Cellpose" in capsys.readouterr().out
     torch.save({"downsample.down.res_down_0.conv.conv_0.0.weight": torch.zeros(3)}, project.folder / "mine")
     assert job_counts(project.dry_run("all", *files))["train_cellpose"] == 4

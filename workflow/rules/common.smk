@@ -142,6 +142,14 @@ def test_files(wildcards):
     return files_of(wildcards.dataset, lambda name: [item for items in test_frames_of(name).values() for item in items])
 
 
+def usable_test_files(wildcards):
+    """Those files where they can be used; none where not: what needs them says why."""
+    try:
+        return files_in(item for items in test_frames_of(wildcards.dataset).values() for item in items)
+    except InputError:
+        return []
+
+
 def test_annotations(wildcards):
     """The annotation folder whose cells the synthetic ones are compared with: the denser silver truth if it is there."""
     try:
@@ -153,10 +161,14 @@ def test_annotations(wildcards):
 def files_of(name, find):
     """Files of the annotated frames that `find` gives for a data set; ends with a message where they cannot be used."""
     try:
-        found = find(name)
+        return files_in(find(name))
     except InputError as error:
         stop({name: error})
-    return list(dict.fromkeys(str(path) for item in found for path in (item.image, item.labels)))
+
+
+def files_in(frames):
+    """Files of annotated frames, each once."""
+    return list(dict.fromkeys(str(path) for item in frames for path in (item.image, item.labels)))
 
 
 def plain(recording):

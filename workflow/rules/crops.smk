@@ -1,6 +1,7 @@
 rule crops:
     input:
         frames=annotated_files,
+        checked=ancient("results/{dataset}/check/findings.csv"),
     output:
         store="results/{dataset}/crops.zarr.zip",
         table="results/{dataset}/crops.csv",

@@ -45,6 +45,14 @@ class Dataset(Stages):
         None,
         description="3D: annotated slices of each stack learned from: their count, evenly spread, or their numbers",
     )
+    split_labels: bool = Field(
+        False,
+        description="each connected piece of a label is a cell of its own: for foreground masks, and for one number "
+        "for several cells; cells of one number that touch stay one",
+    )
+    accept: tuple[str, ...] = Field(
+        (), description="errors of the check that are known and do not stop the run, by their names on its page"
+    )
     models_from: str | None = Field(None, description="reuse crops and trained models of this data set")
     inherits: str | None = Field(
         None, description="data set from whose entry this one takes what it does not set itself"

@@ -5,7 +5,8 @@ remakes its outputs and what depends on them. Leave it when only speed, messages
 """
 
 STAGE_VERSIONS = {
-    "crops": 3,
+    "check": 1,
+    "crops": 4,
     "background": 2,
     "train_mask_ddpm_prior": 1,
     "train_texture_prior": 1,

@@ -9,6 +9,7 @@ import numpy as np
 from cellcascade.config.datasets import Config
 from cellcascade.data import ctc
 from cellcascade.data.ctc import AnnotatedFrame
+from cellcascade.data.pieces import split
 from cellcascade.data.tiff import Pixels
 
 Choice = int | Sequence[int] | None
@@ -25,6 +26,7 @@ class Recording:
         voxel_size_um: Size of a pixel, ([z,] y, x), micrometres; its length says whether the frames are 2D or 3D.
         chosen_frames: Only these annotated frames: a count, evenly spaced, or their numbers; `None` for all.
         chosen_slices: Of each stack only these annotated slices, likewise.
+        split_labels: Whether each connected piece of a label is a cell of its own.
     """
 
     folder: Path
@@ -33,6 +35,7 @@ class Recording:
     voxel_size_um: tuple[float, ...]
     chosen_frames: Choice = None
     chosen_slices: Choice = None
+    split_labels: bool = False
 
     @property
     def ndim(self) -> int:
@@ -79,7 +82,8 @@ class Recording:
         Raises:
             InputError: A file is damaged, of the wrong type, or the two do not fit together.
         """
-        return ctc.read_annotated(frame, self.ndim)
+        image, labels = ctc.read_annotated(frame, self.ndim)
+        return image, split(labels, frame.labels) if self.split_labels else labels
 
     def read_labels(self, frame: AnnotatedFrame) -> np.ndarray:
         """The labels that `read` gives, without the counts.
@@ -87,7 +91,8 @@ class Recording:
         Raises:
             InputError: A file is damaged, of the wrong type, or the two do not fit together.
         """
-        return ctc.read_labels(frame, self.ndim)
+        labels = ctc.read_labels(frame, self.ndim)
+        return split(labels, frame.labels) if self.split_labels else labels
 
     def read_image(self, frame: AnnotatedFrame) -> Pixels:
         """Counts of the whole frame, ([z,] y, x), also where only a slice of it is annotated.
@@ -105,7 +110,7 @@ def training_recording(config: Config, dataset: str) -> Recording:
     data = config.datasets[dataset]
     folder = Path(config.data_root) / data.folder
     chosen = data.train_frames, data.train_slices
-    return Recording(folder, data.train_sequence, data.annotations, data.voxel_size_um, *chosen)
+    return Recording(folder, data.train_sequence, data.annotations, data.voxel_size_um, *chosen, data.split_labels)
 
 
 def held_out_recording(config: Config, dataset: str, annotations: str = "ST") -> Recording | None:
@@ -113,4 +118,5 @@ def held_out_recording(config: Config, dataset: str, annotations: str = "ST") ->
     data = config.datasets[dataset]
     if data.test_sequence is None:
         return None
-    return Recording(Path(config.data_root) / data.folder, data.test_sequence, annotations, data.voxel_size_um)
+    folder = Path(config.data_root) / data.folder
+    return Recording(folder, data.test_sequence, annotations, data.voxel_size_um, split_labels=data.split_labels)

@@ -243,7 +243,7 @@ def test_empty_annotations_are_no_usable_cell(tmp_path):
     folder = write_sequence(tmp_path / "Toy", scene=Scene((64, 64)))
     with pytest.raises(InputError, match="No annotated cell can be used") as caught:
         cut(folder)
-    assert caught.value.found == "0 annotated cells"
+    assert caught.value.found == "0 of 0 annotated cells usable"
 
 
 def test_crops_are_checked_when_read(tmp_path):
