@@ -13,6 +13,7 @@ import zarr
 from cellcascade.core.errors import InputError
 
 Index = int | slice | EllipsisType | tuple[int | slice, ...]
+CHANNELS = 5  # an axis that is no longer may hold channels
 READ_ERRORS = (OSError, ValueError, IndexError, KeyError, struct.error, RuntimeError, tifffile.TiffFileError)
 
 
@@ -35,7 +36,7 @@ def read_header(path: Path) -> Header:
         with tifffile.TiffFile(path) as file:
             series, size = file.series[0], path.stat().st_size
             if len(file.series) > 1:
-                raise ValueError(f"{len(file.series)} images of different shapes")
+                raise _several_images(path, [tuple(item.shape) for item in file.series])
             if series.dataoffset is not None:
                 end = series.dataoffset + series.nbytes
             else:
@@ -46,6 +47,8 @@ def read_header(path: Path) -> Header:
             if end > size:
                 raise ValueError(f"the file ends at byte {size}, its pixels at byte {end}")
             return Header(tuple(series.shape), np.dtype(series.dtype), "S" in series.axes)
+    except InputError:
+        raise
     except READ_ERRORS as error:
         raise _corrupt(path, error) from error
 
@@ -110,6 +113,29 @@ def _corrupt(path: Path, error: Exception) -> InputError:
     )
 
 
+def _several_images(path: Path, shapes: list[tuple[int, ...]]) -> InputError:
+    return InputError(
+        "A TIFF file holds images of different shapes",
+        where=path,
+        found=", ".join(map(str, shapes[:5])),
+        expected="one image or one stack",
+        fix="write the frame alone, without thumbnails, masks or levels: tifffile.imwrite(new, tifffile.imread(old, "
+        "series=0))",
+    )
+
+
+def _fix_axes(shape: tuple[int, ...], ndim: int) -> str:
+    """How to fix a frame with other axes than its data set; what is wrong is most often the file."""
+    if len(shape) > ndim and 1 in shape:
+        return "remove the axis of length one: tifffile.imwrite(new, tifffile.imread(old).squeeze())"
+    if len(shape) > ndim and min(shape) <= CHANNELS:
+        return (
+            f"if the axis of length {min(shape)} holds channels, write one of them; if slices or time, correct "
+            "voxel_size_um (two values for 2D, three for 3D), or write each time as a frame"
+        )
+    return "correct voxel_size_um (two values for 2D, three for 3D), or the frame"
+
+
 def read_frame_header(path: Path, ndim: int) -> Header:
     """The header of a frame.
 
@@ -127,7 +153,8 @@ def read_frame_header(path: Path, ndim: int) -> Header:
             where=path,
             found=f"{header.shape[-1]} colour samples a pixel, shape {header.shape}",
             expected="one channel",
-            fix="write one channel, or the grey values, as an 8 or 16 bit TIFF",
+            fix="write one channel, or the grey values, as an 8 or 16 bit TIFF; if the samples are slices of a stack, "
+            "write it with photometric='minisblack'",
         )
     if header.dtype not in (np.uint8, np.uint16):
         raise InputError(
@@ -143,6 +170,6 @@ def read_frame_header(path: Path, ndim: int) -> Header:
             where=path,
             found=f"shape {header.shape}",
             expected="(z, y, x)" if ndim == 3 else "(y, x)",
-            fix="correct voxel_size_um (two values for 2D, three for 3D), or the frame",
+            fix=_fix_axes(header.shape, ndim),
         )
     return header

@@ -7,7 +7,7 @@ import pytest
 import tifffile
 
 from cellcascade.core.errors import InputError
-from cellcascade.data.tiff import Pixels, read_header
+from cellcascade.data.tiff import Pixels, read_frame_header, read_header
 
 STACK = np.random.default_rng(0).integers(0, 4000, (6, 40, 50)).astype(np.uint16)
 LAYOUTS = {
@@ -69,3 +69,40 @@ def test_what_was_read_can_be_changed_without_changing_the_file(tmp_path):
     pixels = opened(tmp_path / "t.tif")
     pixels[1][:] = 0
     np.testing.assert_array_equal(pixels[1], STACK[1])
+
+
+@pytest.mark.parametrize(
+    ("shape", "ndim", "cure"),
+    [
+        ((1, 40, 50), 2, "squeeze"),
+        ((6, 1, 40, 50), 3, "squeeze"),
+        ((2, 40, 50), 2, "holds channels, write one of them"),
+        ((6, 40, 50), 2, "correct voxel_size_um"),
+        ((40, 50), 3, "correct voxel_size_um"),
+    ],
+)
+def test_axes_too_many_are_cured_by_what_they_probably_are(tmp_path, shape, ndim, cure):
+    tifffile.imwrite(tmp_path / "t000.tif", np.zeros(shape, np.uint8), photometric="minisblack")
+    with pytest.raises(InputError, match=f"D frame in a data set that is declared {ndim}D") as caught:
+        read_frame_header(tmp_path / "t000.tif", ndim)
+    assert cure in caught.value.fix
+
+
+def test_a_second_page_of_another_shape_is_named_with_the_way_to_leave_it_out(tmp_path):
+    with tifffile.TiffWriter(tmp_path / "t000.tif") as file:
+        file.write(STACK[0], photometric="minisblack")
+        file.write(STACK[0, ::4, ::4].copy(), photometric="minisblack")
+    with pytest.raises(InputError, match="images of different shapes") as caught:
+        read_header(tmp_path / "t000.tif")
+    assert "(40, 50), (10, 13)" in caught.value.found and "series=0" in caught.value.fix
+    tifffile.imwrite(tmp_path / "new.tif", tifffile.imread(tmp_path / "t000.tif", series=0))
+    assert read_frame_header(tmp_path / "new.tif", 2).shape == (40, 50)
+
+
+def test_three_slices_taken_for_colours_are_cured_as_slices(tmp_path):
+    tifffile.imwrite(tmp_path / "t000.tif", STACK[:3].astype(np.uint8), photometric="rgb", planarconfig="separate")
+    with pytest.raises(InputError, match="colour image") as caught:
+        read_frame_header(tmp_path / "t000.tif", 3)
+    assert "slices of a stack" in caught.value.fix
+    tifffile.imwrite(tmp_path / "t001.tif", STACK[:3], photometric="minisblack")
+    assert read_frame_header(tmp_path / "t001.tif", 3).shape == (3, 40, 50)
