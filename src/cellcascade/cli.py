@@ -4,7 +4,9 @@ cellcascade schema              JSON schema of config.yaml, for editors
 cellcascade reference           docs/configuration.md
 cellcascade defaults            writes the defaults into config.yaml
 cellcascade stores              docs/stores.md
+cellcascade troubleshooting     docs/troubleshooting.md
 cellcascade check config.yaml   the data and this machine, before anything runs; later files override earlier ones
+cellcascade download CE         fetches and unpacks a data set
 cellcascade seg 01_GT 01_RES    SEG of a segmentation, as the Cell Tracking Challenge defines it
 cellcascade recover             the state of an interrupted run, unlocked and tidied, and how to go on
 
@@ -61,6 +63,13 @@ def _parser() -> argparse.ArgumentParser:
     writing.set_defaults(run=_run_defaults)
     stores = commands.add_parser("stores", help="print docs/stores.md")
     stores.set_defaults(run=_run_stores)
+    troubles = commands.add_parser("troubleshooting", help="print docs/troubleshooting.md")
+    troubles.set_defaults(run=_run_troubleshooting)
+    fetching = commands.add_parser("download", help="fetch and unpack a data set that the configuration names")
+    fetching.add_argument("name", help="a data set of the configuration, or its folder, e.g. Fluo-N2DL-HeLa")
+    fetching.add_argument("--archive", help="address or path of its zip archive (default: the configuration's)")
+    fetching.add_argument("--config", nargs="+", default=["config.yaml"], help="YAML files (default: config.yaml)")
+    fetching.set_defaults(run=_run_download)
     checking = commands.add_parser("check", help="check configuration files, the data they name, and this machine")
     checking.add_argument("config", nargs="+", type=Path, help="YAML files; later ones override earlier ones")
     checking.add_argument("--profile", type=Path, help="profile of the cluster that jobs will be sent to, e.g. slurm")
@@ -110,6 +119,23 @@ def _run_stores(given: argparse.Namespace) -> int:
     from cellcascade.data.store_document import document
 
     print(document(), end="")
+    return 0
+
+
+def _run_troubleshooting(given: argparse.Namespace) -> int:
+    from cellcascade.checks.document import document
+
+    print(document(), end="")
+    return 0
+
+
+def _run_download(given: argparse.Namespace) -> int:
+    from cellcascade.config.load import read_config
+    from cellcascade.core.logs import start_log
+    from cellcascade.data.download import archive_of, download_data
+
+    start_log()
+    download_data(archives=[archive_of(read_config(*given.config), given.name, given.archive)])
     return 0
 
 

@@ -1,8 +1,9 @@
 # The first job of every data set: what is wrong with its frames and annotations stops the run before any training.
+# All else depends on it, so nothing but what also remakes the crops may remake it: the other params are functions of the
+# input, which Snakemake does not compare with those of the last run.
 rule check:
     input:
         frames=annotated_files,
-        test_frames=usable_test_files,
     output:
         table="results/{dataset}/check/findings.csv",
     log:
@@ -19,10 +20,11 @@ rule check:
     params:
         dataset="{dataset}",
         recording=real_frames,
-        test_recording=lambda wildcards: test_frames(wildcards) if usable_test_files(wildcards) else None,
+        annotated=real_annotated,
+        test_recording=usable_test_frames,
         settings=settings_of("crops"),
-        rim=lambda wildcards: entry(wildcards).population.rim,
-        accept=lambda wildcards: list(entry(wildcards).accept),
+        rim=lambda wildcards, input: entry(wildcards).population.rim,
+        accept=lambda wildcards, input: list(entry(wildcards).accept),
         page="results/{dataset}/check/index.html",  # no output: it is kept when an error is found
         version=STAGE_VERSIONS["check"],
     script:

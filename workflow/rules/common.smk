@@ -2,11 +2,15 @@
 
 import dataclasses
 import functools
+import os
 import re
 import sys
 from pathlib import Path
 
+from snakemake.io import sourcecache_entry
+
 from cellcascade.config.load import load_config
+from cellcascade.core.contents import digests_of_contents
 from cellcascade.data.recording import held_out_recording, training_recording
 from cellcascade.core.errors import InputError
 from cellcascade.evaluation.cellpose.weights import check_start
@@ -104,6 +108,23 @@ def data_folder(wildcards):
     return str(Path(CONFIG.data_root) / entry(wildcards).folder)
 
 
+def archives_to_fetch(wildcards):
+    """Parameter function: archives of the data sets that `all` makes; ends with a message if none is known."""
+    entries = [CONFIG.datasets[name] for name in CONFIG.selected]
+    found = {
+        entry.folder: {
+            "folder": str(Path(CONFIG.data_root) / entry.folder),
+            "source": entry.archive,
+            "sha256": entry.archive_sha256,
+        }
+        for entry in entries
+        if entry.archive
+    }
+    if not found:
+        sys.exit("No data set that is run has an archive in the configuration: docs/configuration.md (datasets)")
+    return list(found.values())
+
+
 def stop(problems, sound=()):
     """End with one message for people; an exception from an input function would come wrapped in a traceback.
 
@@ -133,21 +154,13 @@ def test_frames_of(name):
 
 
 def annotated_files(wildcards):
-    """Frames and annotations that the models learn from: when one of them changes, its data set is made again."""
+    """Frames and annotations that the models learn from: when what they hold changes, the data set is made again."""
     return files_of(wildcards.dataset, frames_of)
 
 
 def test_files(wildcards):
     """Frames and annotations of the test sequence, which nothing learns from."""
     return files_of(wildcards.dataset, lambda name: [item for items in test_frames_of(name).values() for item in items])
-
-
-def usable_test_files(wildcards):
-    """Those files where they can be used; none where not: what needs them says why."""
-    try:
-        return files_in(item for items in test_frames_of(wildcards.dataset).values() for item in items)
-    except InputError:
-        return []
 
 
 def test_annotations(wildcards):
@@ -161,24 +174,42 @@ def test_annotations(wildcards):
 def files_of(name, find):
     """Files of the annotated frames that `find` gives for a data set; ends with a message where they cannot be used."""
     try:
-        return files_in(find(name))
+        return files_in(name, find(name))
     except InputError as error:
         stop({name: error})
 
 
-def files_in(frames):
-    """Files of annotated frames, each once."""
-    return list(dict.fromkeys(str(path) for item in frames for path in (item.image, item.labels)))
+def files_in(name, frames):
+    """Files of annotated frames, each once, as inputs of which the contents count, neither dates nor the place.
+
+    Snakemake compares inputs by their names and dates. As copies of what their contents are called, they have the same
+    name wherever they lie, and another one when they change.
+    """
+    folder = Path(CONFIG.data_root) / CONFIG.datasets[name].folder
+    paths = dict.fromkeys(path for item in frames for path in (item.image, item.labels))
+    digests = digests_of_contents(paths)
+    called = {path: f"{folder.name}/{os.path.relpath(path, folder)}#{digests[path]}" for path in paths}
+    return [sourcecache_entry(ancient(str(path)), called[path]) for path in paths]
 
 
 def plain(recording):
-    """A recording as plain values, the form in which Snakemake compares it with the last run's."""
+    """A recording as plain values, the form in which Snakemake hands it to a job."""
     return {**dataclasses.asdict(recording), "folder": str(recording.folder)}
 
 
-def real_frames(wildcards):
-    """Parameter function: the recording that the models of the job's data set learn from."""
+def how_read(recording):
+    """How a recording is read, wherever it lies: the form in which Snakemake compares it with the last run's."""
+    return {name: value for name, value in plain(recording).items() if name != "folder"}
+
+
+def real_frames(wildcards, input):
+    """Parameter function: the recording that the models of the job's data set learn from; no reason to remake."""
     return plain(training_recording(CONFIG, wildcards.dataset))
+
+
+def real_annotated(wildcards):
+    """Parameter function: how that recording is read, which is a reason to remake."""
+    return how_read(training_recording(CONFIG, wildcards.dataset))
 
 
 # --- intermediate results -----------------------------------------------------------------------------------------
