@@ -6,7 +6,7 @@
 # make lint   style of Python and Snakemake files
 # make types  types of the package
 # make lock   requirements.lock, from pyproject.toml
-# make docs   schema, docs/configuration.md, docs/stores.md and the defaults in config.yaml, from their models
+# make docs   schema, docs/{configuration,stores,troubleshooting}.md and the defaults in config.yaml, from the code
 
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
@@ -62,6 +62,7 @@ docs: env
 	@$(BIN)/cellcascade schema > workflow/schemas/config.schema.json
 	$(BIN)/cellcascade reference > docs/configuration.md
 	$(BIN)/cellcascade stores > docs/stores.md
+	$(BIN)/cellcascade troubleshooting > docs/troubleshooting.md
 	$(BIN)/cellcascade defaults config.yaml
 
 # Versions stay as they are unless pyproject.toml rules them out; make lock UPGRADE=--upgrade takes the newest ones.

@@ -24,6 +24,7 @@ include: "workflow/rules/common_resources.smk"
 include: "workflow/rules/common_evaluation.smk"
 include: "workflow/rules/common_report.smk"
 include: "workflow/rules/resources.smk"
+include: "workflow/rules/check.smk"
 include: "workflow/rules/crops.smk"
 include: "workflow/rules/prior.smk"
 include: "workflow/rules/masks.smk"
@@ -47,6 +48,11 @@ localrules:
     prior,
     learning_curve,
     ablations,
+
+
+# Without the scheduler's commands Snakemake would wait for ever for the first job.
+onstart:
+    require_scheduler(workflow.executor_plugin.name)
 
 
 rule all:

@@ -4,9 +4,11 @@ cellcascade schema              JSON schema of config.yaml, for editors
 cellcascade reference           docs/configuration.md
 cellcascade defaults            writes the defaults into config.yaml
 cellcascade stores              docs/stores.md
-cellcascade check config.yaml   later files override earlier ones
 cellcascade init FOLDER         a configuration for a folder of images and masks: --out mine.yaml
 cellcascade fit FOLDER          the same, and then its images: --out OUT
+cellcascade troubleshooting     docs/troubleshooting.md
+cellcascade check config.yaml   the data and this machine, before anything runs; later files override earlier ones
+cellcascade download CE         fetches and unpacks a data set
 cellcascade seg 01_GT 01_RES    SEG of a segmentation, as the Cell Tracking Challenge defines it
 cellcascade export FORMAT IMAGES OUT    synthetic images for Cellpose, StarDist, nnU-Net and others
 cellcascade instances CLASSES OUT       cells of what nnU-Net predicted
@@ -20,14 +22,10 @@ import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from cellcascade import __version__
 from cellcascade.core.errors import InputError
 from cellcascade.exports.commands import add_commands
-
-if TYPE_CHECKING:
-    from cellcascade.config.datasets import Config
 
 DEFAULTS_DESCRIPTION = (
     "Write the package's defaults, with their comments, between the two lines of config.yaml that mark them. Values "
@@ -58,24 +56,6 @@ PREVIEW_DESCRIPTION = (
 )
 
 
-def check(config: "Config") -> list[str]:
-    """Look at the sequences of all data sets that a configuration runs, and at folders of pretrained models.
-
-    Args:
-        config: The checked configuration.
-
-    Returns:
-        Messages, one per data set with problems.
-    """
-    problems = []
-    for name in config.selected:
-        try:
-            print(f"{name}: {_check_dataset(config, name)}")
-        except InputError as error:
-            problems.append(f"{name}: {error}")
-    return problems
-
-
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and give its exit status."""
     given = _parser().parse_args(arguments)
@@ -84,39 +64,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except InputError as error:
         print(error, file=sys.stderr)
         return 1
-
-
-def _check_dataset(config: "Config", name: str) -> str:
-    """What a data set has to learn from and to test on; an `InputError` if some of it cannot be used."""
-    from cellcascade.data.recording import held_out_recording, training_recording
-    from cellcascade.diffusion.multiview_weights import check_weights
-    from cellcascade.diffusion.priors import check_prior, prior_folder
-    from cellcascade.diffusion.texture.memory import of_base
-    from cellcascade.diffusion.texture.pretrained import check_autoencoder, check_base
-    from cellcascade.evaluation.cellpose.weights import check_start
-    from cellcascade.evaluation.scoring import reference_annotations
-
-    data = config.datasets[name]
-    training, held_out = training_recording(config, name), held_out_recording(config, name)
-    frames = training.checked_frames()
-    tests = reference_annotations(held_out) if held_out else {}
-    if held_out:
-        check_start(data.evaluation)
-    if data.has_views and config.multiview.folder:
-        check_weights(config.multiview.folder)
-    texture, latent = data.texture, data.texture.space == "latent"
-    if latent and texture.autoencoder and Path(texture.autoencoder).is_dir():
-        check_autoencoder(texture.autoencoder)
-    takes, prior = "", prior_folder(texture.base, "texture")
-    if prior:
-        check_prior(prior, "texture")
-    if of_masks := prior_folder(data.mask_ddpm.base, "mask_ddpm"):
-        check_prior(of_masks, "mask_ddpm")
-    if Path(texture.base).is_dir() and not prior:
-        check_base(texture.base, latent=latent and not texture.autoencoder, block=None if latent else texture.block)
-        takes = f"; fine-tuning {texture.base} takes {of_base(texture, data.crops.size)}"
-    counts = "".join(f", {len(items)} to test on ({kind})" for kind, items in tests.items())
-    return f"{len(frames)} annotations in {training.folder}{counts}{takes}"
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -134,8 +81,16 @@ def _parser() -> argparse.ArgumentParser:
     writing.set_defaults(run=_run_defaults)
     stores = commands.add_parser("stores", help="print docs/stores.md")
     stores.set_defaults(run=_run_stores)
-    checking = commands.add_parser("check", help="check configuration files and the data they name")
-    checking.add_argument("config", nargs="+", help="YAML files; later ones override earlier ones")
+    troubles = commands.add_parser("troubleshooting", help="print docs/troubleshooting.md")
+    troubles.set_defaults(run=_run_troubleshooting)
+    fetching = commands.add_parser("download", help="fetch and unpack a data set that the configuration names")
+    fetching.add_argument("name", help="a data set of the configuration, or its folder, e.g. Fluo-N2DL-HeLa")
+    fetching.add_argument("--archive", help="address or path of its zip archive (default: the configuration's)")
+    fetching.add_argument("--config", nargs="+", default=["config.yaml"], help="YAML files (default: config.yaml)")
+    fetching.set_defaults(run=_run_download)
+    checking = commands.add_parser("check", help="check configuration files, the data they name, and this machine")
+    checking.add_argument("config", nargs="+", type=Path, help="YAML files; later ones override earlier ones")
+    checking.add_argument("--profile", type=Path, help="profile of the cluster that jobs will be sent to, e.g. slurm")
     checking.set_defaults(run=_run_check)
     starting = commands.add_parser(
         "init", help="write a configuration for images and masks", description=INIT_DESCRIPTION
@@ -215,12 +170,30 @@ def _run_stores(given: argparse.Namespace) -> int:
     return 0
 
 
+def _run_troubleshooting(given: argparse.Namespace) -> int:
+    from cellcascade.checks.document import document
+
+    print(document(), end="")
+    return 0
+
+
+def _run_download(given: argparse.Namespace) -> int:
+    from cellcascade.config.load import read_config
+    from cellcascade.core.logs import start_log
+    from cellcascade.data.download import archive_of, download_data
+
+    start_log()
+    download_data(archives=[archive_of(read_config(*given.config), given.name, given.archive)])
+    return 0
+
+
 def _run_check(given: argparse.Namespace) -> int:
+    from cellcascade.checks.project import check_project
     from cellcascade.config.load import read_config
 
-    problems = check(read_config(*given.config))
-    print("\n\n".join(problems), file=sys.stderr)
-    return 1 if problems else 0
+    for line in check_project(read_config(*given.config), given.config, given.profile, Path()):
+        print(line, flush=True)
+    return 0
 
 
 def _run_init(given: argparse.Namespace) -> int:
@@ -235,7 +208,6 @@ def _run_fit(given: argparse.Namespace) -> int:
     from contextlib import chdir
     from dataclasses import replace
 
-    from cellcascade.config.load import read_config
     from cellcascade.intake.advice import this_machine
     from cellcascade.intake.running import images_of, page_of, run_workflow, workflow_folder
     from cellcascade.intake.starting import start
@@ -248,9 +220,6 @@ def _run_fit(given: argparse.Namespace) -> int:
             print(f"{given.out / config} is used as it is; delete it to have {given.folder} looked at again")
         else:
             print("\n".join(start(folder, config, given.voxel_size, given.channel)), flush=True)
-        if problems := check(read_config(config)):
-            print("\n\n".join(problems), file=sys.stderr)
-            return 1
         status = run_workflow(workflow, config, name, replace(machine, cores=given.cores or machine.cores))
     if status == 0:
         print(f"\nimages with labels:     {given.out / images_of(name)}")

@@ -136,9 +136,10 @@ def project(cascade: Run, tmp_path: Path) -> Run:
 
 
 def with_crops(cascade: Run, folder: Path) -> Run:
-    """Make a project that has the crops of the cascade."""
+    """Make a project that has the crops of the cascade, and what the check before them wrote."""
     run = Run(folder, cascade.cluster)
-    for path in (cascade.folder / "results").glob("*/crops*"):
+    results = cascade.folder / "results"
+    for path in (*results.glob("*/check/findings.csv"), *results.glob("*/crops*")):
         copy = folder / path.relative_to(cascade.folder)
         copy.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy2(path, copy)

@@ -16,7 +16,7 @@ FLOORS = (
     {"core", "config", "data"},
     {"learning", "geometry", "population"},
     {"reconstruction", "metrics", "diffusion"},
-    {"evaluation", "exports", "report", "intake", "cli", "__main__"},
+    {"evaluation", "exports", "report", "checks", "intake", "cli", "__main__"},
 )
 # The workflow is read again by every job of a cluster, so what it imports must not load torch. Geometry is among these
 # rooms because rays are cast on the GPU; its masks, planes and slices do without.

@@ -25,6 +25,7 @@ from cellcascade.config.document import (
     with_defaults,
 )
 from cellcascade.config.load import load_config, read_config
+from cellcascade.core.jobs import REASONS
 from cellcascade.core.stages import STAGE_VERSIONS
 from tests.workflow.dry_run import REPOSITORY
 
@@ -188,7 +189,7 @@ def imported(path: Path) -> set[str]:
 def test_every_rule_has_a_script_a_log_a_benchmark_and_a_version():
     rules = blocks_of_rules()
     assert set(rules) == {path.stem for path in (REPOSITORY / "scripts").glob("*.py")}
-    fetch = {"texture_base", "cellpose_weights", "inception_weights"}
+    fetch = {"texture_base", "cellpose_weights", "inception_weights", "download_ctc"}
     assert set(STAGE_VERSIONS) == set(rules) - fetch
     for rule, text in rules.items():
         assert f'"../../scripts/{rule}.py"' in text and "log:" in text, rule
@@ -215,7 +216,7 @@ def test_each_rule_gives_its_stage_what_it_takes(rule, text):
     assert all(parameter.kind == parameter.KEYWORD_ONLY for parameter in taken.values())
     inputs, outputs, params = (names_in(text, section) for section in ("input", "output", "params"))
     assert len(inputs | outputs | params) == len(inputs) + len(outputs) + len(params), "one name for one thing"
-    assert outputs | params - {"version"} <= taken.keys()
+    assert outputs | params - REASONS <= taken.keys()
     needed = {name for name, parameter in taken.items() if parameter.default is parameter.empty}
     assert needed <= inputs | outputs | params | {"device", "max_invalid_fraction", "sampling_batches"}
 

@@ -2,6 +2,8 @@
 
 import json
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -120,6 +122,28 @@ def test_weights_of_another_cellpose_than_the_configured_one_stop_the_plan_befor
         assert "found:    a network of Cellpose 4" in output and "evaluation.cellpose.version: 4" in output
     monkeypatch.chdir(project.folder)
     assert main(["check", *files[1:]]) == 1
-    assert "nuclei2d: The weights to start from are of another version of Cellpose" in capsys.readouterr().err
+    assert "The weights to start from are of another version of Cellpose" in capsys.readouterr().out
     torch.save({"downsample.down.res_down_0.conv.conv_0.0.weight": torch.zeros(3)}, project.folder / "mine")
     assert job_counts(project.dry_run("all", *files))["train_cellpose"] == 4
+
+
+def test_a_cluster_profile_without_its_scheduler_ends_within_seconds(project):
+    """Snakemake itself would wait for ever: it has no job whose end could be asked for."""
+    programs = project.folder / "bin"
+    programs.mkdir()
+    for name in ("bash", "sh", "env"):
+        (programs / name).symlink_to(shutil.which(name))
+    command = [sys.executable, "-m", "snakemake", "results/nuclei2d/crops.csv", "--profile", "slurm"]
+    done = subprocess.run(
+        [*command, "--configfile", "demo/config.yaml"],
+        cwd=project.folder,
+        env=project.environment | {"PATH": str(programs)},
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    output = done.stdout + done.stderr
+    assert done.returncode == 1 and "no sbatch, squeue, scancel" in output and "Traceback" not in output
+    assert "slurm_partition=cpu" in project.dry_run(
+        "results/nuclei2d/crops.csv", "--profile", "slurm", "--configfile", "demo/config.yaml"
+    )

@@ -14,7 +14,7 @@ from scipy import ndimage
 from tests.workflow.dry_run import REPOSITORY
 
 BENCHMARKS = REPOSITORY / "benchmarks"
-NETWORK = {"texture_base", "cellpose_weights", "inception_weights"}
+NETWORK = {"download_ctc", "texture_base", "cellpose_weights", "inception_weights"}
 PARTS_OF_GPU_RULES = {"volumes", "train_cellpose", "predict_cellpose"}
 NAMES = ("CE", "CHO", "HeLa")
 

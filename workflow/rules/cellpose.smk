@@ -21,6 +21,7 @@ rule train_cellpose:
     params:
         regime="{regime}",
         recording=real_frames,
+        annotated=real_annotated,
         settings=lambda wildcards: block(entry(wildcards).evaluation.cellpose, without={"train"}),
         train=lambda wildcards: block(entry(wildcards).evaluation.training),
         checkpoints="checkpoints/{dataset}/cellpose-{regime}-{seed}",
@@ -53,6 +54,7 @@ rule predict_cellpose:
         dataset="{dataset}",
         regime="{regime}",
         recording=test_frames,
+        annotated=test_annotated,
         most=lambda wildcards: entry(wildcards).evaluation.max_test_frames,
         volumes=lambda wildcards: entry(wildcards).evaluation.cellpose.volumes,
         checkpoints="checkpoints/{dataset}/predictions-{regime}-{seed}",

@@ -2,12 +2,16 @@
 
 import dataclasses
 import functools
+import os
 import re
 import sys
 from pathlib import Path
 
+from snakemake.io import sourcecache_entry
+
 from cellcascade.config.formats import Formats
 from cellcascade.config.load import load_config, own_data_sets
+from cellcascade.core.contents import digests_of_contents
 from cellcascade.data.recording import held_out_recording, training_recording
 from cellcascade.core.errors import InputError
 from cellcascade.evaluation.cellpose.weights import check_start
@@ -102,6 +106,23 @@ def shape_range(wildcards):
 # --- real data ----------------------------------------------------------------------------------------------------
 
 
+def archives_to_fetch(wildcards):
+    """Parameter function: archives of the data sets that `all` makes; ends with a message if none is known."""
+    entries = [CONFIG.datasets[name] for name in CONFIG.selected]
+    found = {
+        entry.folder: {
+            "folder": str(Path(CONFIG.data_root) / entry.folder),
+            "source": entry.archive,
+            "sha256": entry.archive_sha256,
+        }
+        for entry in entries
+        if entry.archive
+    }
+    if not found:
+        sys.exit("No data set that is run has an archive in the configuration: docs/configuration.md (datasets)")
+    return list(found.values())
+
+
 def stop(problems, sound=()):
     """End with one message for people; an exception from an input function would come wrapped in a traceback.
 
@@ -131,7 +152,7 @@ def test_frames_of(name):
 
 
 def annotated_files(wildcards):
-    """Frames and annotations that the models learn from: when one of them changes, its data set is made again."""
+    """Frames and annotations that the models learn from: when what they hold changes, the data set is made again."""
     return files_of(wildcards.dataset, frames_of)
 
 
@@ -151,26 +172,48 @@ def test_annotations(wildcards):
 def files_of(name, find):
     """Files of the annotated frames that `find` gives for a data set; ends with a message where they cannot be used."""
     try:
-        found = find(name)
+        return files_in(name, find(name))
     except InputError as error:
         stop({name: error})
-    return list(dict.fromkeys(str(path) for item in found for path in item.files))
+
+
+def files_in(name, frames):
+    """Files of annotated frames, each once, as inputs of which the contents count, neither dates nor the place.
+
+    Snakemake compares inputs by their names and dates. As copies of what their contents are called, they have the same
+    name wherever they lie, and another one when they change.
+    """
+    folder = Path(CONFIG.data_root) / CONFIG.datasets[name].folder
+    paths = dict.fromkeys(path for item in frames for path in item.files)
+    digests = digests_of_contents(paths)
+    called = {path: f"{folder.name}/{os.path.relpath(path, folder)}#{digests[path]}" for path in paths}
+    return [sourcecache_entry(ancient(str(path)), called[path]) for path in paths]
 
 
 def plain(recording):
-    """A recording as plain values, the form in which Snakemake compares it with the last run's.
+    """A recording as plain values, the form in which Snakemake hands it to a job.
 
     What was added to recordings later is left out at its default: it is no reason to make anything again.
     """
     values = {**dataclasses.asdict(recording), "folder": str(recording.folder)}
-    added = {"layout", "part", "test_share", "channel", "labels"}
+    added = {"layout", "part", "test_share", "channel", "labels", "split_labels"}
     defaults = {field.name: field.default for field in dataclasses.fields(recording) if field.name in added}
     return {name: value for name, value in values.items() if name not in added or value != defaults[name]}
 
 
-def real_frames(wildcards):
-    """Parameter function: the recording that the models of the job's data set learn from."""
+def how_read(recording):
+    """How a recording is read, wherever it lies: the form in which Snakemake compares it with the last run's."""
+    return {name: value for name, value in plain(recording).items() if name != "folder"}
+
+
+def real_frames(wildcards, input):
+    """Parameter function: the recording that the models of the job's data set learn from; no reason to remake."""
     return plain(training_recording(CONFIG, wildcards.dataset))
+
+
+def real_annotated(wildcards):
+    """Parameter function: how that recording is read, which is a reason to remake."""
+    return how_read(training_recording(CONFIG, wildcards.dataset))
 
 
 # --- intermediate results -----------------------------------------------------------------------------------------

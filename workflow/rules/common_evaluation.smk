@@ -103,9 +103,27 @@ def cellpose_environment(version):
     return f"../../envs/{ENVIRONMENTS[version]}.yaml"
 
 
-def test_frames(wildcards):
-    """Parameter function: the recording that nothing of the job's data set learns from."""
+def test_frames(wildcards, input):
+    """Parameter function: the recording that nothing of the job's data set learns from; no reason to remake."""
     return plain(held_out_recording(CONFIG, wildcards.dataset))
+
+
+def usable_test_frames(wildcards, input):
+    """The same where they can be used; else `None`: what needs them says why they cannot."""
+    try:
+        return test_frames(wildcards, input) if test_frames_of(wildcards.dataset) else None
+    except InputError:
+        return None
+
+
+def test_annotated(wildcards):
+    """Parameter function: how that recording is read, which is a reason to remake."""
+    return how_read(held_out_recording(CONFIG, wildcards.dataset))
+
+
+def compared_cells(wildcards):
+    """The recording of the test sequence with the annotations whose cells the synthetic ones are compared with."""
+    return held_out_recording(CONFIG, wildcards.dataset, test_annotations(wildcards))
 
 
 @functools.cache

@@ -11,10 +11,16 @@ def path_or_paths(given):
     return str(given) if isinstance(given, str) else [str(path) for path in given]
 
 
+def image_files(wildcards, input):
+    """Parameter function: the synthetic images, the real frames beside them, and what the check of these found."""
+    files = {"synthetic": str(input.synthetic), "checked": str(input.checked)}
+    return {**files, "recording": real_frames(wildcards, input)}
+
+
 def evaluation_files(wildcards, input):
     """Parameter function: tables of the evaluation, and the predictions with the frames that they are of."""
     predictions = path_or_paths(input.predictions)
-    recording = test_frames(wildcards) if predictions else None
+    recording = test_frames(wildcards, input) if predictions else None
     return {"tables": tables(wildcards.dataset), "predictions": predictions, "test_recording": recording}
 
 

@@ -1,8 +1,16 @@
 """What jobs ask for: memory and time that grow with what they work on. No rules."""
 
 import math
+import sys
 
 from cellcascade.config.values import FOLDS
+from cellcascade.core.scheduler import absent, no_scheduler
+
+
+def require_scheduler(executor):
+    """End with a message where the commands of the executor's scheduler are missing."""
+    if commands := absent(executor):
+        sys.exit(str(no_scheduler(executor, commands)))
 
 
 def scaled(base, each=0, items=lambda wildcards: 0):

@@ -17,6 +17,7 @@ rule real_cells:
     params:
         dataset="{dataset}",
         recording=real_frames,
+        annotated=real_annotated,
         settings=settings_of("crops"),
         version=STAGE_VERSIONS["real_cells"],
     script:

@@ -1,6 +1,7 @@
 rule crops:
     input:
         frames=annotated_files,
+        checked="results/{dataset}/check/findings.csv",
     output:
         store="results/{dataset}/crops.zarr.zip",
         table="results/{dataset}/crops.csv",
@@ -19,6 +20,7 @@ rule crops:
     params:
         dataset="{dataset}",
         recording=real_frames,
+        annotated=real_annotated,
         settings=settings_of("crops"),
         version=STAGE_VERSIONS["crops"],
     script:

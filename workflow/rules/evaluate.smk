@@ -12,7 +12,8 @@ use rule crops as test_crops with:
         dataset=one_of(CONFIG.datasets),
     params:
         dataset="{dataset}",
-        recording=lambda wildcards: plain(held_out_recording(CONFIG, wildcards.dataset, test_annotations(wildcards))),
+        recording=lambda wildcards, input: plain(compared_cells(wildcards)),
+        annotated=lambda wildcards: how_read(compared_cells(wildcards)),
         settings=settings_of("crops"),
         version=STAGE_VERSIONS["crops"],
 
@@ -78,6 +79,7 @@ rule evaluate_population:
         runtime=scaled(60),
     params:
         recording=real_frames,
+        annotated=real_annotated,
         version=STAGE_VERSIONS["evaluate_population"],
     script:
         "../../scripts/evaluate_population.py"

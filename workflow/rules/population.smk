@@ -16,6 +16,7 @@ rule background:
     params:
         dataset="{dataset}",
         recording=real_frames,
+        annotated=real_annotated,
         rim=lambda wildcards: entry(wildcards).population.rim,
         version=STAGE_VERSIONS["background"],
     script:

@@ -2,6 +2,7 @@ rule report:
     input:
         crops=source("crops.zarr.zip"),
         crops_table=source("crops.csv"),
+        checked=source("check/findings.csv"),
         masks=cell_shards("masks"),
         views=cell_shards_3d("views", WITH_VIEWS),
         volumes=cell_shards_3d("volumes"),
@@ -41,7 +42,7 @@ rule report:
             *("crops", "crops_table", "masks", "views", "volumes", "slices", "textures"),
             *("rho_table", "shapes", "intensities"),
         ),
-        images=lambda wildcards, input: {"synthetic": str(input.synthetic), "recording": real_frames(wildcards)},
+        images=image_files,
         evaluation=evaluation_files,
         work=work_files,
         version=STAGE_VERSIONS["report"],

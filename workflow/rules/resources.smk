@@ -1,8 +1,24 @@
 # The only jobs that use the network; local, because nodes of a cluster often have none.
 localrules:
+    download_ctc,
     texture_base,
     cellpose_weights,
     inception_weights,
+
+
+# No output: Snakemake removes the outputs of a job that failed, and these are data.
+rule download_ctc:
+    log:
+        "logs/download_ctc.log",
+    conda:
+        "../../envs/images.yaml"
+    resources:
+        mem_mb=scaled(1000),
+        runtime=scaled(240),
+    params:
+        archives=archives_to_fetch,
+    script:
+        "../../scripts/download_ctc.py"
 
 
 rule texture_base:

@@ -62,6 +62,18 @@ class Dataset(Stages):
         None,
         description="3D: annotated slices of each stack learned from: their count, evenly spread, or their numbers",
     )
+    archive: str | None = Field(None, description="address or path of the folder's zip archive, for `download_ctc`")
+    archive_sha256: Annotated[str, Field(pattern="^[0-9a-fA-F]{64}$")] | None = Field(
+        None, description="its SHA-256, to be checked; null: not known"
+    )
+    split_labels: bool = Field(
+        False,
+        description="each connected piece of a label is a cell of its own: for foreground masks, and for one number "
+        "for several cells; cells of one number that touch stay one",
+    )
+    accept: tuple[str, ...] = Field(
+        (), description="errors of the check that are known and do not stop the run, by their names on its page"
+    )
     models_from: str | None = Field(None, description="reuse crops and trained models of this data set")
     inherits: str | None = Field(
         None, description="data set from whose entry this one takes what it does not set itself"

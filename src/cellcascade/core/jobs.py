@@ -21,6 +21,9 @@ from cellcascade.core.logs import package_versions, start_log
 
 logger = logging.getLogger(__name__)
 
+# Params that no stage takes: they are there to remake the outputs when they change.
+REASONS = {"version", "annotated"}
+
 
 def run_job(stage: Callable[..., None], snakemake: Any) -> None:
     """Run a stage's function as a Snakemake job.
@@ -60,9 +63,9 @@ def run_job(stage: Callable[..., None], snakemake: Any) -> None:
 def bound(stage: Callable[..., None], snakemake: Any) -> dict[str, Any]:
     """The arguments of a stage's function, each made what its annotation says: paths, models, typed values.
 
-    Inputs that the function does not name are there for Snakemake alone; so is the parameter `version`, which remakes
-    the outputs when the stage's version is raised. An empty input (a file that this data set has not) becomes `None`
-    where the annotation allows that.
+    Inputs that the function does not name are there for Snakemake alone; so are the parameters `version`, which remakes
+    the outputs when the stage's version is raised, and `annotated`, how the frames are read, wherever they lie. An
+    empty input (a file that this data set has not) becomes `None` where the annotation allows that.
 
     Args:
         stage: The function.
@@ -72,7 +75,7 @@ def bound(stage: Callable[..., None], snakemake: Any) -> dict[str, Any]:
     Raises:
         TypeError: The function and its rule do not fit together: a fault of the program.
     """
-    params = {name: value for name, value in snakemake.params.items() if name != "version"}
+    params = {name: value for name, value in snakemake.params.items() if name not in REASONS}
     given = {**snakemake.config["shared"], "threads": snakemake.threads}
     given |= {**dict(snakemake.input.items()), **dict(snakemake.output.items()), **params}
     hints, arguments = get_type_hints(stage, include_extras=True), {}

@@ -3,9 +3,10 @@
 Every usable cell gets a square crop of its own, centred on its bounding box, in which it is alone.
 """
 
+import logging
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import cached_property, partial
 from itertools import groupby
 from operator import itemgetter
@@ -13,7 +14,6 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from scipy import ndimage
 from skimage.measure import regionprops
 
 from cellcascade.config.settings import CropSettings
@@ -24,13 +24,15 @@ from cellcascade.core.processes import in_order
 from cellcascade.core.seeds import numpy_generator
 from cellcascade.data.annotated import AnnotatedFrame
 from cellcascade.data.inpainting import clear_of, cut_alone, section_at
+from cellcascade.data.objects import FRAGMENTARY, Cell, Slice, crop_origin, find_cells
 from cellcascade.data.recording import Recording
 from cellcascade.data.shards import Store, digests_of
 from cellcascade.data.stores import CROPS, CropsRecord
 
+logger = logging.getLogger(__name__)
+
 SEED = 0  # crops are the same whatever the seed of the run
 LARGEST = np.iinfo(np.uint16).max  # count of a crop
-ONE_PIECE = 0.95  # share of a cell's area that its largest piece must hold
 COLUMNS = ["frame", "label", "z", "area", "kept", "reason", "mean", "background", "eccentricity", "solidity"]
 
 
@@ -112,22 +114,10 @@ class _Seen:
     cut_by_border: np.ndarray
     dtype: np.dtype
 
-
-@dataclass(frozen=True)
-class _Slice:
-    """A slice of a cell: its mask (y, x) in its bounding box, whose first pixel is `corner`."""
-
-    z: int
-    mask: np.ndarray
-    corner: tuple[int, int]
-
-
-@dataclass
-class _Cell:
-    """An annotated object: its row of the table, and the slices to cut, the widest first; none if it is left out."""
-
-    row: dict
-    slices: list[_Slice] = field(default_factory=list)
+    @property
+    def cells(self) -> int:
+        """Number of its cells, usable or not; fragments are none."""
+        return sum(row["reason"] != FRAGMENTARY for row in self.rows)
 
 
 def make_crops(
@@ -159,6 +149,7 @@ def make_crops(
                 levels.add(arrays["image"], arrays["mask"])
                 writer.append(arrays)
         rows = [row for found in seen for row in found.rows]
+        logger.info("%s", usable([row["reason"] for row in rows]))
         if not any(row["kept"] for row in rows):
             raise _no_usable_cell(recording.annotation_folder, rows, settings)
         write_table(table, pd.DataFrame(rows, columns=COLUMNS), float_format="%.6g")
@@ -173,6 +164,13 @@ def read_crops(store: str | Path) -> Crops:
         InputError: The store is missing, or holds something else.
     """
     return Crops(CROPS.open(store))
+
+
+def usable(reasons: Sequence[str]) -> str:
+    """How many annotated cells are used, and why not the others, in one line; an empty reason is a cell that is."""
+    left_out = Counter(reason for reason in reasons if reason).most_common()
+    why = ", ".join(f"{count} {reason}" for reason, count in left_out)
+    return f"{reasons.count('')} of {len(reasons)} annotated cells usable{': ' + why if why else ''}"
 
 
 def to_unit(counts: np.ndarray, window: Sequence[float]) -> np.ndarray:
@@ -207,7 +205,7 @@ def _see(
 ) -> tuple[_Seen, dict[str, np.ndarray]]:
     """Find the cells of one annotation and cut those that can be used: arrays as in the store, none without a cell."""
     image, labels = recording.read(item)
-    cells = list(_find_cells(labels, item, settings))
+    cells = list(find_cells(labels, item, settings))
     crops = _cut_frame(image, labels, cells, dataset=dataset, frame=item.frame, size=settings.size)
     arrays = {name: np.stack([crop[name] for crop in crops]) for name in CROPS.arrays} if crops else {}
     return _Seen(item, [cell.row for cell in cells], _cut_by_border(labels, recording.ndim), image.dtype), arrays
@@ -224,7 +222,7 @@ def _record(
     per_slice: dict[int, list[int]] = {}
     for each in seen:
         if each.annotated.z is not None:
-            per_slice.setdefault(each.annotated.frame, []).append(len(each.rows))
+            per_slice.setdefault(each.annotated.frame, []).append(each.cells)
     return CropsRecord(
         dataset=dataset,
         seed=SEED,
@@ -235,7 +233,7 @@ def _record(
         frame_dtype=seen[-1].dtype.name,
         frames=sorted({item.frame for item in frames}),
         cut_by_border=np.any([each.cut_by_border for each in seen], 0).tolist(),
-        cells_per_frame=[len(each.rows) for each in seen if each.annotated.z is None],
+        cells_per_frame=[each.cells for each in seen if each.annotated.z is None],
         cells_per_slice=[float(np.mean(counts)) for counts in per_slice.values()],
         digests=digests_of(dict.fromkeys(path for item in frames for path in (item.image, item.labels))),
     )
@@ -246,79 +244,14 @@ def _commonest(shapes: Iterable[tuple[int, ...]]) -> tuple[int, ...]:
     return Counter(shapes).most_common(1)[0][0]
 
 
-def _find_cells(labels: np.ndarray, annotated: AnnotatedFrame, options: CropSettings) -> Iterator[_Cell]:
-    """Every annotated object, with the slices to cut if it is usable."""
-    volume = labels if labels.ndim == 3 else labels[None]
-    for label, box in enumerate(ndimage.find_objects(volume), 1):
-        if box is None:
-            continue
-        inside = volume[box] == label
-        areas = inside.sum((1, 2))
-        widest = int(areas.argmax())
-        z = annotated.z if annotated.z is not None else widest + box[0].start if labels.ndim == 3 else -1
-        row = {"frame": annotated.frame, "label": label, "z": z, "area": int(areas[widest])}
-        plane = _one_piece(inside[widest], box, z)
-        touches = any(side.start == 0 or side.stop == edge for side, edge in zip(box[1:], volume.shape[1:]))
-        row["reason"] = "touches border" if touches else _unfit(plane, options)
-        row["kept"] = not row["reason"]
-        cell = _Cell(row)
-        if row["kept"] and plane:
-            others = (_one_piece(inside[i], box, i + box[0].start) for i in _heights(areas, options.slices_per_cell))
-            cell.slices = [plane] + [other for other in others if other and _fits(other, plane, options)]
-        yield cell
-
-
 def _cut_by_border(labels: np.ndarray, ndim: int) -> np.ndarray:
     """By axis ([z,] y, x), whether the frame's border cuts a cell; of a slice of a stack, z is not known and counts."""
     ends = [bool(labels.take([0, -1], axis).any()) for axis in range(labels.ndim)]
     return np.array([True] * (ndim - labels.ndim) + ends)
 
 
-def _one_piece(mask: np.ndarray, box: tuple[slice, ...], z: int) -> _Slice | None:
-    """The largest piece of a mask with its holes filled, or `None` if other pieces are too large to ignore."""
-    pieces, count = ndimage.label(mask, np.ones((3, 3)))
-    if count == 0:
-        return None
-    if count > 1:
-        areas = np.bincount(pieces.ravel())[1:]
-        if areas.max() < ONE_PIECE * areas.sum():
-            return None
-        mask = pieces == areas.argmax() + 1
-    tight = ndimage.find_objects(mask.astype(np.uint8))[0]
-    corner = (box[-2].start + tight[0].start, box[-1].start + tight[1].start)
-    return _Slice(z, ndimage.binary_fill_holes(mask[tight]), corner)
-
-
-def _unfit(plane: _Slice | None, options: CropSettings) -> str:
-    """Why a cell cannot be used, or an empty text."""
-    if plane is None:
-        return "several pieces"
-    if plane.mask.sum() < options.min_area:
-        return "too small"
-    return "does not fit" if max(plane.mask.shape) + 2 * options.margin > options.size else ""
-
-
-def _heights(areas: np.ndarray, wanted: int) -> list[int]:
-    """Slices spread evenly over a cell's height, besides the widest one, which replaces its nearest."""
-    widest, count = int(areas.argmax()), min(wanted, len(areas))
-    chosen = np.unique(((np.arange(count) + 0.5) * len(areas) / count).astype(int))
-    return [int(z) for z in chosen if z != chosen[np.abs(chosen - widest).argmin()]]
-
-
-def _origin(plane: _Slice, size: int) -> tuple[int, int]:
-    """First pixel (y, x) of the crop that is centred on the bounding box."""
-    y, x = (first + (length - size) // 2 for first, length in zip(plane.corner, plane.mask.shape))
-    return y, x
-
-
-def _fits(other: _Slice, widest: _Slice, options: CropSettings) -> bool:
-    """Whether another slice of the cell lies in the crop of the widest one."""
-    starts = [first - origin for first, origin in zip(other.corner, _origin(widest, options.size))]
-    return all(start >= 0 and start + n <= options.size for start, n in zip(starts, other.mask.shape))
-
-
 def _cut_frame(
-    image: np.ndarray, labels: np.ndarray, cells: Sequence[_Cell], *, dataset: str, frame: int, size: int
+    image: np.ndarray, labels: np.ndarray, cells: Sequence[Cell], *, dataset: str, frame: int, size: int
 ) -> list[dict]:
     """Cut the slices of a frame's cells, plane by plane; completes the cells' rows."""
     cuts: dict[tuple[int, int], tuple[np.ndarray, np.ndarray]] = {}
@@ -327,7 +260,7 @@ def _cut_frame(
         section = section_at(image, labels, z if image.ndim == 3 else 0, size=size)
         for _, label, cell, plane in same:
             generator = numpy_generator(SEED, dataset, "crops", frame, z, label)
-            origin = _origin(cell.slices[0], size)
+            origin = crop_origin(cell.slices[0], size)
             mask = np.zeros((size, size), np.uint8)
             start_y, start_x = (first - start for first, start in zip(plane.corner, origin))
             mask[start_y : start_y + plane.mask.shape[0], start_x : start_x + plane.mask.shape[1]] = plane.mask
@@ -336,7 +269,7 @@ def _cut_frame(
     return [entry for cell in cells if cell.slices for entry in _entries(cell, cuts)]
 
 
-def _entries(cell: _Cell, cuts: Mapping[tuple[int, int], tuple[np.ndarray, np.ndarray]]) -> list[dict]:
+def _entries(cell: Cell, cuts: Mapping[tuple[int, int], tuple[np.ndarray, np.ndarray]]) -> list[dict]:
     """The entries of the store for a cell's crops, the widest first; completes the cell's row."""
     made: list[dict] = []
     for plane in cell.slices:
@@ -347,7 +280,7 @@ def _entries(cell: _Cell, cuts: Mapping[tuple[int, int], tuple[np.ndarray, np.nd
     return made
 
 
-def _entry(crop: np.ndarray, mask: np.ndarray, cell: _Cell, plane: _Slice, made: list[dict]) -> dict:
+def _entry(crop: np.ndarray, mask: np.ndarray, cell: Cell, plane: Slice, made: list[dict]) -> dict:
     """The entries of the store for one crop; `made` holds the cell's crops so far, the widest first."""
     return {
         "image": crop,
@@ -386,12 +319,10 @@ def _percentile(occurrences: np.ndarray, percentile: float) -> float:
 
 
 def _no_usable_cell(where: Path, rows: list[dict], options: CropSettings) -> InputError:
-    reasons = pd.Series([row["reason"] for row in rows], dtype=object).value_counts()
-    listed = ", ".join(f"{count} {reason}" for reason, count in reasons.items())
     return InputError(
         "No annotated cell can be used",
         where=where,
-        found=f"{len(rows)} annotated cells{': ' + listed if listed else ''}",
+        found=usable([row["reason"] for row in rows]),
         expected=f"cells of {options.min_area} pixels or more, in one piece, off the border, that fit into "
         f"{options.size} pixels with {options.margin} free on each side",
         fix="change crops.size, crops.min_area or crops.margin, or annotate more cells",

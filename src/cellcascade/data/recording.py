@@ -14,6 +14,7 @@ from cellcascade.data.annotated import AnnotatedFrame, Choice
 from cellcascade.data.layouts.choosing import locate
 from cellcascade.data.layouts.finding import find_frames
 from cellcascade.data.layouts.pairs import Part, Wanted
+from cellcascade.data.pieces import split
 from cellcascade.data.pixels import Pixels, open_frame
 
 
@@ -33,6 +34,7 @@ class Recording:
         test_share: Share of the annotated frames in the part `"test"`, where the layout does not divide them.
         channel: Channel of the frames, from 0, where they have several.
         labels: Name of the labels, where images have several.
+        split_labels: Whether each connected piece of a label is a cell of its own.
     """
 
     folder: Path
@@ -46,6 +48,7 @@ class Recording:
     test_share: float = 0.0
     channel: int | None = None
     labels: str | None = None
+    split_labels: bool = False
 
     @property
     def ndim(self) -> int:
@@ -99,7 +102,8 @@ class Recording:
         Raises:
             InputError: A file is damaged, of the wrong type, or the two do not fit together.
         """
-        return annotated.read_annotated(frame, self.ndim)
+        image, labels = annotated.read_annotated(frame, self.ndim)
+        return image, split(labels, frame.labels) if self.split_labels else labels
 
     def read_labels(self, frame: AnnotatedFrame) -> np.ndarray:
         """The labels that `read` gives, without the counts.
@@ -107,7 +111,8 @@ class Recording:
         Raises:
             InputError: A file is damaged, of the wrong type, or the two do not fit together.
         """
-        return annotated.read_labels(frame, self.ndim)
+        labels = annotated.read_labels(frame, self.ndim)
+        return split(labels, frame.labels) if self.split_labels else labels
 
     def read_image(self, frame: AnnotatedFrame) -> Pixels:
         """Counts of the whole frame, ([z,] y, x), also where only a slice of it is annotated.
@@ -179,8 +184,16 @@ def _recording(config: Config, data: Dataset, part: Part) -> Recording:
             test_share=data.kept_share,
             channel=data.channel,
             labels=data.labels,
+            split_labels=data.split_labels,
         )
-    found = Recording(folder, data.train_sequence, data.annotations, data.voxel_size_um, channel=data.channel)
+    found = Recording(
+        folder,
+        data.train_sequence,
+        data.annotations,
+        data.voxel_size_um,
+        channel=data.channel,
+        split_labels=data.split_labels,
+    )
     if data.test_sequence is None and data.kept_share:
         return replace(found, part=part, test_share=data.kept_share)
     return found if part == "train" or data.test_sequence is None else replace(found, sequence=data.test_sequence)

@@ -7,6 +7,7 @@ import numpy as np
 import tifffile
 import zarr
 
+from cellcascade.core.errors import InputError
 from cellcascade.data.header import Header, Index, unreadable
 
 EXPECTED = "an undamaged TIFF file with one image or one stack"
@@ -23,7 +24,7 @@ def read_header(path: Path) -> Header:
         with tifffile.TiffFile(path) as file:
             series, size = file.series[0], path.stat().st_size
             if len(file.series) > 1:
-                raise ValueError(f"{len(file.series)} images of different shapes")
+                raise _several_images(path, [tuple(item.shape) for item in file.series])
             if series.dataoffset is not None:
                 end = series.dataoffset + series.nbytes
             else:
@@ -34,6 +35,8 @@ def read_header(path: Path) -> Header:
             if end > size:
                 raise ValueError(f"the file ends at byte {size}, its pixels at byte {end}")
             return Header(tuple(series.shape), np.dtype(series.dtype), series.axes)
+    except InputError:
+        raise
     except READ_ERRORS as error:
         raise unreadable("A TIFF file", path, error, EXPECTED) from error
 
@@ -96,3 +99,14 @@ def _of_imagej(file: tifffile.TiffFile) -> dict[str, float]:
         if pixels:
             found[axis] = units / pixels * unit
     return found
+
+
+def _several_images(path: Path, shapes: list[tuple[int, ...]]) -> InputError:
+    return InputError(
+        "A TIFF file holds images of different shapes",
+        where=path,
+        found=", ".join(map(str, shapes[:5])),
+        expected="one image or one stack",
+        fix="write the frame alone, without thumbnails, masks or levels: tifffile.imwrite(new, tifffile.imread(old, "
+        "series=0))",
+    )

@@ -214,7 +214,7 @@ def _learn(
 ) -> _Learned | None:
     """What a frame shows of the background; `None` if all of it is a cell or close to one."""
     image, widths = frame.image.astype(np.float32), _field_widths(frame.image.shape, voxel_size_um)
-    usable = _usable(image, _away(frame.labels, voxel_size_um, rim), frame.known, widths)
+    usable = _usable(image, away_from_cells(frame.labels, voxel_size_um, rim), frame.known, widths)
     if not usable.any():
         return None
     field = _field(image, usable, widths)
@@ -241,7 +241,7 @@ def _usable(image: np.ndarray, away: np.ndarray, known: np.ndarray, widths: Sequ
     return usable
 
 
-def _away(labels: np.ndarray, voxel_size_um: Sequence[float], rim: int) -> np.ndarray:
+def away_from_cells(labels: np.ndarray, voxel_size_um: Sequence[float], rim: int) -> np.ndarray:
     """Pixels away from cells: at least the rim and a quarter of a cell, less where frames are crowded."""
     sizes = np.bincount(labels.ravel())[1:]
     sizes = sizes[sizes > 0]

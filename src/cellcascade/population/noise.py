@@ -12,6 +12,7 @@ from scipy.special import gammaln, ndtr
 
 SCORES = np.linspace(-4.5, 4.5, 721, dtype=np.float32)  # standard normal scores at which quantiles are stored
 LEVELS = 16  # field levels with quantiles of their own
+FLAT = 1e-9  # variance that is none
 LAGS = (6, 32, 32)  # farthest lag of the correlation in z, y, x
 
 
@@ -85,7 +86,7 @@ def gaussian_correlation(counts: np.ndarray, levels: np.ndarray, residuals: np.n
     values = np.rint(levels[:, None] + residuals)
     values = values - (values * density).sum(1, keepdims=True)
     variance = (values**2 * density).sum(1).mean()
-    if variance < 1e-9:
+    if variance < FLAT:
         return counts.astype(np.float32)
     orders = np.arange(1, 31)
     basis = np.stack([hermite_e.hermeval(SCORES.astype(float), np.eye(32)[k]) for k in orders])
@@ -122,9 +123,16 @@ def _autocovariance(values: np.ndarray, usable: np.ndarray) -> np.ndarray:
 
 
 def _tapered(covariance: np.ndarray) -> np.ndarray:
-    """Normalise to 1 at lag 0 and fade out the farther half of the lags in y and x, where noise prevails."""
-    variance = covariance[tuple(n // 2 for n in covariance.shape)]
-    correlation = covariance / max(variance, 1e-9)
+    """Normalise to 1 at lag 0 and fade out the farther half of the lags in y and x, where noise prevails.
+
+    Where all pixels are equal there is nothing to correlate: that counts as white noise.
+    """
+    middle = tuple(n // 2 for n in covariance.shape)
+    if covariance[middle] < FLAT:
+        correlation = np.zeros(covariance.shape)
+        correlation[middle] = 1
+        return correlation
+    correlation = covariance / covariance[middle]
     for axis in (-2, -1):
         n = correlation.shape[axis] // 2
         share = np.clip(2 - 2 * np.abs(np.arange(-n, n + 1)) / max(n, 1), 0, 1)

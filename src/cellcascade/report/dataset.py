@@ -12,16 +12,17 @@ from cellcascade.report.images import ImagesPart, images_part, read_image_tables
 from cellcascade.report.pages import write_page
 from cellcascade.report.pictures import Display
 from cellcascade.report.segmentation import SegmentedFrame, segmented_frame
-from cellcascade.report.sources import CellFiles, EvaluationFiles, ImageFiles, WorkFiles, open_sources
+from cellcascade.report.sources import CellFiles, EvaluationFiles, ImageFiles, WorkFiles, open_sources, read_table
 from cellcascade.report.summary import SummaryPart, summary_part
 from cellcascade.report.work import WorkPart, work_part
 
 
 @dataclass(frozen=True)
 class DatasetPage:
-    """Content of the page of a data set: its name, the parts of the page, and its settings as YAML."""
+    """Content of the page of a data set: its name, what the check of the data found, the parts, settings as YAML."""
 
     dataset: str
+    checked: list[dict]
     summary: SummaryPart
     evaluation: EvaluationPart
     segmented_frame: SegmentedFrame | None
@@ -61,6 +62,7 @@ def write_report(
     display = Display.fitting(sources.crops.record.window, sources.crops["brightness"][sources.widest])
     page = DatasetPage(
         dataset=dataset,
+        checked=checked_part(images.checked),
         summary=summary_part(sources, read_image_tables(images.synthetic), tables.get("shape")),
         evaluation=evaluation_part(tables),
         segmented_frame=segmented_frame(evaluation, display),
@@ -70,3 +72,11 @@ def write_report(
         settings=yaml.safe_dump(settings, sort_keys=False, allow_unicode=True),
     )
     write_page("dataset.html.j2", page, html)
+
+
+def checked_part(table: Path | None) -> list[dict]:
+    """What the check of the data found, but for notes: rows with `title`, `found` and `cure`."""
+    if table is None:
+        return []
+    found = read_table(table, ("level", "title", "found", "cure"))
+    return found[found["level"] != "note"].to_dict("records")

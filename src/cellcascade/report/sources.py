@@ -50,10 +50,12 @@ class ImageFiles:
     Attributes:
         synthetic: Folder of the synthetic images, with `manifest.csv` and `cells.csv`.
         recording: The annotated frames; the first one is shown. `None` leaves it out.
+        checked: Table of what the check of the frames found; `None` leaves it out.
     """
 
     synthetic: Path
     recording: Recording | None = None
+    checked: Path | None = None
 
 
 @dataclass(frozen=True)

@@ -184,17 +184,22 @@ def test_later_files_override_earlier_ones(tmp_path):
     assert config.seed == 2 and config.datasets["A"].crops.size == 64
 
 
-def test_check_names_configuration_problems_and_missing_data(tmp_path, capsys):
+def test_check_names_configuration_problems_and_missing_data(tmp_path, capsys, monkeypatch):
+    demo = yaml.safe_load(Path("demo/config.yaml").read_text())
+    data = str(Path("demo/data").absolute())
+    monkeypatch.chdir(tmp_path)  # pages are written here
     config = tmp_path / "config.yaml"
     config.write_text(yaml.safe_dump({"datasets": {"A": PLANE}, "data_root": str(tmp_path)}))
     assert main(["check", str(config)]) == 1
-    assert "A: The data set Fluo-N2DH-GOWT1 is not there" in capsys.readouterr().err
-    demo = yaml.safe_load(Path("demo/config.yaml").read_text())
-    weights = {"data_root": str(Path("demo/data").absolute()), "multiview": {"weights": str(tmp_path / "none")}}
+    said = capsys.readouterr()
+    assert "A: 1 error" in said.out and "The data set Fluo-N2DH-GOWT1 is not there" in said.out
+    assert "1 error found" in said.err
+    weights = {"data_root": data, "multiview": {"weights": str(tmp_path / "none")}}
     config.write_text(yaml.safe_dump(demo | weights))
     assert main(["check", str(config)]) == 1
     said = capsys.readouterr()
-    assert said.err.startswith("embryo3d: The multiview model cannot be loaded") and "nuclei2d: " in said.out
+    assert "The multiview model cannot be loaded" in said.out.split("embryo3d: 1 error")[1]
+    assert "nuclei2d: Sound" in said.out and (tmp_path / "results/nuclei2d/check/index.html").exists()
     config.write_text("seed: -1")
     assert main(["check", str(config)]) == 1
     assert "seed: Input should be greater than or equal to 0 (found -1)" in capsys.readouterr().err

@@ -243,7 +243,7 @@ def test_empty_annotations_are_no_usable_cell(tmp_path):
     folder = write_sequence(tmp_path / "Toy", scene=Scene((64, 64)))
     with pytest.raises(InputError, match="No annotated cell can be used") as caught:
         cut(folder)
-    assert caught.value.found == "0 annotated cells"
+    assert caught.value.found == "0 of 0 annotated cells usable"
 
 
 def test_crops_are_checked_when_read(tmp_path):
@@ -285,3 +285,19 @@ def test_transfer_is_a_square_root_and_clips():
     assert to_unit(np.array([0, 255]), (10, 110)).tolist() == [0, 1]
     assert to_counts(np.array([-1.0, 0.5, 2.0]), (10, 110), 255).tolist() == [10, 35, 110]
     assert to_counts(np.array([1.0]), (10, 300), 255).tolist() == [255]
+
+
+def test_slivers_and_specks_are_fragments_and_no_cells_of_their_frame(tmp_path, caplog):
+    folder = write_2d(tmp_path / "Toy")
+    for path in (folder / "01_ST/SEG").glob("*.tif"):
+        labels = tifffile.imread(path)
+        ring = ndimage.binary_dilation(labels == 1) & (labels == 0)
+        labels[ring] = 20  # as interpolation between 0 and 40 leaves it
+        labels[90, 60:64] = 21
+        write_tiff(path, labels)
+    with caplog.at_level("INFO", "cellcascade"):
+        crops, table = cut(folder)
+    assert list(table.loc[0].reason) == ["", "", "", "touches border", "too small", "fragment", "fragment"]
+    assert crops.record.cells_per_frame == (5, 5)
+    said = "6 of 14 annotated cells usable: 4 fragment, 2 touches border, 2 too small"
+    assert caplog.messages.count(said) == 1

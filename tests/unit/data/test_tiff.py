@@ -69,3 +69,14 @@ def test_what_was_read_can_be_changed_without_changing_the_file(tmp_path):
     pixels = opened(tmp_path / "t.tif")
     pixels[1][:] = 0
     np.testing.assert_array_equal(pixels[1], STACK[1])
+
+
+def test_a_second_page_of_another_shape_is_named_with_the_way_to_leave_it_out(tmp_path):
+    with tifffile.TiffWriter(tmp_path / "t000.tif") as file:
+        file.write(STACK[0], photometric="minisblack")
+        file.write(STACK[0, ::4, ::4].copy(), photometric="minisblack")
+    with pytest.raises(InputError, match="images of different shapes") as caught:
+        read_header(tmp_path / "t000.tif")
+    assert "(40, 50), (10, 13)" in caught.value.found and "series=0" in caught.value.fix
+    tifffile.imwrite(tmp_path / "new.tif", tifffile.imread(tmp_path / "t000.tif", series=0))
+    assert read_header(tmp_path / "new.tif").shape == (40, 50)

@@ -1,3 +1,5 @@
+import warnings
+
 import numpy as np
 import pytest
 import tifffile
@@ -175,3 +177,13 @@ def test_the_rim_keeps_the_blur_of_cells_out_of_the_background(tmp_path):
         model = fit(tmp_path / str(rim), counts_with_cells(blurred, labels), labels, (0.5, 0.5), rim=rim)
         means.append(sample_background(model, (256, 256), np.random.default_rng(1)).mean())
     assert means[1] < means[0] and means[1] == pytest.approx(100, abs=0.2)
+
+
+@pytest.mark.parametrize("counts", [0, 10, 255])
+def test_a_background_without_spread_is_learned_as_it_is(tmp_path, counts):
+    labels = labels_of((128, 128))
+    with warnings.catch_warnings(action="error"):
+        model = fit(tmp_path, counts_with_cells(np.full((128, 128), counts), labels), labels, (0.5, 0.5))
+        sample = sample_background(model, (96, 160), np.random.default_rng(0))
+        noise = sample_noise(model, (96, 160), np.random.default_rng(0))
+    assert (sample == counts).all() and np.isfinite(noise).all() and noise.std() == pytest.approx(1, abs=0.05)
