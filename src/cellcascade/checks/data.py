@@ -32,7 +32,8 @@ from cellcascade.data.recording import Recording
 logger = logging.getLogger(__name__)
 
 SHOWN = 2  # planes of a sequence on the page
-KINDS_OF_TEST: tuple[Literal["ST", "GT"], ...] = ("ST", "GT")  # the annotations of the test sequence that are looked at: the first that there are
+# the annotations of the test sequence that are looked at: the first that there are
+KINDS_OF_TEST: tuple[Literal["ST", "GT"], ...] = ("ST", "GT")
 
 
 @dataclass(frozen=True)
