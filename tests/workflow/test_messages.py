@@ -131,7 +131,7 @@ def test_a_cluster_profile_without_its_scheduler_ends_within_seconds(project):
     """Snakemake itself would wait for ever: it has no job whose end could be asked for."""
     programs = project.folder / "bin"
     programs.mkdir()
-    for name in ("bash", "sh", "env"):
+    for name in ("bash", "sh", "env", "which"):
         (programs / name).symlink_to(shutil.which(name))
     command = [sys.executable, "-m", "snakemake", "results/nuclei2d/crops.csv", "--profile", "slurm"]
     done = subprocess.run(
