@@ -128,7 +128,7 @@ def _check_training(
         sample = take_sample(recording, settings)
     except InputError as error:
         return None, None, [_unreadable(error)]
-    fits = fits_of(sample.looks)
+    fits = fits_of(sample)
     findings = [*_of_sequence(sample, fits), *cell_findings(sample, settings), *count_findings(sample, rim)]
     facts = _facts(sample, fits)
     if any(look.labels.any() for look in sample.looks):
@@ -154,7 +154,7 @@ def _check_test(
     else:
         assert problem
         return None, None, [_unreadable(problem)]
-    fits = fits_of(sample.looks)
+    fits = fits_of(sample)
     return sample, SequencePart("Test sequence", _facts(sample, fits), _shown(sample)), _of_sequence(sample, fits)
 
 
