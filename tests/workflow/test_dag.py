@@ -268,3 +268,12 @@ def test_growing_cells_remakes_only_new_and_changed_shards(project):
     remade = sorted(job["wildcards"] for job in jobs(grown) if job["rule"] == "masks")
     assert remade == ["dataset=nuclei2d, shard=001", "dataset=nuclei2d, shard=002"]
     assert set(job_counts(grown)) == {"masks", "evaluate_shapes", "total"}
+
+
+def test_a_borrowed_background_is_learned_from_the_other_frames_alone(project):
+    (project.folder / "more.yaml").write_text(
+        "datasets: {crowded: {inherits: nuclei2d, train_frames: 2, background_from: nuclei2d}}"
+    )
+    planned = jobs(project.dry_run("results/crowded/background.zarr.zip", *WITH_CELLPOSE, "more.yaml"))
+    frames = {job["rule"]: job["input"].count("DSB2018-20x/01/") for job in planned if job["rule"] != "test_crops"}
+    assert frames == {"check": 2, "crops": 2, "background": 12}

@@ -147,3 +147,14 @@ def test_a_cluster_profile_without_its_scheduler_ends_within_seconds(project):
     assert "slurm_partition=cpu" in project.dry_run(
         "results/nuclei2d/crops.csv", "--profile", "slurm", "--configfile", "demo/config.yaml"
     )
+
+
+def test_what_snakemake_says_of_a_configuration_that_is_none_is_in_the_document(project):
+    said = (REPOSITORY / "docs/troubleshooting.md").read_text().split("## What Snakemake itself says")[1]
+    (project.folder / "broken.yaml").write_text("datasets: [")
+    for name, message in {
+        "mine.yaml": "No such file or directory: 'mine.yaml'",
+        "broken.yaml": "not valid JSON",
+    }.items():
+        output = project.dry_run("all", "--configfile", "demo/config.yaml", name, fails=True)
+        assert message in output and message in said
