@@ -86,6 +86,7 @@ def test_a_full_disk_is_told_and_a_second_run_completes(cascade, project):
     try:
         made = cascade.folder / "results/nuclei2d"
         shutil.copytree(made / "models/mask_ddpm", disk / "nuclei2d/models/mask_ddpm")
+        shutil.copytree(made / "check", disk / "nuclei2d/check")
         for name in ("crops.zarr.zip", "crops.csv"):
             shutil.copy2(made / name, disk / "nuclei2d")
         used = shutil.disk_usage(disk).used

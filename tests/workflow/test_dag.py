@@ -290,3 +290,12 @@ def test_an_export_takes_the_images_and_writes_a_folder_of_its_format(project):
         assert "gpu" not in resources(job)
     output = project.dry_run("results/nuclei2d/export/other", "--configfile", "demo/config.yaml", fails=True)
     assert "MissingRuleException" in output
+
+
+def test_a_borrowed_background_is_learned_from_the_other_frames_alone(project):
+    (project.folder / "more.yaml").write_text(
+        "datasets: {crowded: {inherits: nuclei2d, train_frames: 2, background_from: nuclei2d}}"
+    )
+    planned = jobs(project.dry_run("results/crowded/background.zarr.zip", *WITH_CELLPOSE, "more.yaml"))
+    frames = {job["rule"]: job["input"].count("DSB2018-20x/01/") for job in planned if job["rule"] != "test_crops"}
+    assert frames == {"check": 2, "crops": 2, "background": 12}

@@ -131,7 +131,7 @@ def test_a_cluster_profile_without_its_scheduler_ends_within_seconds(project):
     """Snakemake itself would wait for ever: it has no job whose end could be asked for."""
     programs = project.folder / "bin"
     programs.mkdir()
-    for name in ("bash", "sh", "env"):
+    for name in ("bash", "sh", "env", "which"):
         (programs / name).symlink_to(shutil.which(name))
     command = [sys.executable, "-m", "snakemake", "results/nuclei2d/crops.csv", "--profile", "slurm"]
     done = subprocess.run(
@@ -147,3 +147,14 @@ def test_a_cluster_profile_without_its_scheduler_ends_within_seconds(project):
     assert "slurm_partition=cpu" in project.dry_run(
         "results/nuclei2d/crops.csv", "--profile", "slurm", "--configfile", "demo/config.yaml"
     )
+
+
+def test_what_snakemake_says_of_a_configuration_that_is_none_is_in_the_document(project):
+    said = (REPOSITORY / "docs/troubleshooting.md").read_text().split("## What Snakemake itself says")[1]
+    (project.folder / "broken.yaml").write_text("datasets: [")
+    for name, message in {
+        "mine.yaml": "No such file or directory: 'mine.yaml'",
+        "broken.yaml": "not valid JSON",
+    }.items():
+        output = project.dry_run("all", "--configfile", "demo/config.yaml", name, fails=True)
+        assert message in output and message in said

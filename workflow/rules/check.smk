@@ -23,7 +23,7 @@ rule check:
         annotated=real_annotated,
         test_recording=usable_test_frames,
         settings=settings_of("crops"),
-        rim=lambda wildcards, input: entry(wildcards).population.rim,
+        rim=own_rim,
         accept=lambda wildcards, input: list(entry(wildcards).accept),
         page="results/{dataset}/check/index.html",  # no output: it is kept when an error is found
         version=STAGE_VERSIONS["check"],

@@ -216,6 +216,31 @@ def real_annotated(wildcards):
     return how_read(training_recording(CONFIG, wildcards.dataset))
 
 
+def background_source(wildcards):
+    """The recording that the background of the job's data set is learned from: its own, unless it borrows one."""
+    return training_recording(CONFIG, entry(wildcards).background_from or wildcards.dataset)
+
+
+def background_files(wildcards):
+    """Frames and annotations of that recording."""
+    return files_of(entry(wildcards).background_from or wildcards.dataset, frames_of)
+
+
+def background_frames(wildcards, input):
+    """Parameter function: that recording; no reason to remake."""
+    return plain(background_source(wildcards))
+
+
+def background_annotated(wildcards):
+    """Parameter function: how it is read, which is a reason to remake."""
+    return how_read(background_source(wildcards))
+
+
+def own_rim(wildcards, input):
+    """Parameter function: pixels around cells that are not background; `None` where the background is borrowed."""
+    return None if entry(wildcards).background_from else entry(wildcards).population.rim
+
+
 # --- intermediate results -----------------------------------------------------------------------------------------
 
 

@@ -1,6 +1,6 @@
 rule background:
     input:
-        frames=annotated_files,
+        frames=background_files,
         crops=source("crops.zarr.zip"),
     output:
         store="results/{dataset}/background.zarr.zip",
@@ -15,8 +15,8 @@ rule background:
         runtime=scaled(60),
     params:
         dataset="{dataset}",
-        recording=real_frames,
-        annotated=real_annotated,
+        recording=background_frames,
+        annotated=background_annotated,
         rim=lambda wildcards: entry(wildcards).population.rim,
         version=STAGE_VERSIONS["background"],
     script:

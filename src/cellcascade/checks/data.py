@@ -62,7 +62,7 @@ def check_data(
     recording: Recording,
     test_recording: Recording | None,
     settings: CropSettings,
-    rim: int,
+    rim: int | None,
     accept: tuple[str, ...],
     page: Path,
     table: Path,
@@ -74,7 +74,7 @@ def check_data(
         recording: What its models learn from.
         test_recording: What they are tested on; `None` if nothing is kept for that.
         settings: The `crops` block of the configuration.
-        rim: Pixels around cells that are not background.
+        rim: Pixels around cells that are not background; `None` if the background is learned from another data set.
         accept: Kinds of errors that are known and shall not stop the run.
         page: HTML page to write, also where errors are found.
         table: CSV to write: one row per finding.
@@ -99,7 +99,7 @@ def check_recordings(
     *,
     test_recording: Recording | None,
     settings: CropSettings,
-    rim: int,
+    rim: int | None,
     accept: Sequence[str] = (),
 ) -> Checked:
     """Look at the training and the test sequence of a data set; see `check_data` for the arguments.
@@ -123,22 +123,23 @@ def check_recordings(
 
 
 def _check_training(
-    recording: Recording, settings: CropSettings, rim: int
+    recording: Recording, settings: CropSettings, rim: int | None
 ) -> tuple[Sample | None, SequencePart | None, list[Finding]]:
     try:
         recording.checked_frames()
         sample = take_sample(recording, settings)
     except InputError as error:
         return None, None, [_unreadable(error)]
-    fits = fits_of(sample.looks)
+    fits = fits_of(sample)
     findings = [*_of_sequence(sample, fits), *cell_findings(sample, settings), *count_findings(sample, rim)]
     facts = _facts(sample, fits)
     if any(look.labels.any() for look in sample.looks):
         pixels, um = diameters(sample)
         facts += [("median cell", f"{pixels:.0f} pixels, {um:.3g} µm wide")]
         facts += [("usable", usable([reason for look in sample.looks for reason in look.facts.reasons]))]
-    shares = background_share(sample, rim)
-    facts += [("background", f"{100 * sum(shares) / len(shares):.0f} % of the pixels are away from cells")]
+    if rim is not None:
+        shares = background_share(sample, rim)
+        facts += [("background", f"{100 * sum(shares) / len(shares):.0f} % of the pixels are away from cells")]
     return sample, SequencePart("Training sequence", facts, _shown(sample)), findings
 
 
@@ -156,7 +157,7 @@ def _check_test(
     else:
         assert problem
         return None, None, [_unreadable(problem)]
-    fits = fits_of(sample.looks)
+    fits = fits_of(sample)
     return sample, SequencePart("Test sequence", _facts(sample, fits), _shown(sample)), _of_sequence(sample, fits)
 
 

@@ -1,7 +1,7 @@
 """docs/troubleshooting.md, from the kinds of findings and from the errors that the package raises."""
 
 import ast
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import cellcascade
@@ -22,13 +22,22 @@ ERRORS = """
 Each message has five parts: what is wrong, where, what was found, what was expected, how to fix it. "…" stands for what
 differs from case to case. Every message that begins like one of these means the same, wherever it appears.
 """
+OF_SNAKEMAKE = {  # what Snakemake says before it has read a line of ours, or of its own state
+    "FileNotFoundError: … No such file or directory: 'mine.yaml'": "a file after `--configfile` is not there: correct "
+    "its name",
+    "Config file is not valid JSON or YAML": "`cellcascade check mine.yaml` says in which line",
+    "LockException": "another run is at work in this folder, or one was killed: `cellcascade recover` says which",
+    "MissingRuleException": "there is no such target; put targets first, as options that take several values swallow "
+    "what comes after them",
+}
 LEVELS = {Level.ERROR: "Errors of the check", Level.WARNING: "Warnings of the check", Level.NOTE: "Notes of the check"}
 GAP = "…"
 
 
 def document() -> str:
     """The whole document."""
-    parts = [HEAD, *(_findings(level) for level in LEVELS), ERRORS, *_messages()]
+    of_snakemake = _table("\n## What Snakemake itself says\n", OF_SNAKEMAKE.items())
+    parts = [HEAD, *(_findings(level) for level in LEVELS), of_snakemake, ERRORS, *_messages()]
     return "".join(parts)
 
 
@@ -44,14 +53,12 @@ def _findings(level: Level) -> str:
 def _messages() -> Iterator[str]:
     """A table for each room: what its errors say, and how to fix them."""
     package = Path(cellcascade.__file__).parent
-    rooms: dict[str, list[str]] = {}
+    rooms: dict[str, list[tuple[str, str]]] = {}
     for path in sorted(package.rglob("*.py")):
-        rows = [f"| {_cell(what)} | {_cell(fix)} |" for what, fix in errors_in(path)]
-        rooms.setdefault(path.relative_to(package).parts[0].removesuffix(".py"), []).extend(rows)
+        rooms.setdefault(path.relative_to(package).parts[0].removesuffix(".py"), []).extend(errors_in(path))
     for room, rows in rooms.items():
         if rows:
-            table = ["| message | how to fix it |", "|---|---|", *dict.fromkeys(rows)]
-            yield "\n".join([f"\n### From `{room}`\n", *table, ""])
+            yield _table(f"\n### From `{room}`\n", rows)
 
 
 def errors_in(path: Path) -> Iterator[tuple[str, str]]:
@@ -82,6 +89,11 @@ def text_of(node: ast.expr) -> str:
         case ast.IfExp(body=body, orelse=other):
             return f"{text_of(body)} (or: {text_of(other)})" if text_of(other) else text_of(body)
     return GAP
+
+
+def _table(title: str, rows: Iterable[tuple[str, str]]) -> str:
+    lines = [f"| {_cell(what)} | {_cell(fix)} |" for what, fix in rows]
+    return "\n".join([title, "| message | how to fix it |", "|---|---|", *dict.fromkeys(lines), ""])
 
 
 def _cell(text: str) -> str:

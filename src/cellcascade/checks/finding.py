@@ -155,7 +155,8 @@ KINDS = {
         Level.ERROR,
         "No frame shows background",
         "Every pixel is a cell or close to one, so the background of synthetic images cannot be learned.",
-        "add frames with a part that shows no cells, or check that 0 means background in the annotations",
+        "add frames with a part that shows no cells, or set background_from to a data set whose frames show some; "
+        "check that 0 means background in the annotations",
     ),
     "little_background": Kind(
         Level.WARNING,

@@ -14,7 +14,7 @@ import edt
 import numpy as np
 from scipy import fft, ndimage
 
-from cellcascade.checks.sample import Look
+from cellcascade.checks.sample import Look, Sample
 
 EDGE = 768  # of larger planes, so many pixels around the middle are looked at
 SAMPLES = 60_000  # pixels that the ends of a histogram are taken from
@@ -56,11 +56,18 @@ class Fit:
         return self.judged and (bool(self.change) or self.contrast < LOW)
 
 
-def fits_of(looks: Sequence[Look]) -> list[Fit]:
-    """How the masks of planes fit; those of the other planes are tried as well."""
-    middles = [_middle(look.labels) for look in looks]
-    planes = [(_features(look.image[place]), look.labels[place] > 0) for look, place in zip(looks, middles)]
-    return [_fit(look, *plane, _others(index, looks, planes)) for index, (look, plane) in enumerate(zip(looks, planes))]
+def fits_of(sample: Sample) -> list[Fit]:
+    """How the masks of a sample fit; where one does not, those of the other frames are tried as well."""
+    found = []
+    for look in sample.looks:
+        place = _middle(look.labels)
+        features, inside = _features(look.image[place]), look.labels[place] > 0
+        own = contrast(features, inside)
+        if own < SURE:
+            found.append(_improved(look, own, features, {**dict(_changes(features, inside)), **_others(sample, look)}))
+        else:
+            found.append(Fit(look, own))
+    return found
 
 
 def contrast(features: Sequence[np.ndarray], inside: np.ndarray) -> float:
@@ -87,11 +94,8 @@ def _of_one(feature: np.ndarray, inside: np.ndarray, outside: np.ndarray) -> flo
     return abs(float(here.mean()) - float(there.mean())) / max(float(np.concatenate([here, there]).std()), 1e-6)
 
 
-def _fit(look: Look, features: Sequence[np.ndarray], inside: np.ndarray, others: dict[str, np.ndarray]) -> Fit:
-    own = contrast(features, inside)
-    if not own < SURE:
-        return Fit(look, own)
-    tried = {**dict(_changes(features, inside)), **others}
+def _improved(look: Look, own: float, features: Sequence[np.ndarray], tried: dict[str, np.ndarray]) -> Fit:
+    """The fit of a mask, with what would make it much better, if any of what is tried does."""
     rough = {change: max(_of_one(feature, mask, ~mask) for feature in features) for change, mask in tried.items()}
     change = max(rough, key=lambda name: rough[name])
     better = contrast(features, tried[change])
@@ -150,13 +154,12 @@ def _best_shift(feature: np.ndarray, inside: np.ndarray) -> tuple[int, int]:
     return y, x
 
 
-def _others(
-    index: int, looks: Sequence[Look], planes: Sequence[tuple[list[np.ndarray], np.ndarray]]
-) -> dict[str, np.ndarray]:
-    """Masks of the other planes of equal shape."""
-    shape = planes[index][1].shape
+def _others(sample: Sample, look: Look) -> dict[str, np.ndarray]:
+    """Masks of the other planes of equal shape, and of the frames before and after this one."""
+    others = [other for other in (*sample.looks, *sample.beside(look)) if other.annotated != look.annotated]
+    place = _middle(look.labels)
     return {
-        f"{EXCHANGED} {look.name}": mask
-        for number, (look, (_, mask)) in enumerate(zip(looks, planes))
-        if number != index and mask.shape == shape
+        f"{EXCHANGED} {other.name}": other.labels[place] > 0
+        for other in others
+        if other.labels.shape == look.labels.shape
     }

@@ -156,8 +156,8 @@ def _larger_crop(extents: np.ndarray, settings: CropSettings) -> str:
     return f"set crops.size: {math.ceil(needed / CROP_STEP) * CROP_STEP} in the data set's entry"
 
 
-def count_findings(sample: Sample, rim: int) -> Iterator[Finding]:
-    """Blank frames, saturated cells, and backgrounds that are missing or flat."""
+def count_findings(sample: Sample, rim: int | None) -> Iterator[Finding]:
+    """Blank frames, saturated cells, and, unless `rim` is `None`, backgrounds that are missing or flat."""
     looks, where = sample.looks, str(sample.recording.folder)
     blank = [look for look in looks if look.image.min() == look.image.max()]
     if blank:
@@ -168,7 +168,8 @@ def count_findings(sample: Sample, rim: int) -> Iterator[Finding]:
         found = f"{100 * np.median(saturated):.0f} % of the pixels of cells, in the median of {len(saturated)} planes"
         pictures = _pictures(looks, _at_maximum)
         yield Finding("saturated", found, where, pictures=pictures)
-    yield from _backgrounds(sample, rim, where)
+    if rim is not None:
+        yield from _backgrounds(sample, rim, where)
 
 
 def _at_maximum(look: Look) -> float:

@@ -59,7 +59,7 @@ def _check_dataset(config: Config, name: str) -> Checked:
         training_recording(config, name),
         test_recording=test,
         settings=data.crops,
-        rim=data.population.rim,
+        rim=None if data.background_from else data.population.rim,
         accept=data.accept,
     )
     weights = [*weight_findings(config, name)]

@@ -52,12 +52,25 @@ class Sample:
     Attributes:
         recording: The recording.
         looks: Those that were looked at.
-        total: Number of its annotations.
+        frames: All its annotations.
     """
 
     recording: Recording
     looks: list[Look]
-    total: int
+    frames: list[AnnotatedFrame]
+
+    @property
+    def total(self) -> int:
+        """Number of its annotations."""
+        return len(self.frames)
+
+    def beside(self, look: Look) -> list[Look]:
+        """The same plane with the labels of the frames before and after it; none for stacks."""
+        if self.recording.ndim == 3:
+            return []
+        place = self.frames.index(look.annotated)
+        near = [self.frames[index] for index in (place - 1, place + 1) if 0 <= index < self.total]
+        return [replace(look, annotated=item, labels=self.recording.read_labels(item)) for item in near]
 
     @property
     def text(self) -> str:
@@ -80,7 +93,7 @@ def take_sample(recording: Recording, settings: CropSettings) -> Sample:
     """
     frames = recording.frames()
     looks = [_look(recording, item, settings) for item in _chosen(recording, frames)]
-    return Sample(recording, looks, len(frames))
+    return Sample(recording, looks, frames)
 
 
 def _chosen(recording: Recording, frames: list[AnnotatedFrame]) -> Iterator[AnnotatedFrame]:

@@ -74,6 +74,9 @@ class Dataset(Stages):
     accept: tuple[str, ...] = Field(
         (), description="errors of the check that are known and do not stop the run, by their names on its page"
     )
+    background_from: str | None = Field(
+        None, description="data set whose frames the background is learned from, where one's own show none"
+    )
     models_from: str | None = Field(None, description="reuse crops and trained models of this data set")
     inherits: str | None = Field(
         None, description="data set from whose entry this one takes what it does not set itself"
@@ -240,6 +243,16 @@ class Config(Settings):
                 expected = f"one of {sorted(other for other, entry in self.datasets.items() if not entry.models_from)}"
                 yield Conflict(("prior.data",), f"prior.data names {name!r}, which has no crops of its own: {expected}")
         yield from self._reused_models()
+        yield from self._borrowed_backgrounds()
+
+    def _borrowed_backgrounds(self) -> Iterator[Conflict]:
+        for name, dataset in self.datasets.items():
+            source = self.datasets.get(dataset.background_from or "")
+            if dataset.background_from and (source is None or source is dataset or source.ndim != dataset.ndim):
+                yield Conflict(
+                    (f"datasets.{name}.background_from",),
+                    f"{dataset.background_from!r} must name another data set, of frames with as many axes",
+                )
 
     def _reused_models(self) -> Iterator[Conflict]:
         for name, dataset in self.datasets.items():

@@ -280,7 +280,8 @@ def _no_background(folder: Path, frames: int) -> InputError:
         where=folder,
         found=f"every pixel of {frames} annotated frames is a cell or close to one",
         expected="frames in which a part of the pixels is away from cells",
-        fix="take a sequence with fewer cells, or check that 0 means background in the annotations",
+        fix="take a sequence with fewer cells, set background_from to a data set whose frames show some background, or "
+        "check that 0 means background in the annotations",
     )
 
 

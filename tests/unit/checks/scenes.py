@@ -48,14 +48,14 @@ def write(folder: Path, pairs: Sequence[Pair], sequence: str = "01") -> Path:
     return folder
 
 
-def check(folder: Path, *, split: bool = False, size: int = 48, accept: tuple[str, ...] = ()) -> Checked:
+def check(folder: Path, *, split: bool = False, size: int = 48, rim: int | None = 4) -> Checked:
     """Check a folder's sequence 01, and 02 if it is there."""
     ndim = tifffile.imread(next((folder / "01").glob("t*"))).ndim
     voxel = (1.0, 0.5, 0.5)[-ndim:]
     recordings = [Recording(folder, name, "GT", voxel, split_labels=split) for name in ("01", "02")]
     test = recordings[1] if (folder / "02").is_dir() else None
     settings = CropSettings(size=size)
-    return check_recordings("toy", recordings[0], test_recording=test, settings=settings, rim=4, accept=accept)
+    return check_recordings("toy", recordings[0], test_recording=test, settings=settings, rim=rim)
 
 
 def codes(checked: Checked, level: str = "") -> set[str]:

@@ -31,6 +31,13 @@ def test_masks_of_other_frames_are_told_from_shifted_ones(tmp_path):
     assert "paired with other frames" in finding.fix
 
 
+def test_masks_that_are_one_frame_late_are_told_though_not_all_are_looked_at(tmp_path):
+    pairs = frames(20)
+    late = [(image, pairs[max(0, index - 1)][1]) for index, (image, _) in enumerate(pairs)]
+    (finding,) = check(write(tmp_path, late)).errors
+    assert finding.code == "masks_do_not_fit" and "exchanged for that of frame 2" in finding.found
+
+
 CONTRASTS = {
     "fluorescence": lambda image, labels, seed: image,
     "inverted": lambda image, labels, seed: 255 - image,

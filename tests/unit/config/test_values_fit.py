@@ -253,3 +253,13 @@ def test_each_cellpose_has_its_own_sizes_and_training():
     assert evaluation.training is evaluation.cellpose.train
     evaluation = Evaluation(cellpose=four)
     assert evaluation.training is evaluation.cellpose4 and evaluation.training.learning_rate == 1e-5
+
+
+@pytest.mark.parametrize("source", ["A", "nothing", "stack"])
+def test_a_background_is_borrowed_from_another_data_set_with_as_many_axes(source):
+    plane, stack = ({"folder": "F", "voxel_size_um": size} for size in ([1, 1], [1, 1, 1]))
+    datasets = {"A": {**plane, "background_from": source}, "B": plane, "stack": stack}
+    (found,) = problems({"datasets": datasets})
+    assert found.startswith(f"datasets.A.background_from: {source!r} must name another data set")
+    datasets["A"]["background_from"] = "B"
+    assert load_config({"datasets": datasets}).datasets["A"].background_from == "B"

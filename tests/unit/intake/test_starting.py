@@ -58,7 +58,7 @@ def test_settings_fit_the_machine(tmp_path, gpu):
     (tmp_path / "x.yaml").write_text(document("x", tmp_path / "x.yaml", found, advice, Machine(8, gpu)))
     data = read_config("x.yaml").datasets["x"]
     assert (data.cells, data.texture.tuning.steps) == ((100, 200) if gpu is None else (1000, 2000))
-    assert data.evaluation.regimes == (() if gpu is None else ("real", "synthetic", "both"))
+    assert data.evaluation.regimes == (() if gpu is None else ("real", "copy_paste", "synthetic", "both"))
     assert data.test_share == 0, "two frames are too few to keep one for tests"
 
 
