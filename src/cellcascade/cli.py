@@ -70,6 +70,14 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="cellcascade", description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    _add_documents(commands)
+    _add_starting(commands)
+    _add_results(commands)
+    return parser
+
+
+def _add_documents(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Commands that write what the package says of itself."""
     schema = commands.add_parser("schema", help="print the JSON schema of config.yaml")
     schema.set_defaults(run=_run_schema)
     reference = commands.add_parser("reference", help="print docs/configuration.md")
@@ -83,6 +91,10 @@ def _parser() -> argparse.ArgumentParser:
     stores.set_defaults(run=_run_stores)
     troubles = commands.add_parser("troubleshooting", help="print docs/troubleshooting.md")
     troubles.set_defaults(run=_run_troubleshooting)
+
+
+def _add_starting(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Commands from data to images."""
     fetching = commands.add_parser("download", help="fetch and unpack a data set that the configuration names")
     fetching.add_argument("name", help="a data set of the configuration, or its folder, e.g. Fluo-N2DL-HeLa")
     fetching.add_argument("--archive", help="address or path of its zip archive (default: the configuration's)")
@@ -105,6 +117,10 @@ def _parser() -> argparse.ArgumentParser:
     fitting.add_argument("--cores", type=int, help="processor cores to use (default: all of this machine)")
     _add_choices(fitting)
     fitting.set_defaults(run=_run_fit)
+
+
+def _add_results(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Commands on results."""
     scoring = commands.add_parser("seg", help="print SEG of a segmentation", description=SEG_DESCRIPTION)
     scoring.add_argument("reference", help="folder with SEG/man_segTTT.tif or SEG/man_seg_TTT_ZZZ.tif: 01_GT or 01_ST")
     scoring.add_argument("result", help="folder with maskTTT.tif: 01_RES")
@@ -125,7 +141,6 @@ def _parser() -> argparse.ArgumentParser:
     recovering.add_argument("--cancel", action="store_true", help="end the jobs that go on without their run")
     recovering.add_argument("--dry-run", "-n", action="store_true", help="only look")
     recovering.set_defaults(run=_run_recover)
-    return parser
 
 
 def _add_choices(parser: argparse.ArgumentParser) -> None:

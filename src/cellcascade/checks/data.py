@@ -8,7 +8,7 @@ from typing import Literal
 
 import pandas as pd
 
-from cellcascade.checks.files import leaked_frames, number_findings, same_frames
+from cellcascade.checks.files import leaked_frames, same_frames
 from cellcascade.checks.finding import KINDS, Finding, Level
 from cellcascade.checks.fit import fits_of
 from cellcascade.checks.page import SequencePart, write_check
@@ -166,7 +166,6 @@ def _of_sequence(sample: Sample, fits: Sequence) -> list[Finding]:
     return [
         *mask_findings(sample, fits),
         *label_findings(sample),
-        *number_findings(sample.recording.frames()),
         *same_frames(sample),
     ]
 

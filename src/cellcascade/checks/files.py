@@ -1,34 +1,13 @@
-"""Files and frames that are there twice."""
+"""Frames that are there twice."""
 
 import hashlib
-import re
 from collections import defaultdict
 from collections.abc import Iterator
-from pathlib import Path
 
 from cellcascade.checks.finding import Finding
 from cellcascade.checks.sample import Sample
-from cellcascade.data.ctc import AnnotatedFrame
 
 MOST = 5  # names in a message
-
-
-def number_findings(frames: list[AnnotatedFrame]) -> Iterator[Finding]:
-    """Files beside those of the frames whose names differ in leading zeros alone."""
-    folders = dict.fromkeys(path.parent for item in frames for path in (item.image, item.labels))
-    for folder in folders:
-        groups: dict[str, list[str]] = defaultdict(list)
-        for path in sorted(folder.iterdir()):
-            groups[_without_zeros(path)].append(path.name)
-        clashes = [" beside ".join(names) for names in groups.values() if len(names) > 1]
-        if clashes:
-            found = f"{', '.join(clashes[:MOST])}{', …' * (len(clashes) > MOST)}"
-            yield Finding("duplicate_numbers", found, str(folder))
-
-
-def _without_zeros(path: Path) -> str:
-    stem = re.sub(r"\d+", lambda match: str(int(match[0])), path.stem)
-    return stem + path.suffix.lower().replace(".tiff", ".tif")
 
 
 def same_frames(sample: Sample) -> Iterator[Finding]:

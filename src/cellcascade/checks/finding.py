@@ -184,12 +184,6 @@ KINDS = {
         "be as flat.",
         "take frames with a shorter exposure, or from before their contrast was stretched",
     ),
-    "duplicate_numbers": Kind(
-        Level.ERROR,
-        "Two files have the same number",
-        "Names that differ in leading zeros alone, such as t000 and t0000, are the same frame: one would be ignored.",
-        "remove or renumber one of them",
-    ),
     "duplicate_frames": Kind(
         Level.WARNING,
         "Two frames have the same pixels",

@@ -109,12 +109,17 @@ def test_what_is_there_twice_is_found(tmp_path):
     pairs = frames()
     folder = write(tmp_path, [*pairs, pairs[1]])
     write(folder, [pairs[0], frame(9)], "02")
-    (folder / "01/t0000.tif").write_bytes((folder / "01/t000.tif").read_bytes())
     checked = check(folder)
     found = {finding.code: finding.found for finding in checked.findings}
-    assert "t000.tif beside t0000.tif" in found["duplicate_numbers"]
     assert found["duplicate_frames"] == "frame 1 and frame 3"
     assert found["leaked_frames"] == "test frame 0 is training frame 0"
+
+
+def test_two_files_of_one_number_are_named(tmp_path):
+    folder = write(tmp_path, frames())
+    (folder / "01/t0000.tif").write_bytes((folder / "01/t000.tif").read_bytes())
+    (finding,) = check(folder).findings
+    assert finding.code == "unreadable" and "t000.tif" in finding.found and "t0000.tif" in finding.found
 
 
 def test_an_error_stops_the_stage_with_its_page_unless_it_is_accepted(tmp_path):
