@@ -30,5 +30,5 @@ STAGE_VERSIONS = {
     "evaluate_population": 1,
     "evaluate_memorisation": 1,
     "overview": 2,
-    "report": 3,
+    "report": 4,
 }
