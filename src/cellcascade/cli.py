@@ -1,19 +1,19 @@
 """Command line: what the configuration may hold, whether it and its data are sound, SEG, exports, interrupted runs.
 
-cellcascade schema              JSON schema of config.yaml, for editors
-cellcascade reference           docs/configuration.md
-cellcascade defaults            writes the defaults into config.yaml
-cellcascade stores              docs/stores.md
-cellcascade init FOLDER         a configuration for a folder of images and masks: --out mine.yaml
-cellcascade fit FOLDER          the same, and then its images: --out OUT
-cellcascade troubleshooting     docs/troubleshooting.md
-cellcascade check config.yaml   the data and this machine, before anything runs; later files override earlier ones
-cellcascade download CE         fetches and unpacks a data set
-cellcascade seg 01_GT 01_RES    SEG of a segmentation, as the Cell Tracking Challenge defines it
-cellcascade export FORMAT IMAGES OUT    synthetic images for Cellpose, StarDist, nnU-Net and others
-cellcascade instances CLASSES OUT       cells of what nnU-Net predicted
-cellcascade preview IMAGES      a contact sheet of synthetic images
-cellcascade recover             the state of an interrupted run, unlocked and tidied, and how to go on
+cellcascade init FOLDER               a configuration for a folder of images and masks: --out mine.yaml
+cellcascade fit FOLDER                the same, and then its images: --out OUT
+cellcascade check config.yaml         the data and this machine, before anything runs; later files override earlier ones
+cellcascade download CE               fetches and unpacks a data set
+cellcascade preview IMAGES            a contact sheet of synthetic images
+cellcascade export FORMAT IMAGES OUT  synthetic images for Cellpose, StarDist, nnU-Net and others
+cellcascade instances CLASSES OUT     cells of what nnU-Net predicted
+cellcascade seg 01_GT 01_RES          SEG of a segmentation, as the Cell Tracking Challenge defines it
+cellcascade recover                   the state of an interrupted run, unlocked and tidied, and how to go on
+cellcascade schema                    JSON schema of config.yaml, for editors
+cellcascade reference                 docs/configuration.md
+cellcascade defaults                  writes the defaults into config.yaml
+cellcascade stores                    docs/stores.md
+cellcascade troubleshooting           docs/troubleshooting.md
 
 Each command imports what it needs when it runs, so that `cellcascade --help` answers at once.
 """

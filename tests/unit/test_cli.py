@@ -23,7 +23,9 @@ def test_without_a_command_it_says_how_it_is_used(capsys):
 
 def test_the_module_is_the_command():
     done = subprocess.run([sys.executable, "-m", "cellcascade", "--help"], capture_output=True, text=True)
-    assert done.returncode == 0 and {"schema", "reference", "check", "seg", "recover"} <= set(done.stdout.split())
+    assert done.returncode == 0 and {"schema", "reference", "check", "seg", "export", "preview", "recover"} <= set(
+        done.stdout.split()
+    )
 
 
 def test_it_answers_at_once():

@@ -19,7 +19,7 @@ from packaging.requirements import Requirement
 REPOSITORY = Path(__file__).parents[2]
 SOURCES = REPOSITORY / "src"
 # Imported where they are there; their errors say how to install them. psutil comes with Snakemake.
-OPTIONAL = {"bitsandbytes", "segment-anything", "psutil"}
+OPTIONAL = {"bitsandbytes", "segment-anything", "psutil", "napari"}
 FULL = "CELLCASCADE_FULL_INSTALL"
 # What an installed package must be able to do, far from the sources.
 USE = """

@@ -83,7 +83,7 @@ def test_defaults_in_config_yaml_are_those_that_the_models_write():
 
 def test_writing_the_defaults_resets_them_and_leaves_the_rest(tmp_path):
     text = (REPOSITORY / "config.yaml").read_text()
-    changed = text.replace("cells: 1000 ", "cells: 7 ").replace("levels: 3", "levels: 4, x: 1")
+    changed = text.replace("cells: 1000 ", "cells: 7 ").replace("levels: null", "levels: 4, x: 1")
     assert changed != text
     path = tmp_path / "config.yaml"
     path.write_text(changed.replace("data_root: data ", "data_root: mine ") + "mine: 1\n")

@@ -152,10 +152,12 @@ def labelled_sheets(made: SyntheticImage, display: Display, *, scale: int) -> tu
         return [grey, figures.label_overlay(grey, made.labels)], ""
     inside = made.labels > 0
     z, y, x = (int(inside.sum(tuple({0, 1, 2} - {axis})).argmax()) for axis in range(3))
-    planes = [figures.orthogonal_planes(array, (z, y, x), made.voxel_size_um, scale) for array in (grey, made.labels)]
-    coloured = [figures.label_overlay(*pair) for pair in zip(*planes)]
+    counts, cells = (
+        figures.orthogonal_planes(array, (z, y, x), made.voxel_size_um, scale) for array in (grey, made.labels)
+    )
     where = f"; XY at z = {z}, XZ (below) at y = {y}, YZ (right) at x = {x}, equal scale on all axes"
-    return [figures.join_planes(planes[0]), figures.join_planes(coloured)], where
+    joined = figures.join_planes(counts)  # coloured as one, for a cell to have one colour in all planes
+    return [joined, figures.label_overlay(joined, figures.join_planes(cells, fill=0))], where
 
 
 def beside_real_frame(frame: np.ndarray | Pixels, made: SyntheticImage, display: Display) -> Pair:
