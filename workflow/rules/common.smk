@@ -152,7 +152,21 @@ def files_of(name, find):
         found = find(name)
     except InputError as error:
         stop({name: error})
-    return list(dict.fromkeys(str(path) for item in found for path in item.files))
+    paths = list(dict.fromkeys(str(path) for item in found for path in item.files))
+    if patterns := [path for path in paths if re.search("[{}]", path)]:
+        stop({name: braces(patterns)})
+    return paths
+
+
+def braces(paths):
+    """The error for files whose names Snakemake would take for patterns."""
+    return InputError(
+        "Names of files hold braces",
+        where=paths[0],
+        found=f"{len(paths)} of them",
+        expected="names without { and }",
+        fix="rename the files, and the folders between them and the data set's folder",
+    )
 
 
 def plain(recording):
