@@ -39,3 +39,10 @@ def test_what_cannot_be_read_stops_the_plan_with_one_message(project):
     (project.folder / "mine.yaml").write_text(MINE % "crops: {size: 64}")
     output = project.dry_run("results/mine/synthetic/", "--configfile", "mine.yaml", fails=True)
     assert "No frames with annotations were found" in output and "frame.png" in output and "Traceback" not in output
+
+
+def test_braces_in_names_of_files_stop_the_plan_with_one_message(project):
+    folders("images/{{{}}}.tif", "masks/{{{}}}.tif")(project.folder / "Mine", *scenes(2))
+    (project.folder / "mine.yaml").write_text(MINE % "crops: {size: 64}")
+    output = project.dry_run("results/mine/synthetic/", "--configfile", "mine.yaml", fails=True)
+    assert "Names of files hold braces" in output and "images/{0}.tif" in output and "Traceback" not in output

@@ -12,6 +12,7 @@ from snakemake.io import sourcecache_entry
 from cellcascade.config.formats import Formats
 from cellcascade.config.load import load_config, own_data_sets
 from cellcascade.core.contents import digests_of_contents
+from cellcascade.data.layouts.links import plain_name
 from cellcascade.data.recording import held_out_recording, training_recording
 from cellcascade.core.errors import InputError
 from cellcascade.evaluation.cellpose.weights import check_start
@@ -183,11 +184,24 @@ def files_in(name, frames):
     Snakemake compares inputs by their names and dates. As copies of what their contents are called, they have the same
     name wherever they lie, and another one when they change.
     """
-    folder = Path(CONFIG.data_root) / CONFIG.datasets[name].folder
+    root, called = training_recording(CONFIG, name).folder, plain_name(Path(CONFIG.datasets[name].folder).name)
     paths = dict.fromkeys(path for item in frames for path in item.files)
+    if patterns := [path for path in paths if re.search("[{}]", str(path))]:
+        raise braces(patterns)
     digests = digests_of_contents(paths)
-    called = {path: f"{folder.name}/{os.path.relpath(path, folder)}#{digests[path]}" for path in paths}
-    return [sourcecache_entry(ancient(str(path)), called[path]) for path in paths]
+    names = {path: f"{called}/{os.path.relpath(path, root)}#{digests[path]}" for path in paths}
+    return [sourcecache_entry(ancient(str(path)), names[path]) for path in paths]
+
+
+def braces(paths):
+    """The error for files whose names Snakemake would take for patterns."""
+    return InputError(
+        "Names of files hold braces",
+        where=paths[0],
+        found=f"{len(paths)} of them",
+        expected="names without { and }",
+        fix="rename the files, and the folders between them and the data set's folder",
+    )
 
 
 def plain(recording):

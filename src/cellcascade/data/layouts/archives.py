@@ -8,6 +8,7 @@ from pathlib import Path, PurePosixPath
 
 from cellcascade.core.errors import InputError
 from cellcascade.core.files import atomic_path
+from cellcascade.data.layouts.links import plain_name
 
 UNPACKED = Path("resources/unpacked")  # below the folder of the run, as all that is fetched
 
@@ -30,7 +31,7 @@ def unpacked(archive: Path) -> Path:
         with zipfile.ZipFile(archive) as opened:
             members = [item for item in opened.infolist() if not item.is_dir()]
             listed = repr([(item.filename, item.file_size, item.CRC) for item in members])
-            folder = UNPACKED / f"{archive.stem}-{hashlib.sha256(listed.encode()).hexdigest()[:12]}"
+            folder = UNPACKED / f"{plain_name(archive.stem)}-{hashlib.sha256(listed.encode()).hexdigest()[:12]}"
             if folder.is_dir():
                 return folder
             for item in members:

@@ -9,6 +9,7 @@ from cellcascade.core.errors import InputError
 from cellcascade.data import ctc
 from cellcascade.data.layouts import folders, nnunet, ome_zarr, suffixes
 from cellcascade.data.layouts.archives import archive_of, unpacked
+from cellcascade.data.layouts.links import without_braces
 from cellcascade.data.layouts.pairs import Pair, Wanted, visible
 
 # In the order in which they are tried: those that say most about themselves first.
@@ -52,7 +53,7 @@ def locate(folder: Path, layout: Layout, wanted: Wanted) -> Place:
         folder = unpacked(archive)
     if not folder.is_dir():
         return Place(folder, "ctc" if layout == "auto" else layout)
-    tried = [*_nested(folder)]
+    tried = _nested(without_braces(folder))
     for place in tried:
         for name in ["ctc", *FINDERS] if layout == "auto" else [layout]:
             if _fits(place, name, wanted):
