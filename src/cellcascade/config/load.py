@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 from pydantic import ValidationError
 
 from cellcascade.config.datasets import Config, Dataset
+from cellcascade.config.prior import Prior
 from cellcascade.config.settings import Multiview, Stages
 from cellcascade.config.values import EACH_BY_ITSELF, Conflict, Settings
 from cellcascade.core.errors import InputError
@@ -85,12 +86,13 @@ def load_config(raw: Mapping[str, Any], where: str = "config.yaml") -> Config:
     Raises:
         InputError: With every problem at once, each with its dotted path.
     """
-    defaults, multiview = _complete(Stages(), raw.get("defaults")), _complete(Multiview(), raw.get("multiview"))
+    defaults = _complete(Stages(), raw.get("defaults"))
+    others = {name: _complete(block(), raw.get(name)) for name, block in (("multiview", Multiview), ("prior", Prior))}
     datasets, problems = raw.get("datasets"), list[str]()
     entries = datasets
     if isinstance(datasets, Mapping):
         entries = _entries(datasets, defaults if isinstance(defaults, Mapping) else {}, problems)
-    complete = {**raw, "defaults": defaults, "multiview": multiview, "datasets": entries}
+    complete = {**raw, "defaults": defaults, **others, "datasets": entries}
     config, errors = _validated(Config, complete)
     problems += [_line(item, complete, datasets) for item in errors if not (problems and item["loc"] == ("datasets",))]
     conflicts: Iterable[Conflict] = ()

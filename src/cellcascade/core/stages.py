@@ -10,7 +10,7 @@ STAGE_VERSIONS = {
     "background": 2,
     "train_mask_ddpm_prior": 1,
     "train_texture_prior": 1,
-    "train_mask_ddpm": 2,
+    "train_mask_ddpm": 3,
     "masks": 3,
     "shapes": 3,
     "train_multiview": 2,

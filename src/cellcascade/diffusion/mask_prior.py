@@ -15,6 +15,7 @@ from cellcascade.core.seeds import numpy_generator, seed_for
 from cellcascade.core.stages import STAGE_VERSIONS
 from cellcascade.data.crops import read_crops
 from cellcascade.diffusion.mask_model import build, mask_objective
+from cellcascade.diffusion.prior_range import SHARES
 from cellcascade.geometry.masks import turned
 from cellcascade.learning import training
 from cellcascade.learning.device import pick_device
@@ -22,7 +23,6 @@ from cellcascade.learning.device import pick_device
 logger = logging.getLogger(__name__)
 
 SIZE = 128  # edge of the imagined masks, pixels
-WIDTHS = (0.3, 0.75)  # range of their diameters, as a share of the edge
 STRETCH = 0.1  # along each axis, at most, as a logarithm
 SMALLEST = 14.0  # diameter of a real outline to learn from, pixels: smaller ones are too coarse
 DETAILED = 32.0  # diameter from which on an outline counts fully
@@ -103,7 +103,7 @@ def _imagined(masks: Sequence[np.ndarray], count: int, seed: int) -> Iterator[np
         generator, made = numpy_generator(seed, "outline", number), None
         while made is None:
             part, row = where[generator.choice(len(where), p=weight / weight.sum())]
-            zoom = generator.uniform(*WIDTHS) * SIZE / diameters[part][row]
+            zoom = generator.uniform(*SHARES) * SIZE / diameters[part][row]
             zooms = zoom * np.exp(generator.uniform(-STRETCH, STRETCH, 2))
             made = turned(masks[part][row], SIZE, angle=generator.uniform(0, 2 * np.pi), zoom=zooms)
         yield made[None]

@@ -12,13 +12,14 @@ from cellcascade.config.settings import MaskDDPM
 from cellcascade.core.errors import InputError
 from cellcascade.core.seeds import numpy_generator
 from cellcascade.diffusion.mask_model import ARCHITECTURE, load, mask_objective
+from cellcascade.diffusion.prior_range import warn_of_masks
 from cellcascade.diffusion.priors import check_prior
 from cellcascade.geometry.masks import turned
 from cellcascade.learning.fine_tuning import FineTune
 from cellcascade.learning.objective import Objective
 
-COPIES = 8  # turned and stretched masks of each real one
-STRETCH = 0.1  # along each axis, at most, as a logarithm
+COPIES = 8  # larger and smaller masks of each real one
+SCALE = 0.1  # of the copies, at most, as a logarithm
 
 
 def of_prior(settings: MaskDDPM, prior: Path, size: int) -> MaskDDPM:
@@ -39,18 +40,35 @@ def of_prior(settings: MaskDDPM, prior: Path, size: int) -> MaskDDPM:
     return settings.model_copy(update={name: getattr(own, name) for name in ARCHITECTURE})
 
 
+def with_copies(masks: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Real masks, and larger and smaller ones after them.
+
+    They are not turned, but for the quarter turns of every training. Annotators and programs draw along the pixels, and
+    such outlines are more convex than the same ones turned by any angle. On four data sets, the solidity of turned
+    copies was .2 to 2.2 real standard deviations from that of the masks (W1), that of these copies .04 to .3.
+
+    Args:
+        masks: Real masks `(n, y, x)`.
+        seed: Seed of the sizes.
+
+    Returns:
+        Masks `(m, y, x)`, uint8, and the number of the real mask of each `(m,)`.
+    """
+    made, source = [masks], [np.arange(len(masks))]
+    for number in range(COPIES * len(masks)):
+        zoom = np.full(2, np.exp(numpy_generator(seed, "copy", number).uniform(-SCALE, SCALE)))
+        copy = turned(masks[number % len(masks)], masks.shape[-1], angle=0.0, zoom=zoom)
+        if copy is not None:
+            made, source = [*made, copy[None]], [*source, np.array([number % len(masks)])]
+    return np.concatenate(made), np.concatenate(source)
+
+
 def tune(
     masks: np.ndarray, settings: MaskDDPM, prior: Path, *, device: torch.device, seed: int, **how: Any
 ) -> tuple[UNet2DModel, pd.DataFrame]:
     """Fine-tune a prior on masks `(n, y, x)`, until held-out ones no longer improve."""
-    copies, source = [masks], [np.arange(len(masks))]
-    for number in range(COPIES * len(masks)):
-        generator = numpy_generator(seed, "copy", number)
-        zoom, angle = np.exp(generator.uniform(-STRETCH, STRETCH, 2)), generator.uniform(0, 2 * np.pi)
-        copy = turned(masks[number % len(masks)], masks.shape[-1], angle=angle, zoom=zoom)
-        if copy is not None:
-            copies, source = [*copies, copy[None]], [*source, np.array([number % len(masks)])]
-    all_masks, of_mask = np.concatenate(copies), np.concatenate(source)
+    warn_of_masks(masks)
+    all_masks, of_mask = with_copies(masks, seed)
 
     def learn(model: UNet2DModel, chosen: np.ndarray) -> Objective:
         return mask_objective(model, all_masks[chosen[of_mask]], settings, settings.tuning.batch_size)

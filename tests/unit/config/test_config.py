@@ -23,11 +23,14 @@ def test_part_of_a_block_keeps_the_rest_of_the_block():
             "datasets": {"A": {**PLANE, "texture": {"train": {"steps": 5}}}},
             "defaults": {"texture": {"base": "scratch", "train": {"warmup": 0.5}}},
             "multiview": {"train": {"steps": 9}},
+            "prior": {"texture": {"train": {"steps": 8}}},
         }
     )
     train = config.datasets["A"].texture.training
     assert (train.steps, train.warmup, train.batch_size) == (5, 0.5, 16)
     assert (config.multiview.train.steps, config.multiview.train.batch_size) == (9, 8)
+    assert (config.prior.texture.train.steps, config.prior.texture.base) == (8, "scratch")
+    assert config.prior.texture.channels == (64, 96, 96) and config.prior.texture.train.learning_rate == 8e-4
 
 
 def test_entries_inherit_over_several_steps():

@@ -11,6 +11,7 @@ from torch import Tensor
 from cellcascade.config.texture import Texture
 from cellcascade.core.seeds import numpy_generator
 from cellcascade.data.crops import Crops, to_unit
+from cellcascade.diffusion.prior_range import warn_of_textures
 from cellcascade.diffusion.priors import check_prior
 from cellcascade.diffusion.process import augment, diffusion_loss, draw_noising
 from cellcascade.diffusion.texture.domains import Gallery, Look, imagine
@@ -99,6 +100,7 @@ def tuned(
         InputError: The prior cannot be used.
     """
     settings = of_prior(settings, prior)
+    warn_of_textures(crops, settings.base)
     examples = examples_of(crops, hints, seed)
     files = {name: prior / f"{name}.safetensors" for name in ("unet", "controlnet")}
     images = torch.from_numpy(to_unit(crops.image, crops.record.window))[:, None] * 2 - 1

@@ -55,6 +55,15 @@ def test_scales_are_those_of_the_data_set(crops, prior, tmp_path):
     np.testing.assert_allclose(scales[0]["spread"], scales[1]["spread"], rtol=1e-3)
 
 
+def test_the_job_warns_of_cells_that_the_prior_does_not_know(crops, prior, tmp_path, caplog):
+    data = read_crops(crops)
+    arrays = {name: getattr(data, name) for name in CROPS.arrays} | {"mask": np.zeros_like(data.mask)}
+    arrays["mask"][:, 14:19, 14:19] = 1
+    small = write_store(CROPS, tmp_path / "small.zarr.zip", arrays, dataset="discs", window=(5, 220), frames=(1,))
+    fine_tune(small, tmp_path, settings(base=str(prior), tuning=TUNING.model_copy(update={"steps": 2})))
+    assert "these are 6 pixels wide" in caplog.text and "base: scratch" in caplog.text
+
+
 def damage(folder, tmp_path, kind):
     """A copy of a prior with a fault, and what is said of it."""
     copy = tmp_path / "prior"
