@@ -37,7 +37,7 @@ def test_a_recording_splits_its_labels_if_it_is_told_to(tmp_path):
         write_tiff(path, (Recording(folder, "01", "ST", (1, 1)).read_labels(first(folder)) > 0).astype(np.uint8) * 255)
     whole, split = (Recording(folder, "01", "ST", (1, 1), split_labels=each) for each in (False, True))
     assert np.unique(whole.read_labels(first(folder))).tolist() == [0, 255]
-    assert np.unique(split.read_labels(first(folder))).tolist() == [0, 1, 2, 3, 4]
+    assert np.unique(split.read_labels(first(folder))).tolist() == [0, 1, 2, 3, 4, 5]
     assert (split.read(first(folder))[1] == split.read_labels(first(folder))).all()
 
 
