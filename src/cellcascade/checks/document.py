@@ -4,7 +4,6 @@ import ast
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from cellcascade import __file__ as ENTRY
 from cellcascade.checks.finding import KINDS, Level
 
 HEAD = """# Troubleshooting
@@ -52,7 +51,7 @@ def _findings(level: Level) -> str:
 
 def _messages() -> Iterator[str]:
     """A table for each room: what its errors say, and how to fix them."""
-    package = Path(ENTRY).parent
+    package = Path(__file__).parents[1]
     rooms: dict[str, list[tuple[str, str]]] = {}
     for path in sorted(package.rglob("*.py")):
         rooms.setdefault(path.relative_to(package).parts[0].removesuffix(".py"), []).extend(errors_in(path))

@@ -8,7 +8,7 @@ from skimage.measure import label as connected
 
 from cellcascade.config.settings import CropSettings
 from cellcascade.data.ctc import AnnotatedFrame
-from cellcascade.data.objects import FRAGMENTARY, find_cells, has_core
+from cellcascade.data.objects import FRAGMENTARY, find_cells, has_core, touches_another
 
 PIECE = 0.25  # share of its label's largest piece from which on another piece is a cell of its own
 
@@ -66,20 +66,9 @@ def _pieces(labels: np.ndarray) -> tuple[int, int, int]:
     numbers, sizes = pieces.ravel(), np.bincount(pieces.ravel())
     owner = np.zeros(len(sizes), int)
     owner[numbers] = labels.ravel()
-    cored, beside = (np.bincount(numbers, where.ravel()) > 0 for where in (has_core(labels), _touches_another(labels)))
+    cored, beside = (np.bincount(numbers, where.ravel()) > 0 for where in (has_core(labels), touches_another(labels)))
     largest = np.zeros(owner.max() + 1, int)
     np.maximum.at(largest, owner, sizes)
     large = cored & (sizes >= PIECE * largest[owner]) & (owner > 0)
     per_object = np.bincount(owner[large])
     return int((per_object > 1).sum()), int(large.sum()), int((~cored & beside).sum())
-
-
-def _touches_another(labels: np.ndarray) -> np.ndarray:
-    """Pixels ([z,] y, x) beside which, in their plane, lies another object."""
-    touching = np.zeros(labels.shape, bool)
-    for axis in (-1, -2):
-        moved, seen = np.moveaxis(labels, axis, 0), np.moveaxis(touching, axis, 0)
-        different = (moved[1:] != moved[:-1]) & (moved[1:] > 0) & (moved[:-1] > 0)
-        seen[1:] |= different
-        seen[:-1] |= different
-    return touching

@@ -11,6 +11,7 @@ from cellcascade.data.annotated import AnnotatedFrame
 
 ONE_PIECE = 0.95  # share of a cell's area that its largest piece must hold
 FRAGMENTARY = "fragment"  # the reason in the table
+SEAM = 0.4  # share of a sliver's pixels beside other objects from which on it is a seam along them
 FRAGMENT = 0.25  # share of the median object's size below which one without a core is a fragment
 
 
@@ -76,8 +77,19 @@ def has_core(labels: np.ndarray) -> np.ndarray:
     return core
 
 
+def touches_another(labels: np.ndarray) -> np.ndarray:
+    """Pixels ([z,] y, x) beside which, in their plane, lies another object."""
+    touching = np.zeros(labels.shape, bool)
+    for axis in (-1, -2):
+        moved, seen = np.moveaxis(labels, axis, 0), np.moveaxis(touching, axis, 0)
+        different = (moved[1:] != moved[:-1]) & (moved[1:] > 0) & (moved[:-1] > 0)
+        seen[1:] |= different
+        seen[:-1] |= different
+    return touching
+
+
 def fragments_of(labels: np.ndarray) -> set[int]:
-    """Labels of slivers and specks: nowhere three pixels wide, and much smaller than the other objects.
+    """Labels of slivers and specks: nowhere three pixels wide, and small beside the others or a seam along one.
 
     They are no cells of a frame. Labels that were resized with interpolation are full of them.
 
@@ -89,8 +101,9 @@ def fragments_of(labels: np.ndarray) -> set[int]:
     whole = np.bincount(labels[has_core(labels)], minlength=len(sizes)) > 0
     if not whole.any():
         return set()
-    small = (sizes > 0) & ~whole & (sizes < FRAGMENT * np.median(sizes[whole]))
-    return set(np.flatnonzero(small).tolist())
+    small = sizes < FRAGMENT * np.median(sizes[whole])
+    seam = np.bincount(labels[touches_another(labels)], minlength=len(sizes)) > SEAM * sizes
+    return set(np.flatnonzero((sizes > 0) & ~whole & (small | seam)).tolist())
 
 
 def _one_piece(mask: np.ndarray, box: tuple[slice, ...], z: int) -> Slice | None:

@@ -163,3 +163,13 @@ def test_no_valid_cell_is_an_input_error(inputs):
         write_store(TEXTURES, path, {"cell_id": 3 * number + np.arange(3), "valid": np.zeros(3)})
     with pytest.raises(InputError, match="0 valid synthetic cells"):
         write_report(**inputs)
+
+
+def test_what_the_check_of_the_data_found_stands_at_the_top_but_for_notes(inputs, tmp_path):
+    table = tmp_path / "findings.csv"
+    rows = "warning,a,Labels were interpolated,9 slivers,x,resize anew\nnote,b,A flat background,c,d,e\n"
+    table.write_text(f"level,code,title,found,where,cure\n{rows}")
+    write_report(**inputs | {"images": replace(inputs["images"], checked=table)})
+    text = text_of(Page(inputs["html"]))
+    assert "Labels were interpolated" in text and ": 9 slivers. Cure: resize anew." in text
+    assert "A flat background" not in text
