@@ -7,7 +7,7 @@ import numpy as np
 from scipy import ndimage
 from scipy.special import ndtr
 
-from cellcascade.population.cell_library import DARKEST, SMOOTH, Cell
+from cellcascade.population.cell_library import DARKEST, SMOOTH, Cell, distance_to
 from cellcascade.population.placement import Canvas, Placement, overlap
 
 
@@ -41,8 +41,9 @@ def paint(
 ) -> np.ndarray:
     """Paint placed cells over a background without a seam.
 
-    Within a cell the image is the cell's. In the rim around it, the crop's light lies on top of the canvas' background,
-    and fades out over the rim's outer half. Slices beyond the cell show a falling share of its signal.
+    Within a cell the image is the cell's, and the light that its neighbours shed on it. In the rim around it, the
+    crop's light lies on top of the canvas' background, and fades out over the rim's outer half. Slices beyond the cell
+    show a falling share of its signal.
 
     Args:
         canvas: Where the cells are.
@@ -69,7 +70,26 @@ def paint(
         free[here][band] = 1 - weight[band]  # what the crop does not show of the light around a cell, its glow does
         if z_decay:
             _glow(canvas, item, image, free=free, scores=scores, decay=z_decay)
+    for item in placed:
+        _shine(canvas, item, image, rim=rim)
     return image
+
+
+def _shine(canvas: Canvas, item: Placement, image: np.ndarray, *, rim: int) -> None:
+    """Add the light that a cell sheds on the cells next to it, as far as its rim reaches: light adds.
+
+    Args:
+        canvas: Where the cells are.
+        item: The cell.
+        image: The canvas' counts, which the light is added to, (z, y, x).
+        rim: Width of the rim, pixels.
+    """
+    here, cut = overlap(item.corner, item.cell.image.shape, canvas.shape)
+    others = (canvas.labels[here] > 0) & (canvas.labels[here] != item.label)
+    if others.any():
+        distance = distance_to(item.cell.mask, canvas.spacing)[cut]
+        lit = others & (distance <= rim)
+        image[here][lit] += np.maximum(item.cell.around[cut] - item.cell.level, 0)[lit]
 
 
 def _rim(cell: Cell, cut: tuple[slice, ...], ground: _Ground, *, weight: np.ndarray, share: np.ndarray) -> np.ndarray:

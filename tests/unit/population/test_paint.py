@@ -4,7 +4,11 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from cellcascade.population.paint import _shot_noise
+from cellcascade.data.stores import TEXTURES
+from cellcascade.population.cell_library import CellLibrary
+from cellcascade.population.paint import _shot_noise, paint
+from cellcascade.population.placement import Canvas, Placement
+from tests.stores import write_store
 from tests.unit.population.scenes import LEVEL, SIGNAL, SPREAD, make, opened, write_inputs
 
 
@@ -36,6 +40,28 @@ def test_nothing_near_a_cell_in_a_stack_is_darker_than_the_background(tmp_path):
     floor = np.percentile(image[distance > 10], 1)
     near = image[(distance > 0) & (distance <= 6)]
     assert (near < floor - 0.5).mean() < 0.01
+
+
+def test_cells_shed_light_on_those_beside_them(tmp_path):
+    """Two cells of blurred squares, side by side: where they touch, the light of both adds."""
+    mask = np.zeros((1, 1, 24, 24), np.uint8)
+    mask[..., 8:16, 8:16] = 1
+    light = ndimage.gaussian_filter(400.0 * mask, (0, 0, 2, 2))
+    arrays = {"image": LEVEL + light, "mask": mask, "n_slices": [1]}
+    library = CellLibrary([write_store(TEXTURES, tmp_path / "cells.zarr.zip", arrays, background=LEVEL)], rim=6)
+    canvas = Canvas((1, 40, 40), spacing=(1.0, 1.0, 1.0), gap=0, reach=6)
+    cell, placed = library.load(0), []
+    for label, x in ((1, 10), (2, 18)):
+        inside = np.argwhere(cell.mask).min(0)
+        canvas.add(np.ones((1, 8, 8), bool), (0, 16, x), label)
+        corner = tuple(int(at - first) for at, first in zip((0, 16, x), inside))
+        placed.append(Placement(cell, corner, label, False, ""))
+    ground = np.full((1, 40, 40), LEVEL, np.float32)
+    image = paint(canvas, placed, ground, scores=np.zeros_like(ground), rim=6, z_decay=0.0)
+    own = LEVEL + light[0, 0, 12, 8:16]  # across the middle of a cell
+    np.testing.assert_allclose(image[0, 20, 10:12], own[:2], rtol=0.01)  # far from the other
+    assert image[0, 20, 17] > own[-1] + 60 and image[0, 20, 18] > own[0] + 60
+    assert image[0, 20, 17] == pytest.approx(image[0, 20, 18], rel=1e-3)
 
 
 @pytest.mark.parametrize("light", (2.0, 50.0))
