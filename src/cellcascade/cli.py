@@ -19,6 +19,7 @@ Each command imports what it needs when it runs, so that `cellcascade --help` an
 """
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -63,6 +64,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return given.run(given)
     except InputError as error:
         print(error, file=sys.stderr)
+        return 1
+    except (
+        BrokenPipeError
+    ):  # what reads the output has seen enough, as `head` does; Python flushes once more at its end
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
 
 

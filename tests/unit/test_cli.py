@@ -34,3 +34,9 @@ def test_it_answers_at_once():
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.split()
     assert "cellcascade" in loaded
     assert not {"numpy", "pandas", "pydantic", "scipy", "torch", "yaml", "zarr"} & set(loaded)
+
+
+def test_output_that_nobody_reads_to_its_end_is_no_error():
+    command = f"{sys.executable} -m cellcascade reference | head -n 1; exit ${{PIPESTATUS[0]}}"
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True)
+    assert len(done.stdout.splitlines()) == 1 and not done.stderr and done.returncode in (0, 1)

@@ -1,9 +1,10 @@
 """Data sets and the whole configuration as typed models: every key with its type, range and meaning. Free of torch."""
 
+import os
 from collections.abc import Iterator
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from cellcascade.config.prior import Prior
 from cellcascade.config.settings import MaskDDPM, Multiview, Shapes, Stages, Texture, halved
@@ -205,7 +206,7 @@ class Shards(Settings):
 class Config(Settings):
     """The whole configuration."""
 
-    data_root: str = Field("data", description="folder that holds the data sets' folders")
+    data_root: str = Field("data", description="folder that holds the data sets' folders; ~ and $VARIABLES count")
     seed: CountOrZero = Field(0, description="seed of the whole run")
     device: Literal["auto", "cpu", "cuda"] = Field(
         "auto",
@@ -226,6 +227,11 @@ class Config(Settings):
     prior: Prior = Prior()
     defaults: Stages = Stages()
     datasets: dict[Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$")], Dataset] = Field(min_length=1)
+
+    @field_validator("data_root")
+    @classmethod
+    def _expanded(cls, path: str) -> str:
+        return os.path.expanduser(os.path.expandvars(path))
 
     def conflicts(self) -> Iterator[Conflict]:
         """See `Settings`."""

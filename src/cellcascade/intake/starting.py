@@ -49,6 +49,7 @@ def start(
         scratch.write_text(document(name, out, found, advice, machine), encoding="utf-8")
         read_config(scratch)
     yield f"\n{out} is written. Next:"
+    yield f"  cellcascade check {shlex.quote(str(out))}"
     yield f"  snakemake results/{name}/synthetic/ --configfile {shlex.quote(str(out))} --cores {machine.cores}"
 
 

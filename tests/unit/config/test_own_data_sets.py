@@ -56,3 +56,12 @@ def test_defaults_of_ones_own_are_judged_with_ones_own_data_sets():
 def test_what_is_no_configuration_is_left_to_the_check(given):
     with pytest.raises(InputError, match="datasets"):
         load_config(own_data_sets(overlay(SHIPPED, given), given))
+
+
+def test_the_data_folder_may_be_that_of_the_user_or_of_a_variable(monkeypatch):
+    monkeypatch.setenv("HOME", "/home/me")
+    monkeypatch.setenv("LAB", "/share/lab")
+    entry = {"mine": {"folder": "Mine", "voxel_size_um": [1.0, 1.0]}}
+    roots = {"~/data": "/home/me/data", "$LAB/data": "/share/lab/data", "data": "data"}
+    for written, meant in roots.items():
+        assert load_config({"data_root": written, "datasets": entry}, "mine.yaml").data_root == meant
