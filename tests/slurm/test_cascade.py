@@ -24,7 +24,7 @@ def test_every_job_ran_once_and_the_images_are_there(cascade):
 
 
 def test_gpu_rules_asked_for_one_gpu_and_the_others_for_none(cascade):
-    cpu_only = {"crops", "background", "population"}
+    cpu_only = {"check", "crops", "background", "population"}
     seen = set()
     for job in cascade.jobs():
         rule = rule_of(job, ON_GPU | cpu_only)
