@@ -124,7 +124,7 @@ def test_weights_of_another_cellpose_than_the_configured_one_stop_the_plan_befor
     assert main(["check", *files[1:]]) == 1
     assert "The weights to start from are of another version of Cellpose" in capsys.readouterr().out
     torch.save({"downsample.down.res_down_0.conv.conv_0.0.weight": torch.zeros(3)}, project.folder / "mine")
-    assert job_counts(project.dry_run("all", *files))["train_cellpose"] == 4
+    assert job_counts(project.dry_run("all", *files))["train_cellpose"] == 5
 
 
 def test_a_cluster_profile_without_its_scheduler_ends_within_seconds(project):

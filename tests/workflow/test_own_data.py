@@ -17,7 +17,7 @@ def test_a_configuration_of_ones_own_plans_its_data_sets_alone(project):
     output = project.dry_run("all", "--configfile", "mine.yaml")
     assert {job["wildcards"].split(",")[0] for job in jobs(output) if "wildcards" in job} == {"dataset=mine"}
     inputs = {job["rule"]: job["input"] for job in jobs(output)}
-    assert "Mine/images/a 0.tif, Mine/masks/a 0.tif" in inputs["crops"]
+    assert "Mine/images/a 0.tif#" in inputs["crops"] and "Mine/masks/a 0.tif#" in inputs["crops"]
     assert "Mine/images/a 3.tif" not in inputs["crops"] and "Mine/images/a 3.tif" in inputs["test_crops"]
     (project.folder / "mine.yaml").write_text(MINE % "test_share: 0")
     planned = job_counts(project.dry_run("all", "--configfile", "mine.yaml"))

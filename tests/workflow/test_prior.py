@@ -13,7 +13,7 @@ def test_priors_are_trained_on_the_crops_of_the_data_sets_that_are_named(project
     (project.folder / "own.yaml").write_text("prior: {data: [nuclei2d, embryo3d]}\n")
     planned = project.dry_run("prior", *DEMO, "own.yaml")
     trained = {"train_texture_prior": 1, "train_mask_ddpm_prior": 1}
-    assert job_counts(planned) == {"crops": 2, **trained, "prior": 1, "total": 5}
+    assert job_counts(planned) == {"check": 2, "crops": 2, **trained, "prior": 1, "total": 7}
 
 
 def test_without_data_sets_no_prior_can_be_trained(project):

@@ -48,6 +48,6 @@ rule copy_paste:
         settings=settings_of("population"),
         export=settings_of("export"),
         seed=CONFIG.seed,
-        version=STAGE_VERSIONS["population"],
+        version=STAGE_VERSIONS["copy_paste"],
     script:
-        "../../scripts/population.py"
+        "../../scripts/copy_paste.py"

@@ -22,6 +22,7 @@ STAGE_VERSIONS = {
     "population": 5,
     "synthetic": 1,
     "real_cells": 1,
+    "copy_paste": 1,  # composed as "population" is: what changes that changes both
     "export": 1,
     "train_cellpose": 2,
     "predict_cellpose": 2,

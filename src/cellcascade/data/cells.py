@@ -38,6 +38,11 @@ class CellStack:
         """Index of the slice in which the cell is widest."""
         return int((self.mask > 0).sum((1, 2)).argmax())
 
+    @property
+    def plane(self) -> tuple[np.ndarray, np.ndarray]:
+        """Counts and mask (y, x) of the slice in which the cell is widest."""
+        return self.image[self.widest], self.mask[self.widest]
+
 
 def real_stacks(crops: Crops) -> Iterator[CellStack]:
     """Crops grouped by their cell, with slices in the order of z; one slice each in 2D."""

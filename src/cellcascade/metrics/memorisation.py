@@ -187,4 +187,5 @@ def _planes(crops: Crops, rows: Sequence[int]) -> tuple[np.ndarray, np.ndarray]:
 
 def _widest(cell: CellStack) -> tuple[np.ndarray, np.ndarray]:
     """Counts and mask (y, x) of a cell on its widest slice, without the others in memory."""
-    return cell.image[cell.widest].copy(), cell.mask[cell.widest].copy()
+    image, mask = cell.plane
+    return image.copy(), mask.copy()

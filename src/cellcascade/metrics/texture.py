@@ -176,7 +176,7 @@ def _look(cells: Iterable[CellStack]) -> _Look:
     powers = [np.zeros(1)] * 3  # of all cells, of every other one, and of the others
     likeness: dict[int, list[float]] = {apart: [] for apart in range(1, APART + 1)}
     for number, cell in enumerate(cells):
-        image, mask = cell.image[cell.widest], cell.mask[cell.widest]
+        image, mask = cell.plane
         rows.append(_measured(image, mask))
         power = _power(image)
         for part in (0, 1 + number % 2):
