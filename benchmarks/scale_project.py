@@ -133,6 +133,7 @@ class Project:
         targets = ["results/overview/index.html"]
         for name in self.kinds:
             targets += [f"results/{name}/report/index.html", f"results/{name}/evaluation/cellpose/both-0/model"]
+            targets += [f"results/{name}/evaluation/copy_paste/images", f"results/{name}/export/stardist"]
         if any(kind.depth > 1 for kind in self.kinds.values()):
             targets.append("results/shared/spharm/shard-000.zarr.zip")
         self._do("plan", {"targets": targets, "configfiles": ["config.yaml", "scale.yaml"]})
