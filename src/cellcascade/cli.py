@@ -120,6 +120,9 @@ def _add_starting(commands: "argparse._SubParsersAction[argparse.ArgumentParser]
     fitting = commands.add_parser("fit", help="from images and masks to synthetic images", description=FIT_DESCRIPTION)
     fitting.add_argument("folder", type=Path, help="folder of images and masks, or a zip archive of it")
     fitting.add_argument("--out", type=Path, required=True, help="folder for the configuration and all results")
+    fitting.add_argument(
+        "--for", dest="formats", nargs="+", default=[], metavar="FORMAT", help="formats to export to, e.g. cellpose"
+    )
     fitting.add_argument("--cores", type=int, help="processor cores to use (default: all of this machine)")
     _add_choices(fitting)
     fitting.set_defaults(run=_run_fit)
@@ -229,10 +232,14 @@ def _run_fit(given: argparse.Namespace) -> int:
     from contextlib import chdir
     from dataclasses import replace
 
+    from cellcascade.exports.registry import find_format
+    from cellcascade.exports.stage import HOW_TO
     from cellcascade.intake.advice import this_machine
-    from cellcascade.intake.running import images_of, page_of, run_workflow, workflow_folder
+    from cellcascade.intake.running import export_of, images_of, page_of, run_workflow, workflow_folder
     from cellcascade.intake.starting import start
 
+    for each in given.formats:
+        find_format(each, {})
     workflow, folder, config, name = workflow_folder(), given.folder.resolve(), Path("mine.yaml"), "mine"
     machine = this_machine()
     given.out.mkdir(parents=True, exist_ok=True)
@@ -241,10 +248,13 @@ def _run_fit(given: argparse.Namespace) -> int:
             print(f"{given.out / config} is used as it is; delete it to have {given.folder} looked at again")
         else:
             print("\n".join(start(folder, config, given.voxel_size, given.channel)), flush=True)
-        status = run_workflow(workflow, config, name, replace(machine, cores=given.cores or machine.cores))
+        machine = replace(machine, cores=given.cores or machine.cores)
+        status = run_workflow(workflow, config, name, machine, given.formats)
     if status == 0:
         print(f"\nimages with labels:     {given.out / images_of(name)}")
         print(f"beside the real frames: {given.out / page_of(name)}")
+        for each in given.formats:
+            print(f"how to train {each}: {given.out / export_of(name, each) / HOW_TO}")
     return status
 
 

@@ -40,3 +40,8 @@ def test_output_that_nobody_reads_to_its_end_is_no_error():
     command = f"{sys.executable} -m cellcascade reference | head -n 1; exit ${{PIPESTATUS[0]}}"
     done = subprocess.run(["bash", "-c", command], capture_output=True, text=True)
     assert len(done.stdout.splitlines()) == 1 and not done.stderr and done.returncode in (0, 1)
+
+
+def test_fit_looks_at_the_formats_before_anything_else(tmp_path, capsys):
+    assert main(["fit", str(tmp_path), "--out", str(tmp_path / "out"), "--for", "cellpose", "other"]) == 1
+    assert "There is no such format" in capsys.readouterr().err and not (tmp_path / "out").exists()

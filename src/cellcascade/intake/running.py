@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from cellcascade.core import runs
@@ -30,8 +31,8 @@ def workflow_folder() -> Path:
     )
 
 
-def run_workflow(workflow: Path, config: Path, name: str, machine: Machine) -> int:
-    """Make a data set's images and its page in the current folder; what is there already stays.
+def run_workflow(workflow: Path, config: Path, name: str, machine: Machine, formats: Sequence[str] = ()) -> int:
+    """Make a data set's images, its page and exports in the current folder; what is there already stays.
 
     Snakemake writes its progress. A folder that a killed run has locked is unlocked first.
 
@@ -40,6 +41,7 @@ def run_workflow(workflow: Path, config: Path, name: str, machine: Machine) -> i
         config: The configuration.
         name: Name of the data set.
         machine: What the workflow can count on; without a GPU each core has a job.
+        formats: Formats that the images are exported to.
 
     Returns:
         Snakemake's exit status.
@@ -50,7 +52,8 @@ def run_workflow(workflow: Path, config: Path, name: str, machine: Machine) -> i
         options += ["--resources", f"gpu={machine.cores}"]
     if runs.is_locked(Path()) and not runs.heads(Path()):
         subprocess.run([*command, "--unlock", *options], check=False)
-    return subprocess.run([*command, images_of(name), page_of(name), *options], check=False).returncode
+    targets = [images_of(name), page_of(name), *(export_of(name, format) for format in formats)]
+    return subprocess.run([*command, *targets, *options], check=False).returncode
 
 
 def images_of(name: str) -> str:
@@ -61,3 +64,8 @@ def images_of(name: str) -> str:
 def page_of(name: str) -> str:
     """The page that shows a data set, below the folder of the run."""
     return f"results/{name}/report/index.html"
+
+
+def export_of(name: str, format: str) -> str:
+    """The folder of a data set's images in a format of other programs, below the folder of the run."""
+    return f"results/{name}/export/{format}"
