@@ -1,4 +1,6 @@
-"""Small inputs that several tests of the diffusion models share."""
+"""Small inputs that several tests of the diffusion models share; the package's log as it was before each test."""
+
+import logging
 
 import numpy as np
 import pytest
@@ -25,3 +27,13 @@ def crops(tmp_path_factory):
         "background": 10 * np.ones(24),
     }
     return write_store(CROPS, path, arrays, dataset="discs", window=(5, 220), frames=(1,))
+
+
+@pytest.fixture(autouse=True)
+def log_as_before():
+    """Commands and jobs that run in the tests' process set up the package's log: later tests do not see it."""
+    logger = logging.getLogger("cellcascade")
+    level, handlers = logger.level, list(logger.handlers)
+    yield
+    logger.setLevel(level)
+    logger.handlers[:] = handlers

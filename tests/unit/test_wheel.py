@@ -19,7 +19,8 @@ from packaging.requirements import Requirement
 REPOSITORY = Path(__file__).parents[2]
 SOURCES = REPOSITORY / "src"
 # Imported where they are there; their errors say how to install them. psutil comes with Snakemake.
-OPTIONAL = {"bitsandbytes", "segment-anything", "psutil", "napari"}
+# Snakemake is imported where a workflow is planned, in a process of its own, and comes with the extra `workflow`.
+OPTIONAL = {"bitsandbytes", "segment-anything", "psutil", "napari", "snakemake"}
 FULL = "CELLCASCADE_FULL_INSTALL"
 # What an installed package must be able to do, far from the sources.
 USE = """

@@ -84,7 +84,7 @@ def test_page_with_the_evaluation(inputs, ndim, tmp_path):
     assert all(link[1:] in page.ids for link in page.links if link.startswith("#"))
     text = text_of(page)
     for expected in (
-        "+0.050 SEG of Both minus SEG of Real: adding synthetic images to the real ones improved the segmentation",
+        "Helps With synthetic images beside the real ones, SEG changes by +0.050, 95 % interval [+0.025, +0.075]",
         "Both 0.870 ± 0.010 +0.050 [+0.025, +0.075] 0.900 0.800 0.850 0.700 0.200 3",
         "Training: 300 gradient steps in every regime, from scratch, cell diameter 21.5 pixels",
         "Real: 1 of 2 found, 1 missed, 0 extra",
