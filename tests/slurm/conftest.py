@@ -97,7 +97,7 @@ class Run(Project):
 
         def now():
             (found,) = [other for other in self.jobs() if other["JobId"] == job["JobId"]]
-            return found["JobState"] not in ("PENDING", "RUNNING", "COMPLETING") and found
+            return found["JobState"] not in ("PENDING", "RUNNING", "COMPLETING", "REQUEUED") and found
 
         return until(now, f"job {job['JobId']} ends", seconds=1800)
 

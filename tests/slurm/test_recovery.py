@@ -57,12 +57,17 @@ def trained(run: Run) -> list[str]:
     return states(run, "train_mask_ddpm")
 
 
+def is_requeued(job: dict[str, str]) -> bool:
+    """Whether a job waits to run again: while its first run is still being cleared away, it cannot be changed."""
+    return job["Restarts"] == "1" and job["JobState"] not in ("COMPLETING", "REQUEUED")
+
+
 def test_a_driver_whose_time_is_nearly_over_stops_its_jobs_requeues_itself_and_goes_on(cascade, driven):
     driver = drive(driven)
     job = training(driven)
     call(driven, "scancel", "--signal=USR1", "--batch", driver["JobId"])
     assert driven.ended(job)["JobState"] == "CANCELLED"
-    until(lambda: now(driven, driver)["Restarts"] == "1", f"the driver is requeued\n{said(driven, driver)}")
+    until(lambda: is_requeued(now(driven, driver)), f"the driver is requeued\n{said(driven, driver)}")
     driven.cluster.command("scontrol", "update", f"jobid={driver['JobId']}", "starttime=now")
     assert driven.ended(driver)["JobState"] == "COMPLETED", said(driven, driver)
     assert trained(driven) == ["CANCELLED", "COMPLETED"]
