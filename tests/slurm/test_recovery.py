@@ -68,7 +68,6 @@ def test_a_driver_whose_time_is_nearly_over_stops_its_jobs_requeues_itself_and_g
     call(driven, "scancel", "--signal=USR1", "--batch", driver["JobId"])
     assert driven.ended(job)["JobState"] == "CANCELLED"
     until(lambda: is_requeued(now(driven, driver)), f"the driver is requeued\n{said(driven, driver)}")
-    driven.cluster.command("scontrol", "update", f"jobid={driver['JobId']}", "starttime=now")
     assert driven.ended(driver)["JobState"] == "COMPLETED", said(driven, driver)
     assert trained(driven) == ["CANCELLED", "COMPLETED"]
     assert "is requeued and goes on" in said(driven, driver) and "was killed" not in said(driven, driver)
