@@ -6,13 +6,13 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
-import edt
 import numpy as np
 from scipy import ndimage
 
 from cellcascade.core.errors import InputError
 from cellcascade.data.shards import Store
 from cellcascade.data.stores import TEXTURES, TexturesRecord
+from cellcascade.population.bodies import Body, Corner, Surroundings, Turn, distance_to
 
 COLUMNS = ("cell_id", "valid", "n_slices")
 KEPT = 128 * 2**20  # bytes of cells kept in memory
@@ -20,8 +20,6 @@ OPEN = 64  # shards held open at once
 DARKEST = 1  # percentile of the counts
 SMOOTH = 1.5  # Gaussian width of the local mean around a cell, pixels
 BLUR = 6  # pixels that this Gaussian reaches
-
-Corner = tuple[int, int, int]
 
 
 @dataclass(frozen=True)
@@ -71,6 +69,7 @@ class CellLibrary:
         self._shards, self._margin = list(shards), max(rim, BLUR)
         self._open: dict[int, Store[TexturesRecord]] = {}
         self._kept: OrderedDict[int, Cell] = OrderedDict()
+        self._bodies: dict[int, Body] = {}  # of some of these
         self._size = 0  # of what is kept, bytes
         rows = [
             (int(cell_id), shard, row, int(slices))
@@ -125,10 +124,26 @@ class CellLibrary:
         if index not in self._kept:
             self._kept[index] = self._read(index)
             self._size += self._kept[index].nbytes
-            while len(self._kept) > 1 and self._size > KEPT:
-                self._size -= self._kept.popitem(last=False)[1].nbytes
+            self._forget()
         self._kept.move_to_end(index)
         return self._kept[index]
+
+    def body(self, index: int, around: Surroundings) -> Body:
+        """The body of a cell by its position in the library; kept as long as the cell is."""
+        cell, body = self.load(index), self._bodies.get(index)
+        if body is None or body.around != around:
+            self._size -= body.nbytes if body else 0
+            body = self._bodies[index] = Body.of(cell.mask, around)
+            self._size += body.nbytes
+            self._forget()
+        return body
+
+    def _forget(self) -> None:
+        """Let go of the cells that were not asked for longest, until the others are small enough to be kept."""
+        while len(self._kept) > 1 and self._size > KEPT:
+            index, cell = self._kept.popitem(last=False)
+            body = self._bodies.pop(index, None)
+            self._size -= cell.nbytes + (body.nbytes if body else 0)
 
     def _store(self, shard: int) -> Store[TexturesRecord]:
         if shard not in self._open:
@@ -176,17 +191,13 @@ def _measured(image: np.ndarray, mask: np.ndarray) -> tuple[float, float, float]
     return float(areas.sum()), float(areas[widest]), float(image[widest][mask[widest]].mean())
 
 
-def distance_to(mask: np.ndarray, spacing: Sequence[float] = (1.0, 1.0, 1.0)) -> np.ndarray:
-    """Distance of voxels to a mask (z, y, x), float32.
-
-    Args:
-        mask: The mask.
-        spacing: Size of a voxel, (z, y, x), in the unit of the distance.
-    """
-    outside = np.ascontiguousarray(~mask)
-    if len(outside) > 1:
-        return edt.edt(outside, anisotropy=tuple(spacing))
-    return edt.edt(outside[0], anisotropy=tuple(spacing[1:]))[None]  # thirty times faster than a stack of one slice
+def drawn(
+    library: CellLibrary, index: int, around: Surroundings, generator: np.random.Generator
+) -> tuple[Cell, Body, str]:
+    """A cell by its position in the library, turned at random, with its body, and what was done to it."""
+    cell, body = library.load(index), library.body(index, around)
+    turn = Turn.draw(len(cell.mask), generator)
+    return _turned(cell, turn), body.turned(turn, cell.mask.shape), turn.name
 
 
 def turned(cell: Cell, generator: np.random.Generator) -> tuple[Cell, str]:
@@ -195,25 +206,21 @@ def turned(cell: Cell, generator: np.random.Generator) -> tuple[Cell, str]:
     Returns:
         The cell, and what was done to it, e.g. `rot90-mirror`.
     """
-    turns, mirror, upside = int(generator.integers(4)), bool(generator.integers(2)), bool(generator.integers(2))
-    upside = upside and len(cell.mask) > 1
+    turn = Turn.draw(len(cell.mask), generator)
+    return _turned(cell, turn), turn.name
 
-    def moved(part: np.ndarray) -> np.ndarray:
-        array = np.rot90(part, turns, (1, 2))
-        array = array[:, ::-1] if mirror else array
-        return np.ascontiguousarray(array[::-1] if upside else array)
 
-    # where the part lies in the crop: pixels before and behind it, along each axis
-    behind = (crop - start - n for crop, start, n in zip(cell.crop, cell.start, cell.mask.shape))
-    z, y, x = zip(cell.start, behind)
-    depth, height, width = cell.crop
-    for _ in range(turns):
-        y, x, height, width = x[::-1], y, width, height
-    y, z = y[::-1] if mirror else y, z[::-1] if upside else z
-    name = f"rot{90 * turns}{'-mirror' if mirror else ''}{'-upside' if upside else ''}"
-    start, crop = (z[0], y[0], x[0]), (depth, height, width)
-    image, around, mask = moved(cell.image), moved(cell.around), moved(cell.mask)
-    return replace(cell, image=image, around=around, mask=mask, start=start, crop=crop), name
+def _turned(cell: Cell, turn: Turn) -> Cell:
+    ends = np.array([cell.start, np.add(cell.start, cell.mask.shape) - 1])
+    z, y, x = turn.points(ends, cell.crop).min(0).tolist()
+    return replace(
+        cell,
+        image=turn.array(cell.image),
+        around=turn.array(cell.around),
+        mask=turn.array(cell.mask),
+        start=(z, y, x),
+        crop=turn.shape(cell.crop),
+    )
 
 
 def _seen(mask: np.ndarray, margin: int) -> tuple[slice, slice, slice]:

@@ -7,8 +7,9 @@ import numpy as np
 from scipy import ndimage
 from scipy.special import ndtr
 
-from cellcascade.population.cell_library import DARKEST, SMOOTH, Cell, distance_to
-from cellcascade.population.placement import Canvas, Placement, overlap
+from cellcascade.population.bodies import distance_to
+from cellcascade.population.canvas import Canvas, Placement, overlap
+from cellcascade.population.cell_library import DARKEST, SMOOTH, Cell
 
 
 @dataclass(frozen=True)

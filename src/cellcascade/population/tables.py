@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from cellcascade.population.placement import Canvas, Placement, overlap
+from cellcascade.population.canvas import Canvas, Placement, overlap
 
 
 @dataclass(frozen=True)

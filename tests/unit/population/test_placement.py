@@ -79,7 +79,7 @@ def test_where_the_border_cuts_no_annotated_cell_it_cuts_no_synthetic_one(tmp_pa
 
 def test_cells_without_a_place_are_counted(tmp_path):
     inputs = write_inputs(tmp_path, shape=(60, 60))
-    folder = make(tmp_path / "out", inputs, images=(0, 1), cells_per_image=(80, 80), tries=50)
+    folder = make(tmp_path / "out", inputs, images=(0, 1), cells_per_image=(80, 80))
     row = pd.read_csv(folder / "images.csv").iloc[0]
     assert row["not_placed"] > 0 and row["cells"] + row["not_placed"] == 80
     assert opened(folder)[1].max() == row["cells"]
