@@ -52,7 +52,7 @@ class Canvas:
         reach: float,
         cut: tuple[bool, bool, bool] = (True, True, True),
     ):
-        self.shape, self.spacing, self.reach, self.cut = shape, spacing, reach, cut
+        self.shape, self.spacing, self.gap, self.reach, self.cut = shape, spacing, gap, reach, cut
         gap_z = (round(gap / spacing[0]) or int(gap > 0)) if shape[0] > 1 else 0
         near_z, near_y, near_x = (int(np.ceil(reach / size)) for size in spacing)
         self.around = Surroundings(spacing, (near_z if shape[0] > 1 else 0, near_y, near_x), (gap_z, gap, gap))
@@ -88,6 +88,14 @@ class Canvas:
     def add(self, mask: np.ndarray, corner: Corner, label: int) -> None:
         """Put a cell in its bounding box on the canvas, at a corner where it fits."""
         self.put(Body.of(mask, self.around), corner, label)
+
+    def empty(self) -> "Canvas":
+        """A canvas like this without cells."""
+        return Canvas(self.shape, spacing=self.spacing, gap=self.gap, reach=self.reach, cut=self.cut)
+
+    def become(self, other: "Canvas") -> None:
+        """Take over the cells of a canvas like this."""
+        self.labels, self.owner, self.distance, self.free = other.labels, other.owner, other.distance, other.free
 
     def put(self, body: Body, corner: Corner, label: int) -> None:
         """Put a body that was made for a canvas like this on it, at a corner where it fits."""

@@ -191,13 +191,26 @@ def _measured(image: np.ndarray, mask: np.ndarray) -> tuple[float, float, float]
     return float(areas.sum()), float(areas[widest]), float(image[widest][mask[widest]].mean())
 
 
-def drawn(
-    library: CellLibrary, index: int, around: Surroundings, generator: np.random.Generator
-) -> tuple[Cell, Body, str]:
-    """A cell by its position in the library, turned at random, with its body, and what was done to it."""
+@dataclass(frozen=True)
+class Drawn:
+    """A cell that a place is sought for.
+
+    Attributes:
+        cell: The cell, turned at random.
+        body: Its body, turned likewise.
+        turn: What was done to it, e.g. `rot90-mirror`.
+    """
+
+    cell: Cell
+    body: Body
+    turn: str
+
+
+def drawn(library: CellLibrary, index: int, around: Surroundings, generator: np.random.Generator) -> Drawn:
+    """A cell by its position in the library, turned at random."""
     cell, body = library.load(index), library.body(index, around)
     turn = Turn.draw(len(cell.mask), generator)
-    return _turned(cell, turn), body.turned(turn, cell.mask.shape), turn.name
+    return Drawn(_turned(cell, turn), body.turned(turn, cell.mask.shape), turn.name)
 
 
 def turned(cell: Cell, generator: np.random.Generator) -> tuple[Cell, str]:

@@ -1,28 +1,25 @@
 """Where cells lie: cells are placed one after the other, each at a position that is free.
 
-Masks are tested as they are, not by their bounding boxes: two cells may interlock, but never overlap. A few random
-positions are tried first; if none is free, all that are not ruled out are looked at. So a cell that finds no place has
-none.
+Masks are tested as they are, not by their bounding boxes: two cells may interlock, but never overlap. Where a dense
+field leaves no position to some of its cells, all of them move a little to make room.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
 from cellcascade.config.settings import Population
-from cellcascade.population.bodies import Body, Corner
+from cellcascade.population.bodies import Corner
 from cellcascade.population.canvas import Canvas, Placement
-from cellcascade.population.cell_library import CellLibrary, drawn
-
-TRIED = (64, 512, 4096)  # random positions looked up at once, before all are
-DIRECTIONS = (4, 16, 64, 256)  # ways, looked up at once, by which a cell is moved away from earlier ones
-NEAR_STEP = 2.0  # pixels between the positions tried when a cell is moved away from an earlier one
+from cellcascade.population.cell_library import CellLibrary, Drawn, drawn
+from cellcascade.population.packing import packed, room_of
+from cellcascade.population.search import free_corner, near_corner
 
 
 def place_cells(
     library: CellLibrary, canvas: Canvas, chosen: Sequence[int], *, settings: Population, generator: np.random.Generator
 ) -> list[Placement]:
-    """Place cells one after the other; those for which no position is free are left out.
+    """Place cells one after the other; those for which there is no room are left out.
 
     A cell is put near earlier ones (within `settings.reach` pixels) with probability `settings.clustering`, else
     anywhere that is free, as a frame is a window on a field of cells: where its border cuts annotated cells, the canvas
@@ -34,104 +31,63 @@ def place_cells(
         chosen: Which cells to place, by their numbers in the library.
         settings: The `population` block.
         generator: Source of randomness.
+
+    Returns:
+        The cells that were placed, in the order of their labels.
     """
+    cells: list[Drawn] = []
     placed: list[Placement] = []
-    for index in chosen:
-        cell, body, turn = drawn(library, index, canvas.around, generator)
-        canvas.free.fit(body)
+    left: list[int] = []  # numbers of cells that found no position
+    for number, index in enumerate(chosen):
+        item = drawn(library, index, canvas.around, generator)
+        cells.append(item)
+        canvas.free.fit(item.body)
         near = bool(generator.random() < settings.clustering) and bool(placed)
         corner = None
         if near:
-            corner = near_corner(canvas, body, placed, reach=settings.reach, generator=generator)
+            corner = near_corner(canvas, item.body, placed, reach=settings.reach, generator=generator)
         if corner is None:
-            corner = free_corner(canvas, body, generator=generator)
+            corner = free_corner(canvas, item.body, generator=generator)
         if corner is None:
+            left.append(number)
             continue
-        near = near and canvas.separation(body.mask, corner) <= settings.reach
-        canvas.put(body, corner, len(placed) + 1)
-        z, y, x = (c - first for c, first in zip(corner, body.start))
-        placed.append(Placement(cell, (z, y, x), len(placed) + 1, near, turn))
-    return placed
+        near = near and canvas.separation(item.body.mask, corner) <= settings.reach
+        canvas.put(item.body, corner, len(placed) + 1)
+        placed.append(_placement(item, corner, len(placed) + 1, clustered=near))
+    return _with_room(canvas, cells, placed, left, generator) if left else placed
 
 
-def free_corner(canvas: Canvas, body: Body, *, generator: np.random.Generator) -> Corner | None:
-    """A corner drawn uniformly from those where a cell fits and something of it is seen.
-
-    Returns:
-        Where the mask's first voxel goes; `None` if there is no such corner.
-    """
-    first, end = canvas.corners(body.mask.shape)
-    if (first >= end).any():
-        return None
-    for count in TRIED:
-        corners = generator.integers(first, end, (count, 3))
-        found = _first_free(canvas, body, corners[canvas.free.plausible(body, corners)])
-        if found is not None:
-            return found
-    return _first_free(canvas, body, generator.permutation(canvas.free.candidates(body, first, end)))
-
-
-def _first_free(canvas: Canvas, body: Body, corners: np.ndarray) -> Corner | None:
-    """The first of some corners (corner, axis) where a body fits."""
-    return next(((z, y, x) for z, y, x in corners.tolist() if canvas.fits(body.mask, (z, y, x))), None)
-
-
-def near_corner(
-    canvas: Canvas, body: Body, placed: Sequence[Placement], *, reach: float, generator: np.random.Generator
-) -> Corner | None:
-    """A corner where a cell fits within reach of an earlier one: moved away from a random one until it fits.
+def _with_room(
+    canvas: Canvas, cells: Sequence[Drawn], placed: list[Placement], left: list[int], generator: np.random.Generator
+) -> list[Placement]:
+    """The cells of a dense field, after all have moved; as they were, if that makes no room for any that was left out.
 
     Args:
-        canvas: The canvas.
-        body: The cell.
-        placed: The earlier cells; at least one.
-        reach: Farthest distance from the nearest cell, pixels; at most that of the canvas.
+        canvas: The canvas, with those that were placed.
+        cells: All cells.
+        placed: Those that were placed, in the order of their labels.
+        left: The numbers of the others.
         generator: Source of randomness.
-
-    Returns:
-        Where the mask's first voxel goes; `None` if all ways tried are barred.
     """
-    for count in DIRECTIONS:
-        others = [placed[index] for index in generator.integers(len(placed), size=count)]
-        for path, extra in _paths(canvas, body, others, reach=reach, generator=generator):
-            found = _first_near(canvas, body, path, extra=extra, reach=reach)
-            if found is not None:
-                return found
-    return None
+    before = sorted(set(range(len(cells))) - set(left))
+    room = room_of(canvas, [cells[number].body for number in before])
+    sizes = np.cumsum([np.count_nonzero(cells[number].body.mask) for number in left])
+    taken = [*before, *left[: int(np.searchsorted(sizes, room, "right"))]]
+    bodies = [cells[number].body for number in taken]
+    corners = [np.add(item.corner, cells[number].body.start) for number, item in zip(before, placed)]
+    corners += [generator.integers(*canvas.corners(body.mask.shape)) for body in bodies[len(before) :]]
+    fuller, found = packed(canvas, bodies, np.array(corners), generator)
+    if len(found) <= len(placed):
+        return placed
+    canvas.become(fuller)
+    clustered = dict(zip(before, (item.clustered for item in placed)))
+    return [
+        _placement(cells[taken[index]], corner, label, clustered=clustered.get(taken[index], False))
+        for label, (index, corner) in enumerate(found, 1)
+    ]
 
 
-def _paths(
-    canvas: Canvas, body: Body, others: Sequence[Placement], *, reach: float, generator: np.random.Generator
-) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Ways of a cell from the middle of earlier ones into random directions.
-
-    Yields:
-        The plausible corners of a way, in order, (corner, axis), and a step farther, at most `reach` long, (axis,).
-    """
-    spacing, shape = np.array(canvas.spacing), np.array(body.mask.shape)
-    direction = generator.standard_normal((len(others), 3)) * (canvas.shape[0] > 1, 1, 1)
-    direction /= np.linalg.norm(direction, axis=1, keepdims=True) * spacing
-    extra = generator.uniform(0, reach, (len(others), 1)) * direction
-    size = np.array([other.cell.crop for other in others])
-    start = np.array([np.subtract(other.corner, other.cell.start) for other in others]) + (size - shape) / 2
-    farthest = (np.linalg.norm(size * spacing, axis=1).max() + np.linalg.norm(shape * spacing)) / 2
-    steps = np.arange(0, farthest + reach, NEAR_STEP)
-    paths = np.rint(start[:, None] + steps[:, None] * direction[:, None]).astype(int)
-    first, end = canvas.corners(body.mask.shape)
-    seen = ((paths >= first) & (paths < end)).all(2)
-    seen[seen] = canvas.free.plausible(body, paths[seen])
-    for path, some, more in zip(paths, seen, extra):
-        if some.any():
-            yield path[some], more
-
-
-def _first_near(canvas: Canvas, body: Body, path: np.ndarray, *, extra: np.ndarray, reach: float) -> Corner | None:
-    """The first corner of a path where the cell fits, moved on by `extra` if it fits there too, within reach."""
-    corner = _first_free(canvas, body, path)
-    if corner is None:
-        return None
-    first, end = canvas.corners(body.mask.shape)
-    farther = np.rint(corner + extra).astype(int)
-    moved = _first_free(canvas, body, farther[None]) if ((farther >= first) & (farther < end)).all() else None
-    near = (place for place in (moved, corner) if place and canvas.separation(body.mask, place) <= reach)
-    return next(near, None)
+def _placement(item: Drawn, corner: Corner, label: int, *, clustered: bool) -> Placement:
+    """A cell on a canvas whose bounding box is at a corner."""
+    z, y, x = (c - first for c, first in zip(corner, item.body.start))
+    return Placement(item.cell, (z, y, x), label, clustered, item.turn)
