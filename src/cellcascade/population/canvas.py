@@ -23,6 +23,7 @@ class Placement:
         label: Its label.
         clustered: Whether it was put near earlier cells.
         turn: Quarter turns, flips: what was done to the source cell.
+        body: Its body, where that is known.
     """
 
     cell: Cell
@@ -30,6 +31,7 @@ class Placement:
     label: int
     clustered: bool
     turn: str
+    body: Body | None = None
 
 
 class Canvas:

@@ -15,7 +15,7 @@ from cellcascade.data.stores import TEXTURES, TexturesRecord
 from cellcascade.population.bodies import Body, Corner, Surroundings, Turn, distance_to
 
 COLUMNS = ("cell_id", "valid", "n_slices")
-KEPT = 128 * 2**20  # bytes of cells kept in memory
+KEPT = 384 * 2**20  # bytes of cells kept in memory
 OPEN = 64  # shards held open at once
 DARKEST = 1  # percentile of the counts
 SMOOTH = 1.5  # Gaussian width of the local mean around a cell, pixels
@@ -32,6 +32,8 @@ class Cell:
         mask: The cell, (z, y, x).
         level: The crop's background away from the cell, counts.
         darkest: Its darkest pixels, counts.
+        signal: The cell's own light, smoothed, counts, (z, y, x); of crops of one slice, nothing.
+        gain: Counts of one photon of that light, by its grain.
         cell_id: Number of the synthetic cell.
         start: Where the part begins in the crop.
         crop: Shape of the crop.
@@ -42,6 +44,8 @@ class Cell:
     mask: np.ndarray
     level: float
     darkest: float
+    signal: np.ndarray
+    gain: float
     cell_id: int
     start: Corner
     crop: Corner
@@ -49,7 +53,7 @@ class Cell:
     @property
     def nbytes(self) -> int:
         """Its size in memory."""
-        return self.image.nbytes + self.around.nbytes + self.mask.nbytes
+        return sum(array.nbytes for array in (self.image, self.around, self.mask, self.signal))
 
 
 class CellLibrary:
@@ -170,6 +174,9 @@ class CellLibrary:
         dark = image[far] if far.any() else np.array([store.record.background], np.float32)
         level, darkest = float(dark.mean()), float(np.percentile(dark, DARKEST))
         part = _seen(mask, self._margin)
+        signal, gain = np.zeros((0, 0, 0), np.float32), 0.0
+        if store.shape("image")[1] > 1:
+            signal, gain = _light(image[part], mask[part], level)
         start_z, start_y, start_x = (side.start for side in part)
         depth, height, width = mask.shape
         return Cell(
@@ -178,6 +185,8 @@ class CellLibrary:
             mask=mask[part].copy(),
             level=level,
             darkest=darkest,
+            signal=signal,
+            gain=gain,
             cell_id=cell_id,
             start=(start_z, start_y, start_x),
             crop=(depth, height, width),
@@ -231,6 +240,7 @@ def _turned(cell: Cell, turn: Turn) -> Cell:
         image=turn.array(cell.image),
         around=turn.array(cell.around),
         mask=turn.array(cell.mask),
+        signal=turn.array(cell.signal),
         start=(z, y, x),
         crop=turn.shape(cell.crop),
     )
@@ -244,6 +254,14 @@ def _seen(mask: np.ndarray, margin: int) -> tuple[slice, slice, slice]:
         for side, n in zip((rows, columns), mask.shape[1:])
     )
     return slice(0, len(mask)), y, x
+
+
+def _light(image: np.ndarray, mask: np.ndarray, level: float) -> tuple[np.ndarray, float]:
+    """A cell's own light without its grain, (z, y, x), and the counts of one photon that this grain tells of."""
+    sigma = (0, SMOOTH, SMOOTH)
+    signal = np.maximum(ndimage.gaussian_filter(np.where(mask, image - level, 0), sigma), 0)
+    grain = (image - ndimage.gaussian_filter(image, sigma))[mask].std()
+    return signal, float(grain**2 / max(float(signal[mask].mean()), 1e-6))
 
 
 def _around(image: np.ndarray, mask: np.ndarray) -> np.ndarray:

@@ -26,7 +26,7 @@ from cellcascade.population.paint import paint
 from cellcascade.population.placement import Canvas, place_cells
 from cellcascade.population.tables import CellRow, ImageRow, cell_rows, write_tables
 
-FULLEST = 0.5  # share of an image that cells may cover; beyond, random places run out
+FULLEST = 0.7  # share of an image that cells may cover; beyond, there is not always room for all of them
 
 logger = logging.getLogger(__name__)
 
@@ -137,8 +137,9 @@ def compose(
     wanted = _number(settings, frames, lender.count, library, shape=shape, generator=draws.cells)
     chosen = choice.like(lender, wanted, draws.cells)
     placed = place_cells(library, canvas, chosen, settings=settings, generator=draws.cells)
-    ground = sample_background(model, shape, draws.background).reshape(canvas.shape)
-    scores = sample_noise(model, shape, draws.background).reshape(canvas.shape)
+    noise, scores = sample_noise(model, shape, draws.background)
+    ground = sample_background(model, shape, draws.background, noise).reshape(canvas.shape)
+    scores = scores.reshape(canvas.shape)
     light = paint(canvas, placed, ground, scores=scores, rim=settings.rim, z_decay=model.z_decay)
     image = _whole_counts(light, model.largest, draws.background)
     labels = canvas.labels.astype(np.uint16 if len(placed) <= 65535 else np.uint32)
@@ -162,7 +163,9 @@ def _canvas(shape: Sequence[int], frames: CropsRecord, settings: Population) -> 
 
 def _whole_counts(light: np.ndarray, largest: int, generator: np.random.Generator) -> np.ndarray:
     """Whole counts, uint16, rounded at random up or down: rounding to the nearest would shift dim means."""
-    return np.clip(np.floor(light + generator.random(light.shape)), 0, largest).astype(np.uint16)
+    counts = generator.random(light.shape, dtype=np.float32)
+    counts += light
+    return np.clip(counts, 0, largest, out=counts).astype(np.uint16)
 
 
 def _check_number(settings: Population, frames: CropsRecord, crops: Path) -> None:

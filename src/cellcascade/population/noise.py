@@ -40,18 +40,20 @@ def residuals_at(level: np.ndarray, scores: np.ndarray, *, levels: np.ndarray, r
     """Map standard normal scores to counts minus field.
 
     Args:
-        level: The field, counts, (pixel,).
-        scores: Standard normal scores, (pixel,).
+        level: The field, counts, of any shape.
+        scores: Standard normal scores, of that shape.
         levels: Field levels, as `quantiles` gives them, (level,).
         residuals: Residuals at `SCORES`, as `quantiles` gives them, (level, score).
 
     Returns:
-        Counts minus field, (pixel,).
+        Counts minus field, of that shape.
     """
     row = np.searchsorted((levels[1:] + levels[:-1]) / 2, level).astype(np.int32)
-    step = float(SCORES[1] - SCORES[0])
-    column = ((np.clip(scores, SCORES[0], SCORES[-1]) - SCORES[0]) / step + 0.5).astype(np.int32)
-    return residuals.ravel()[row * len(SCORES) + column]
+    column = np.clip(scores, SCORES[0], SCORES[-1])
+    column -= SCORES[0]
+    column *= np.float32(1 / float(SCORES[1] - SCORES[0]))
+    column += np.float32(0.5)
+    return residuals.ravel().take(row * len(SCORES) + column.astype(np.int32))
 
 
 def correlation_of(residual: np.ndarray, level: np.ndarray, usable: np.ndarray) -> np.ndarray:

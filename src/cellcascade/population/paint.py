@@ -7,9 +7,11 @@ import numpy as np
 from scipy import ndimage
 from scipy.special import ndtr
 
-from cellcascade.population.bodies import distance_to
+from cellcascade.population.bodies import Body
 from cellcascade.population.canvas import Canvas, Placement, overlap
 from cellcascade.population.cell_library import DARKEST, SMOOTH, Cell
+
+EVERY = 11  # of so many voxels, one is looked at for the darkest counts
 
 
 @dataclass(frozen=True)
@@ -59,7 +61,7 @@ def paint(
     """
     image, free = background.copy(), (canvas.labels == 0).astype(np.float32)
     smooth = ndimage.gaussian_filter(background, (0, SMOOTH, SMOOTH))
-    ground = _Ground(background, smooth, np.percentile(background, DARKEST))
+    ground = _Ground(background, smooth, float(np.percentile(background.ravel()[::EVERY], DARKEST)))
     for item in placed:
         here, cut = overlap(item.corner, item.cell.image.shape, canvas.shape)
         inside, distance = canvas.labels[here] == item.label, canvas.distance[here]
@@ -85,12 +87,16 @@ def _shine(canvas: Canvas, item: Placement, image: np.ndarray, *, rim: int) -> N
         image: The canvas' counts, which the light is added to, (z, y, x).
         rim: Width of the rim, pixels.
     """
-    here, cut = overlap(item.corner, item.cell.image.shape, canvas.shape)
-    others = (canvas.labels[here] > 0) & (canvas.labels[here] != item.label)
-    if others.any():
-        distance = distance_to(item.cell.mask, canvas.spacing)[cut]
-        lit = others & (distance <= rim)
-        image[here][lit] += np.maximum(item.cell.around[cut] - item.cell.level, 0)[lit]
+    cell, body = item.cell, item.body or Body.of(item.cell.mask, canvas.around)
+    first = np.subtract(body.start, canvas.around.reach)  # where the halo begins in the cell's part of its crop
+    of_halo, of_cell = overlap((-first).tolist(), cell.image.shape, body.halo.shape)
+    corner = [at + side.start for at, side in zip(item.corner, of_cell)]
+    here, cut = overlap(corner, body.halo[of_halo].shape, canvas.shape)
+    labels = canvas.labels[here]
+    lit = (labels > 0) & (labels != item.label)
+    if lit.any():
+        lit &= body.halo[of_halo][cut] <= rim
+        image[here][lit] += np.maximum(cell.around[of_cell][cut] - cell.level, 0)[lit]
 
 
 def _rim(cell: Cell, cut: tuple[slice, ...], ground: _Ground, *, weight: np.ndarray, share: np.ndarray) -> np.ndarray:
@@ -129,18 +135,15 @@ def _glow(
         scores: Standard normal noise, (z, y, x).
         decay: Share of a slice's signal that the next slice shows.
     """
-    cell, sigma = item.cell, (0, SMOOTH, SMOOTH)
-    signal = np.maximum(ndimage.gaussian_filter(np.where(cell.mask, cell.image - cell.level, 0), sigma), 0)
-    grain = (cell.image - ndimage.gaussian_filter(cell.image, sigma))[cell.mask].std()
-    mean = max(float(signal[cell.mask].mean()), 1e-6)
     more = int(np.ceil(np.log(0.05) / np.log(decay)))
-    light = np.pad(signal, [(more, more), (0, 0), (0, 0)])
+    light = np.pad(item.cell.signal, [(more, more), (0, 0), (0, 0)])
     for stack in (light, light[::-1]):
         for z in range(1, len(stack)):
             stack[z] = np.maximum(stack[z], decay * stack[z - 1])
     here, cut = overlap((item.corner[0] - more, *item.corner[1:]), light.shape, canvas.shape)
-    lit = (canvas.owner[here] == item.label) | (canvas.owner[here] == 0)
-    image[here] += np.where(lit, free[here] * _shot_noise(light[cut], grain**2 / mean, scores[here]), 0)
+    owner = canvas.owner[here]
+    lit = ((owner == item.label) | (owner == 0)) & (light[cut] > 0) & (free[here] > 0)
+    image[here][lit] += free[here][lit] * _shot_noise(light[cut][lit], item.cell.gain, scores[here][lit])
 
 
 def _shot_noise(light: np.ndarray, gain: float, scores: np.ndarray) -> np.ndarray:

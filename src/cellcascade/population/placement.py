@@ -90,4 +90,4 @@ def _with_room(
 def _placement(item: Drawn, corner: Corner, label: int, *, clustered: bool) -> Placement:
     """A cell on a canvas whose bounding box is at a corner."""
     z, y, x = (c - first for c, first in zip(corner, item.body.start))
-    return Placement(item.cell, (z, y, x), label, clustered, item.turn)
+    return Placement(item.cell, (z, y, x), label, clustered, item.turn, item.body)

@@ -92,13 +92,14 @@ def cell_rows(
     for item in placed:
         here, _ = overlap(item.corner, item.cell.mask.shape, canvas.shape)
         inside = canvas.labels[here] == item.label
-        voxels = np.argwhere(inside)[:, -ndim:] + [part.start for part in here[-ndim:]]
-        edge = (voxels == 0) | (voxels == np.array(canvas.shape[-ndim:]) - 1)
+        first = [part.start for part in here[-ndim:]]
+        size, centroid, ends = _extent(inside.reshape(inside.shape[-ndim:]))
+        edge = (ends[0] + first == 0) | (ends[1] + first == np.array(canvas.shape[-ndim:]) - 1)
         row = CellRow(
             label=item.label,
-            centroid_um=tuple(round(float(c), 4) for c in voxels.mean(0) * voxel_size_um),
-            size=len(voxels),
-            size_um=round(len(voxels) * float(np.prod(voxel_size_um)), 4),
+            centroid_um=tuple(round(float(c), 4) for c in (centroid + first) * voxel_size_um),
+            size=size,
+            size_um=round(size * float(np.prod(voxel_size_um)), 4),
             mean_counts=round(float(image[here][inside].mean()), 2),
             touches_border=bool(edge.any()),
             clustered=item.clustered,
@@ -107,6 +108,16 @@ def cell_rows(
         )
         rows.append(row)
     return rows
+
+
+def _extent(inside: np.ndarray) -> tuple[int, np.ndarray, tuple[np.ndarray, np.ndarray]]:
+    """Number of the pixels of a mask, ([z,] y, x), their mean position, and their lowest and highest positions."""
+    axes = range(inside.ndim)
+    profiles = [np.count_nonzero(inside, tuple(other for other in axes if other != axis)) for axis in axes]
+    size = int(profiles[0].sum())
+    centroid = np.array([profile @ np.arange(len(profile)) / size for profile in profiles])
+    filled = [np.flatnonzero(profile)[[0, -1]] for profile in profiles]
+    return size, centroid, (np.array([ends[0] for ends in filled]), np.array([ends[1] for ends in filled]))
 
 
 def write_tables(folder: Path, rows: Sequence[ImageRow], ndim: int) -> None:
