@@ -202,12 +202,11 @@ class Population(Settings):
         None, description="range of the number of cells; null: numbers drawn from the annotated frames, times density"
     )
     density: Range[Positive] = Field(
-        (1.0, 1.0), description="range of how many times as many cells as a frame, up to half of the image covered"
+        (1.0, 1.0), description="range of how many times as many cells as a frame, up to 70 % of the image covered"
     )
     frame_shape: tuple[Count, ...] | None = Field(
         None, description="(z, y, x) or (y, x) of the images, pixels; null: as the real frames"
     )
-    tries: Count = Field(3000, description="random positions tried for a cell before it is reported as not placed")
 
     def conflicts(self) -> Iterator[Conflict]:
         """See `Settings`."""
@@ -221,7 +220,7 @@ class Export(Settings):
     ngff_version: Literal["0.5", "0.4"] = Field("0.5", description="OME-Zarr version")
     levels: Count | None = Field(
         None,
-        description="resolution levels, each 2x coarser in y and x; null: as many as bring these down to 1024 pixels",
+        description="resolution levels, each 2x coarser in y and x; null: as many as bring these down to 4096 pixels",
     )
 
 

@@ -19,10 +19,10 @@ STAGE_VERSIONS = {
     "slices": 2,
     "train_texture": 5,
     "textures": 5,
-    "population": 5,
+    "population": 6,
     "synthetic": 1,
     "real_cells": 1,
-    "copy_paste": 1,  # composed as "population" is: what changes that changes both
+    "copy_paste": 2,  # composed as "population" is: what changes that changes both
     "export": 1,
     "train_cellpose": 2,
     "predict_cellpose": 2,

@@ -7,7 +7,7 @@ import edt
 import numpy as np
 from scipy import ndimage
 
-PROBES = 24  # voxels of a cell that are looked up before a position is tested exactly
+PROBES = 48  # voxels of a cell that are looked up before a position is tested exactly
 FIRST = 4  # of these are looked up first, with one in its middle
 
 Corner = tuple[int, int, int]

@@ -21,12 +21,11 @@ BALLS = 12  # of a cell, at most
 FILLED = 0.95  # share of a mask that they fill; no more balls are needed then
 MARGIN = 0.6  # pixels by which a ball is larger, as what lies between the balls is not pushed
 SINGLE = 0.9  # radius of a cell's only ball over that of a ball as large as the cell
-APART = (1.0, 1.5, 2.0)  # pixels by which cells are kept farther apart than they must be, in turn until all fit
+APART = (1.0, 1.0, 1.5)  # pixels by which cells are kept farther apart than they must be, in turn until all fit
 FULL = 0.8  # share of a field that cells are tried to be packed into
 STEPS = 400  # moves, at most
-PUSH = 1.6  # share of an overlap that a move takes away
-TOUCHING = 0.1  # pixels of overlap that may stay
-SKIN = 4.0  # pixels that cells may move before their neighbours are sought anew
+PUSH = 1.8  # share of the mean overlap of a cell's balls that a move takes away
+SKIN = 8.0  # pixels that cells may move before their neighbours are sought anew
 WINDOW = 5  # pixels around the position of a cell, pushed apart, where it is looked whether its mask fits
 
 
@@ -115,17 +114,16 @@ def _pushed_apart(canvas: Canvas, bodies: Sequence[Body], corners: np.ndarray, a
     at = corners * spacing
     single = _single_balls(bodies, spacing)  # cells that lie on top of each other would block each other by their balls
     for balls in (single, _balls_of(bodies, spacing, float(canvas.around.gap[2]) / 2 + apart)):
-        moved = np.inf
+        moved = np.full_like(at, np.inf)  # since their neighbours were sought
         for _ in range(STEPS):
-            if moved > SKIN / 2:
-                pairs, moved = _neighbours(balls, at, period), 0.0
+            if np.abs(moved).max() > SKIN / 4:
+                pairs, moved = _neighbours(balls, at, period), np.zeros_like(at)
             push, deepest = _push(balls, at, pairs, period)
-            if deepest < TOUCHING:
+            if deepest < apart / 2:  # that leaves room enough for what the balls do not say of the masks
                 break
-            at = at + push
-            at = np.where(period > 0, first + np.mod(at - first, np.where(period > 0, period, 1)), at)
-            at = np.clip(at, first, last)
-            moved += float(np.linalg.norm(push, axis=1).max())
+            before, at = at, np.where(period > 0, at + push, np.clip(at + push, first, last))
+            moved += at - before
+    at = np.where(period > 0, first + np.mod(at - first, np.where(period > 0, period, 1)), at)
     return np.clip(np.rint(at / spacing), first / spacing, last / spacing).astype(int)
 
 
@@ -178,9 +176,11 @@ def _neighbours(balls: _Balls, at: np.ndarray, period: np.ndarray) -> np.ndarray
     tree = cKDTree(places, boxsize=period if period.any() else None)
     pairs = tree.query_pairs(2 * float(balls.radius.max()) + SKIN, output_type="ndarray")
     one, other = pairs.T
-    apart = _between(places[one] - places[other], period)
-    near = np.linalg.norm(apart, axis=1) < balls.radius[one] + balls.radius[other] + SKIN
-    return pairs[near & (balls.cell[one] != balls.cell[other])]
+    others = balls.cell[one] != balls.cell[other]
+    one, other = one[others], other[others]
+    apart = _between(places.take(one, 0) - places.take(other, 0), period)
+    near = np.einsum("ij,ij->i", apart, apart) < (balls.radius[one] + balls.radius[other] + SKIN) ** 2
+    return np.stack([one[near], other[near]], 1)
 
 
 def _between(apart: np.ndarray, period: np.ndarray) -> np.ndarray:
@@ -192,14 +192,13 @@ def _push(balls: _Balls, at: np.ndarray, pairs: np.ndarray, period: np.ndarray) 
     """By how much each cell moves, pixels, (cell, axis), and the deepest overlap of two balls, pixels."""
     one, other = pairs.T
     places = at[balls.cell] + balls.offset
-    apart = _between(places[one] - places[other], period)
-    length = np.maximum(np.linalg.norm(apart, axis=1), 1e-6)
-    overlap = np.maximum(balls.radius[one] + balls.radius[other] - length, 0)
-    force = apart * (overlap / length)[:, None] / 2
-    push, count = np.zeros_like(at), np.zeros(len(at))
-    for side, sign in ((one, 1), (other, -1)):
-        cell = balls.cell[side]
-        for axis in range(3):
-            push[:, axis] += sign * np.bincount(cell, force[:, axis], len(at))
-        count += np.bincount(cell, overlap > 0, len(at))
-    return PUSH * push / np.maximum(np.sqrt(count), 1)[:, None], float(overlap.max(initial=0))
+    apart = _between(places.take(one, 0) - places.take(other, 0), period)
+    length = np.maximum(np.sqrt(np.einsum("ij,ij->i", apart, apart)), 1e-6)
+    overlap = balls.radius[one] + balls.radius[other] - length
+    touching = overlap > 0
+    one, other, overlap = one[touching], other[touching], overlap[touching]
+    force = apart[touching] * (overlap / length[touching])[:, None] / 2
+    cell = np.concatenate([balls.cell[one], balls.cell[other]])
+    pushes = [np.bincount(cell, np.concatenate([along, -along]), len(at)) for along in force.T]
+    count = np.maximum(np.bincount(cell, minlength=len(at)), 1)
+    return PUSH * np.stack(pushes, 1) / count[:, None], float(overlap.max(initial=0))

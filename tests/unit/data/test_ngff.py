@@ -68,7 +68,7 @@ def test_levels_are_coarser_in_y_and_x_alone_and_labels_are_not_mixed(tmp_path):
     assert [axis["unit"] for axis in ome["axes"]] == ["micrometer"] * 3
 
 
-@pytest.mark.parametrize("shape, count", (((40, 1500), 11), ((40, 1024), 7), ((20, 600, 30), 7)))
+@pytest.mark.parametrize("shape, count", (((40, 4100), 11), ((40, 4096), 7), ((20, 600, 30), 7)))
 def test_an_image_is_few_files_whatever_its_chunks(tmp_path, shape, count):
     image, labels = pixels(shape)
     path = tmp_path / "img-00000.ome.zarr"
@@ -81,12 +81,12 @@ def test_an_image_is_few_files_whatever_its_chunks(tmp_path, shape, count):
     assert np.array_equal(read_image(path).labels[0][..., 5:9].compute(), labels[..., 5:9])
 
 
-@pytest.mark.parametrize("edge, count", ((64, 1), (1024, 1), (1025, 2), (4096, 3)))
+@pytest.mark.parametrize("edge, count", ((64, 1), (4096, 1), (4097, 2), (16384, 3)))
 def test_large_images_alone_have_coarser_levels(tmp_path, edge, count):
     image, labels = pixels((48, edge))
     write_image(tmp_path / "img-00000.ome.zarr", image, labels, voxel_size_um=(1.0, 1.0))
     back = read_image(tmp_path / "img-00000.ome.zarr")
-    assert len(back.image) == len(back.labels) == count and max(back.image[-1].shape) <= 1024
+    assert len(back.image) == len(back.labels) == count and max(back.image[-1].shape) <= 4096
 
 
 def test_labels_above_65535_keep_32_bits(tmp_path):
