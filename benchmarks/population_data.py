@@ -49,6 +49,7 @@ class Inputs:
 
 def write_inputs(folder: Path, scene: Scene) -> Inputs:
     """Write a library of cells, a background model and a crops store for a scene."""
+    folder.mkdir(parents=True, exist_ok=True)
     made = Inputs([folder / "textures.zarr.zip"], folder / "background.zarr.zip", folder / "crops.zarr.zip")
     generator = numpy_generator(0, "population", scene.ndim, str(scene.radius))
     masks = [make_mask(scene, generator) for _ in range(KINDS)]
@@ -104,7 +105,9 @@ def _textured(mask: np.ndarray, generator: np.random.Generator) -> np.ndarray:
     """Counts of a cell on its background, uint16, of the mask's shape."""
     grain = ndimage.gaussian_filter(generator.standard_normal(mask.shape), (0,) * (mask.ndim - 2) + (GRAIN, GRAIN))
     signal = ndimage.gaussian_filter(np.where(mask, SIGNAL, 0.0), (0,) * (mask.ndim - 2) + (1, 1))
-    return np.rint(np.maximum(LEVEL + signal * (1 + grain) + generator.normal(0, SPREAD, mask.shape), 0)).astype(np.uint16)
+    return np.rint(np.maximum(LEVEL + signal * (1 + grain) + generator.normal(0, SPREAD, mask.shape), 0)).astype(
+        np.uint16
+    )
 
 
 def _write_textures(path: Path, masks: list[np.ndarray], generator: np.random.Generator) -> None:

@@ -106,8 +106,8 @@ class Body:
     Attributes:
         mask: The cell in its bounding box, (z, y, x).
         start: Where this box begins in the cell's part of its crop.
-        probes: A few of its voxels, those to be looked up first before the others, (probe, axis); the very first lies in
-            its middle.
+        probes: A few of its voxels, those to be looked up first before the others, (probe, axis). The very first lies
+            in its middle.
         radius: Distance of the middle from the nearest voxel that is not of the cell, pixels.
         kept: Voxels of the cell and the gap around it, in the box and so many voxels around it, (z, y, x).
         halo: Distance to the cell, pixels, in the box and the voxels within reach around it, (z, y, x).
@@ -160,7 +160,7 @@ class Body:
         return Body(
             mask=turn.array(self.mask),
             start=(z, y, x),
-            probes=turn.points(self.probes, self.mask.shape),
+            probes=turn.points(self.probes, shape_of(self.mask)),
             radius=self.radius,
             kept=turn.array(self.kept),
             halo=turn.array(self.halo),
@@ -168,10 +168,14 @@ class Body:
         )
 
 
+def shape_of(array: np.ndarray) -> Corner:
+    """The shape of an array of three axes."""
+    z, y, x = array.shape
+    return z, y, x
+
+
 def _radius(mask: np.ndarray, middle: np.ndarray, around: Surroundings) -> float:
-    """Distance of a voxel of a mask (z, y, x) from the nearest one that is not of it, which on a flat canvas is none
-    above or below.
-    """
+    """Distance of a voxel of a mask (z, y, x) from the nearest one outside it; on a flat canvas, in its slice."""
     spacing = around.spacing
     away = [((np.arange(n) - at) * size) ** 2 for n, at, size in zip(mask.shape, middle, spacing)]
     squared = (away[0][:, None, None] + away[1][:, None] + away[2])[~mask]

@@ -12,7 +12,7 @@ from scipy import ndimage
 from cellcascade.core.errors import InputError
 from cellcascade.data.shards import Store
 from cellcascade.data.stores import TEXTURES, TexturesRecord
-from cellcascade.population.bodies import Body, Corner, Surroundings, Turn, distance_to
+from cellcascade.population.bodies import Body, Corner, Surroundings, Turn, distance_to, shape_of
 
 COLUMNS = ("cell_id", "valid", "n_slices")
 KEPT = 384 * 2**20  # bytes of cells kept in memory
@@ -219,7 +219,7 @@ def drawn(library: CellLibrary, index: int, around: Surroundings, generator: np.
     """A cell by its position in the library, turned at random."""
     cell, body = library.load(index), library.body(index, around)
     turn = Turn.draw(len(cell.mask), generator)
-    return Drawn(_turned(cell, turn), body.turned(turn, cell.mask.shape), turn.name)
+    return Drawn(_turned(cell, turn), body.turned(turn, shape_of(cell.mask)), turn.name)
 
 
 def turned(cell: Cell, generator: np.random.Generator) -> tuple[Cell, str]:

@@ -1,7 +1,7 @@
 """Where a canvas is free: exactly, and as bounds on a coarse grid that rule most positions out at once.
 
-A ball around a cell's middle lies within the cell. So a position is blocked if anything blocked is nearer to that middle
-than the ball's radius. Distances are kept between blocks of voxels; what they rule out is blocked for certain.
+A ball around a cell's middle lies within the cell. So a position is blocked if anything blocked is nearer to that
+middle than the ball's radius. Distances are kept between blocks of voxels; what they rule out is blocked for certain.
 """
 
 from collections.abc import Sequence
@@ -75,8 +75,9 @@ class FreeSpace:
         return np.concatenate(found)
 
     def _up_to_date(self) -> np.ndarray:
-        """Distance of blocks from the nearest one that has a blocked voxel, pixels, (z, y, x); infinite where farther
-        than the largest radius of the bodies.
+        """Distance of blocks from the nearest one that has a blocked voxel, pixels, (z, y, x).
+
+        It may be too large where it is larger than the largest radius of the bodies.
         """
         if self._clearance is None or len(self._news) > ANEW:
             edge = np.maximum(np.rint(self._reach / FINENESS / self.spacing), 1).astype(int)

@@ -70,8 +70,9 @@ def packed(
 
 
 def room_of(canvas: Canvas, bodies: Sequence[Body]) -> float:
-    """Voxels that further cells may take of a field, if no field is fuller than `FULL`; of what is beyond the border of
-    an image, the half that cells reach into counts as part of it.
+    """Voxels that further cells may take of a field until it is as full as `FULL`.
+
+    What cells reach into beyond the border of an image that cuts them is part of the field.
     """
     sizes = np.mean([body.mask.shape for body in bodies], 0) * canvas.cut * (np.array(canvas.shape) > 1)
     return FULL * float(np.prod(canvas.shape + sizes)) - sum(np.count_nonzero(body.mask) for body in bodies)
@@ -160,7 +161,8 @@ def _balls(mask: np.ndarray, spacing: np.ndarray, *, flat: bool) -> tuple[np.nda
         depth = edt.edt(np.ascontiguousarray(mask), anisotropy=tuple(spacing), black_border=True)
     voxels = np.argwhere(mask)
     depths, left, places = depth[mask], np.ones(len(voxels), bool), voxels * spacing
-    middles, radii = [], []
+    middles: list[np.ndarray] = []
+    radii: list[float] = []
     while len(radii) < BALLS and left.mean() > 1 - FILLED:
         chosen = int(np.where(left, depths, 0).argmax())
         middles.append(places[chosen])

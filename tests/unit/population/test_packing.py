@@ -34,10 +34,10 @@ def check(canvas, placed, gap):
 
 
 def test_cells_that_find_no_place_make_the_others_move(tmp_path):
-    canvas, placed, chosen = dense(tmp_path, 0.7)
+    canvas, placed, chosen = dense(tmp_path, 0.8)
     assert len(placed) == len(chosen)
     assert [item.label for item in placed] == list(range(1, len(placed) + 1))
-    assert (canvas.labels > 0).mean() > 0.5  # of commas of 16 pixels, a pixel apart
+    assert (canvas.labels > 0).mean() > 0.48  # of commas of 16 pixels, a pixel apart
     check(canvas, placed, gap=1)
 
 
