@@ -299,3 +299,22 @@ def test_a_borrowed_background_is_learned_from_the_other_frames_alone(project):
     planned = jobs(project.dry_run("results/crowded/background.zarr.zip", *WITH_CELLPOSE, "more.yaml"))
     frames = {job["rule"]: job["input"].count("DSB2018-20x/01/") for job in planned if job["rule"] != "test_crops"}
     assert frames == {"check": 2, "crops": 2, "background": 12}
+
+
+def test_more_images_remake_only_new_and_changed_shards(project):
+    (project.folder / "many.yaml").write_text(TINY + "shards: {images: 50}\n")
+    files = ["--configfile", "demo/config.yaml", "many.yaml"]
+    target, more = "results/nuclei2d/synthetic", ["--config", 'defaults={"images": 120}']
+    planned = jobs(project.dry_run(target, *files, *more))
+    for job in planned:
+        for name in job["output"].split(", "):
+            made = project.folder / name
+            (made if "." not in made.name else made.parent).mkdir(parents=True, exist_ok=True)
+            if "." in made.name:
+                made.write_text(made.name)
+    project.snakemake(target, "--cores", "1", "--touch", "--forceall", *files, *more)
+    assert "Nothing to be done" in project.dry_run(target, *files, *more)
+    grown = jobs(project.dry_run(target, *files, "--config", 'defaults={"images": 200}'))
+    remade = sorted(job["wildcards"] for job in grown if job["rule"] == "population")
+    assert remade == [f"dataset=nuclei2d, image_shard={shard}" for shard in ("002", "003")]  # 002 held 20 of its 50
+    assert {job["rule"] for job in grown} == {"population", "synthetic"}

@@ -38,12 +38,12 @@ def add_commands(commands: Any) -> None:
 
 def _run_export(given: argparse.Namespace) -> int:
     from cellcascade.exports.registry import find_format
-    from cellcascade.exports.stage import described, export, leftovers
+    from cellcascade.exports.stage import clear_leftovers, described, export
 
     form = find_format(given.format, dict(map(_setting, given.set)))
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # an exit removes what is unfinished
-    for path in leftovers(given.out):
-        print(f"note: {path} is of an export that was killed, or is still at work; if not, delete it", file=sys.stderr)
+    for path in clear_leftovers(given.out):
+        print(f"note: {path} is of another export, which seems to be at work; if not, delete it", file=sys.stderr)
     for line in described(export(given.images, form, given.out), given.out):
         print(line)
     return 0

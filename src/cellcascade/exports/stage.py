@@ -1,6 +1,10 @@
 """A folder of synthetic images written in another format, whole or not at all, with a note on how to train."""
 
+import fcntl
 import logging
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +17,7 @@ from cellcascade.exports.registry import Format, find_format
 logger = logging.getLogger(__name__)
 
 HOW_TO = "TRAIN.md"
+LOCK = "at-work.lock"
 
 
 def export_images(*, images: Path, form: str, settings: dict[str, Any], folder: Path) -> None:
@@ -45,7 +50,7 @@ def export(images: Path, form: Format, folder: Path) -> Exported:
     source = open_synthetic(images)
     check_free(folder, images)
     try:
-        with atomic_path(folder) as scratch:
+        with atomic_path(folder) as scratch, _at_work(scratch.parent):
             scratch.mkdir()
             done = form.write(source, scratch)
             (scratch / HOW_TO).write_text(_how_to(form, source.record.dataset, done), encoding="utf-8")
@@ -85,8 +90,33 @@ def check_free(folder: Path, images: Path) -> None:
 
 
 def leftovers(folder: Path) -> list[Path]:
-    """What earlier exports to a folder left beside it when they were killed."""
+    """What earlier exports to a folder left beside it when they were killed, and what others are at work on."""
     return sorted(folder.parent.glob(f".{folder.name}.????????")) if folder.parent.is_dir() else []
+
+
+def clear_leftovers(folder: Path) -> list[Path]:
+    """Delete what earlier exports to a folder left beside it when they were killed.
+
+    Returns:
+        What was left alone: an export is at work on it, or nothing tells that none is.
+    """
+    kept = []
+    for path in leftovers(folder):
+        try:
+            with (path / LOCK).open("r+") as lock:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                shutil.rmtree(path)
+        except OSError:
+            kept.append(path)
+    return kept
+
+
+@contextmanager
+def _at_work(scratch: Path) -> Iterator[None]:
+    """Hold a lock in an unfinished folder: the system lets go of it when the process ends, however that ends."""
+    with (scratch / LOCK).open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 def described(done: Exported, folder: Path) -> list[str]:

@@ -7,8 +7,8 @@ import edt
 import numpy as np
 from scipy import ndimage
 
-PROBES = 48  # voxels of a cell that are looked up before a position is tested exactly
-FIRST = 4  # of these are looked up first, with one in its middle
+PROBES = (5, 48, 480)  # voxels of a cell that are looked up, one lot after the other, before it is tested exactly
+GOLDEN = (np.sqrt(5) - 1) / 2  # its multiples, without their whole part, are evenly spread, however many they are
 
 Corner = tuple[int, int, int]
 Spacing = tuple[float, float, float]
@@ -106,8 +106,8 @@ class Body:
     Attributes:
         mask: The cell in its bounding box, (z, y, x).
         start: Where this box begins in the cell's part of its crop.
-        probes: A few of its voxels, those to be looked up first before the others, (probe, axis). The very first lies
-            in its middle.
+        probes: Some of its voxels, in the order in which they are looked up, (probe, axis); the first lies in its
+            middle.
         radius: Distance of the middle from the nearest voxel that is not of the cell, pixels.
         kept: Voxels of the cell and the gap around it, in the box and so many voxels around it, (z, y, x).
         halo: Distance to the cell, pixels, in the box and the voxels within reach around it, (z, y, x).
@@ -129,14 +129,13 @@ class Body:
         whole = np.ascontiguousarray(mask[box])
         voxels = np.argwhere(whole)
         middle = voxels[np.abs((voxels - voxels.mean(0)) * around.spacing).sum(1).argmin()]
-        chosen = voxels[np.linspace(0, len(voxels) - 1, PROBES).astype(int)]
-        spread = [chosen[first :: PROBES // FIRST] for first in range(PROBES // FIRST)]
+        spread = voxels[(np.arange(1, PROBES[-1]) * GOLDEN % 1 * len(voxels)).astype(int)]
         z, y, x = (side.start for side in box)
         kept = np.pad(whole, [(n, n) for n in around.gap])
         return cls(
             mask=whole,
             start=(z, y, x),
-            probes=np.concatenate([middle[None], *spread]),
+            probes=np.concatenate([middle[None], spread]),
             radius=_radius(whole, middle, around),
             kept=ndimage.maximum_filter(kept, [2 * n + 1 for n in around.gap]),
             halo=distance_to(np.pad(whole, [(n, n) for n in around.reach]), around.spacing),

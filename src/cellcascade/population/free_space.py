@@ -5,10 +5,11 @@ middle than the ball's radius. Distances are kept between blocks of voxels; what
 """
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 import numpy as np
 
-from cellcascade.population.bodies import FIRST, Body, Corner, distance_to
+from cellcascade.population.bodies import PROBES, Body, Corner, distance_to
 
 FINENESS = 6  # a cell's radius over the edge of a block: finer blocks rule more out and cost more
 ROUNDING = 1e-3  # pixels by which computed distances may be wrong
@@ -53,12 +54,15 @@ class FreeSpace:
         self._padded[here] |= filled
         self._news.append((tuple(start), filled.shape))
 
-    def plausible(self, body: Body, corners: np.ndarray) -> np.ndarray:
-        """Of each of a body's corners (corner, axis), whether a few of its voxels there meet nothing, (corner,)."""
+    def plausible(self, body: Body, corners: np.ndarray, probes: Sequence[int] = PROBES[:2]) -> np.ndarray:
+        """Of each of a body's corners (corner, axis), whether so many of its voxels there meet nothing, (corner,).
+
+        The voxels are looked up one lot after the other: those up to the first number, up to the second, and so on.
+        """
         steps, blocked = _steps(self._padded.shape), self._padded.ravel()
-        origins, probes = (corners + self._margin) @ steps, body.probes @ steps
-        result = ~blocked[origins[:, None] + probes[: FIRST + 1]].any(1)
-        result[result] = ~blocked[origins[result, None] + probes[FIRST + 1 :]].any(1)
+        origins, result = (corners + self._margin) @ steps, np.ones(len(corners), bool)
+        for first, end in pairwise((0, *probes)):
+            result[result] = ~blocked[origins[result, None] + body.probes[first:end] @ steps].any(1)
         return result
 
     def candidates(self, body: Body, first: np.ndarray, end: np.ndarray) -> np.ndarray:
@@ -71,7 +75,7 @@ class FreeSpace:
         for index in range(0, len(blocks), AT_ONCE):
             corners = (blocks[index : index + AT_ONCE, None] + within).reshape(-1, 3)
             corners = corners[((corners >= first) & (corners < end)).all(1)]
-            found.append(corners[self.plausible(body, corners)])
+            found.append(corners[self.plausible(body, corners, PROBES)])
         return np.concatenate(found)
 
     def _up_to_date(self) -> np.ndarray:

@@ -124,9 +124,22 @@ def test_after_a_kill_nothing_is_half_written_and_the_same_command_begins_anew(f
             assert process.stdout.readline() == "written\n" and len(stage.leftovers(out)) == 1
             process.send_signal(number)
         assert process.returncode != 0 and not out.exists()
-    (left,) = stage.leftovers(out)  # of SIGKILL, which no program hears
+    assert len(stage.leftovers(out)) == 1  # of SIGKILL, which no program hears
     assert main(["export", "pairs", str(flat.folder), str(out)]) == 0
-    assert len(list(out.glob("*.tif"))) == 12 and str(left) in capsys.readouterr().err
+    assert len(list(out.glob("*.tif"))) == 12 and not capsys.readouterr().err
+    assert not stage.leftovers(out) and list(tmp_path.iterdir()) == [out]
+
+
+def test_what_another_export_is_at_work_on_is_left_to_it(flat, tmp_path, capsys):
+    out = tmp_path / "out"
+    command = [sys.executable, "-c", WAITS, str(flat.folder), str(out)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout.readline() == "written\n"
+        assert main(["export", "pairs", str(flat.folder), str(out)]) == 0
+        (left,) = stage.leftovers(out)
+        assert str(left) in capsys.readouterr().err
+        process.send_signal(signal.SIGTERM)
+    assert not stage.leftovers(out) and len(list(out.glob("*.tif"))) == 12
 
 
 def every_format(images: Path, folder: Path) -> None:
