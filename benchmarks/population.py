@@ -87,7 +87,7 @@ def filled(library: CellLibrary, scene: Scene, cover: float) -> Canvas:
 
 
 def placing_rows(folder: Path) -> Iterator[list[str]]:
-    for name, scene, covers in (("2D", PLANE, (0.2, 0.4, 0.45)), ("3D", STACK, (0.1, 0.2, 0.3))):
+    for name, scene, covers in (("2D", PLANE, (0.2, 0.4, 0.45)), ("3D", STACK, (0.1, 0.2, 0.25))):
         library = CellLibrary(write_inputs(folder / name, scene).textures, SETTINGS.rim)
         for index in range(len(library)):  # a job places each of its cells many times
             library.body(index, canvas_of(scene).around)

@@ -302,19 +302,23 @@ def test_a_borrowed_background_is_learned_from_the_other_frames_alone(project):
 
 
 def test_more_images_remake_only_new_and_changed_shards(project):
-    (project.folder / "many.yaml").write_text(TINY + "shards: {images: 50}\n")
-    files = ["--configfile", "demo/config.yaml", "many.yaml"]
-    target, more = "results/nuclei2d/synthetic", ["--config", 'defaults={"images": 120}']
-    planned = jobs(project.dry_run(target, *files, *more))
-    for job in planned:
-        for name in job["output"].split(", "):
-            made = project.folder / name
-            (made if "." not in made.name else made.parent).mkdir(parents=True, exist_ok=True)
-            if "." in made.name:
+    files, target = ["--configfile", "demo/config.yaml", "many.yaml"], "results/nuclei2d/synthetic"
+
+    def ask_for(images):
+        shards = "shards: {cells: 20, images: 50}"
+        text = TINY.replace("images: 2", f"images: {images}").replace("shards: {cells: 20}", shards)
+        (project.folder / "many.yaml").write_text(text)
+
+    ask_for(120)
+    for job in jobs(project.dry_run(target, *files)):
+        for made in (project.folder / name for name in job["output"].split(", ")):
+            (made.parent if made.suffix else made).mkdir(parents=True, exist_ok=True)
+            if made.suffix:
                 made.write_text(made.name)
-    project.snakemake(target, "--cores", "1", "--touch", "--forceall", *files, *more)
-    assert "Nothing to be done" in project.dry_run(target, *files, *more)
-    grown = jobs(project.dry_run(target, *files, "--config", 'defaults={"images": 200}'))
+    project.snakemake(target, "--cores", "1", "--touch", "--forceall", *files)
+    assert "Nothing to be done" in project.dry_run(target, *files)
+    ask_for(200)
+    grown = jobs(project.dry_run(target, *files))
     remade = sorted(job["wildcards"] for job in grown if job["rule"] == "population")
     assert remade == [f"dataset=nuclei2d, image_shard={shard}" for shard in ("002", "003")]  # 002 held 20 of its 50
     assert {job["rule"] for job in grown} == {"population", "synthetic"}

@@ -29,7 +29,7 @@ rule population:
         background="results/{dataset}/background.zarr.zip",
         crops=source("crops.zarr.zip"),
     output:
-        folder=temp(directory("results/{dataset}/population/shard-{image_shard}")),
+        folder=directory("results/{dataset}/population/shard-{image_shard}"),
     log:
         "logs/{dataset}/population/shard-{image_shard}.log",
     benchmark:

@@ -5,7 +5,7 @@ middle than the ball's radius. Distances are kept between blocks of voxels; what
 """
 
 from collections.abc import Sequence
-from itertools import pairwise
+from itertools import pairwise, product
 
 import numpy as np
 
@@ -66,7 +66,10 @@ class FreeSpace:
         return result
 
     def candidates(self, body: Body, first: np.ndarray, end: np.ndarray) -> np.ndarray:
-        """All plausible corners of a body, (corner, axis), from a lowest one up to the one after the highest."""
+        """All plausible corners of a body, (corner, axis), from a lowest one up to the one after the highest.
+
+        Something of the body is seen at each.
+        """
         slack = float(np.linalg.norm((self._edge - 1) * self.spacing)) + ROUNDING  # of distances between blocks
         clear = np.argwhere(self._up_to_date() >= body.radius - slack)
         blocks = clear * self._edge - self._margin - body.middle
@@ -75,7 +78,8 @@ class FreeSpace:
         for index in range(0, len(blocks), AT_ONCE):
             corners = (blocks[index : index + AT_ONCE, None] + within).reshape(-1, 3)
             corners = corners[((corners >= first) & (corners < end)).all(1)]
-            found.append(corners[self.plausible(body, corners, PROBES)])
+            corners = corners[self.plausible(body, corners, PROBES)]
+            found.append(corners[_voxels_seen(body.mask, corners, self.shape) > 0])
         return np.concatenate(found)
 
     def _up_to_date(self) -> np.ndarray:
@@ -108,6 +112,19 @@ class FreeSpace:
         for axis, edge in enumerate(self._edge.tolist()):
             part = np.logical_or.reduceat(part, range(0, part.shape[axis], edge), axis) if edge > 1 else part
         return part
+
+
+def _voxels_seen(mask: np.ndarray, corners: np.ndarray, shape: Corner) -> np.ndarray:
+    """How many voxels of a mask lie within a canvas at each of some corners (corner, axis), (corner,).
+
+    The table holds the sums of the mask up to each voxel; those of a box follow from its eight corners.
+    """
+    table = np.pad(mask.astype(np.int64), [(1, 0)] * 3).cumsum(0).cumsum(1).cumsum(2)
+    ends = np.clip(-corners, 0, mask.shape), np.clip(np.array(shape) - corners, 0, mask.shape)
+    total = np.zeros(len(corners), np.int64)
+    for z, y, x in product((0, 1), repeat=3):
+        total += (-1) ** (1 + z + y + x) * table[ends[z][:, 0], ends[y][:, 1], ends[x][:, 2]]
+    return total
 
 
 def _steps(shape: Sequence[int]) -> np.ndarray:
