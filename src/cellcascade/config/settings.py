@@ -194,9 +194,17 @@ class Slicing(Settings):
 class Population(Settings):
     """Single cells to full images (paper, section 2, cell population synthesis)."""
 
-    clustering: Fraction = Field(0.5, description="probability p that a cell is put near earlier ones")
-    reach: Count = Field(10, description="how near, pixels")
-    gap: CountOrZero = Field(1, description="least background between two cells, pixels")
+    clustering: Fraction | Literal["from_data"] = Field(
+        "from_data",
+        description="from_data: distances between cells, and how many touch, as in the annotated frames; a number: "
+        "probability p that a cell is put near earlier ones",
+    )
+    reach: Count | Literal["from_data"] = Field(
+        "from_data", description="how near, pixels; from_data: as near as three quarters of the annotated cells are"
+    )
+    gap: CountOrZero | Literal["from_data"] = Field(
+        "from_data", description="least background between two cells, pixels; from_data: as in the annotated frames"
+    )
     rim: Count = Field(6, description="background of the crop pasted around a cell, pixels; hides the seam")
     cells_per_image: Range[CountOrZero] | None = Field(
         None, description="range of the number of cells; null: numbers drawn from the annotated frames, times density"

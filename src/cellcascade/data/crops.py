@@ -24,6 +24,7 @@ from cellcascade.core.processes import in_order
 from cellcascade.core.seeds import numpy_generator
 from cellcascade.data.annotated import AnnotatedFrame
 from cellcascade.data.inpainting import clear_of, cut_alone, section_at
+from cellcascade.data.layout import FrameLayout, fit_layout, measure_frame
 from cellcascade.data.objects import FRAGMENTARY, Cell, Slice, crop_origin, find_cells
 from cellcascade.data.recording import Recording
 from cellcascade.data.shards import Store, digests_of
@@ -107,12 +108,21 @@ class Crops:
 
 @dataclass(frozen=True)
 class _Seen:
-    """What one annotation shows: its rows of the table, where its border cuts cells, and the type of its counts."""
+    """What one annotation shows.
+
+    Attributes:
+        annotated: The annotation.
+        rows: Its rows of the table.
+        cut_by_border: By axis, whether its border cuts cells.
+        dtype: Type of its counts.
+        layout: How its cells lie; `None` of a slice alone.
+    """
 
     annotated: AnnotatedFrame
     rows: list[dict]
     cut_by_border: np.ndarray
     dtype: np.dtype
+    layout: FrameLayout | None
 
     @property
     def cells(self) -> int:
@@ -208,7 +218,14 @@ def _see(
     cells = list(find_cells(labels, item, settings))
     crops = _cut_frame(image, labels, cells, dataset=dataset, frame=item.frame, size=settings.size)
     arrays = {name: np.stack([crop[name] for crop in crops]) for name in CROPS.arrays} if crops else {}
-    return _Seen(item, [cell.row for cell in cells], _cut_by_border(labels, recording.ndim), image.dtype), arrays
+    layout = None if item.z is not None else _layout(labels, cells, recording.voxel_size_um)
+    rows, cut = [cell.row for cell in cells], _cut_by_border(labels, recording.ndim)
+    return _Seen(item, rows, cut, image.dtype, layout), arrays
+
+
+def _layout(labels: np.ndarray, cells: Sequence[Cell], voxel_size_um: Sequence[float]) -> FrameLayout:
+    names = [cell.row["label"] for cell in cells if cell.row["reason"] != FRAGMENTARY]
+    return measure_frame(labels, names, [size / voxel_size_um[-1] for size in voxel_size_um])
 
 
 def _record(
@@ -235,6 +252,7 @@ def _record(
         cut_by_border=np.any([each.cut_by_border for each in seen], 0).tolist(),
         cells_per_frame=[each.cells for each in seen if each.annotated.z is None],
         cells_per_slice=[float(np.mean(counts)) for counts in per_slice.values()],
+        layout=fit_layout([each.layout for each in seen if each.layout]),
         digests=digests_of(dict.fromkeys(path for item in frames for path in (item.image, item.labels))),
     )
 

@@ -6,6 +6,7 @@ Axes: n items, v views, c channels, z y x pixels or voxels, s slices. Masks are 
 import numpy as np
 
 from cellcascade.core.stages import STAGE_VERSIONS
+from cellcascade.data.layout import LayoutRecord
 from cellcascade.data.shards import Array, Record, Schema
 
 CELL = {"cell_id": Array("n", "int32"), "valid": Array("n", "uint8")}
@@ -25,6 +26,7 @@ class CropsRecord(Record):
         cut_by_border: By axis ([z,] y, x), whether the frame's border cuts an annotated cell.
         cells_per_frame: Number of cells of each densely annotated frame.
         cells_per_slice: Mean number of cells of the annotated slices, for each sparsely annotated frame.
+        layout: How the cells of densely annotated frames lie; `None` where there are too few to tell.
     """
 
     stage_version: int = STAGE_VERSIONS["crops"]
@@ -37,6 +39,7 @@ class CropsRecord(Record):
     cut_by_border: tuple[bool, ...]
     cells_per_frame: tuple[int, ...]
     cells_per_slice: tuple[float, ...]
+    layout: LayoutRecord | None = None
 
     @property
     def ndim(self) -> int:

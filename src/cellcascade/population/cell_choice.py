@@ -25,10 +25,12 @@ class Lender:
     Attributes:
         count: Number of its annotated cells; of sparsely annotated stacks, of those in one slice.
         traits: Brightness and size (n, 2) of its usable cells, see `traits_of`; of all frames' where it has none.
+        touching: Share of its cells that touch others; 0 where too few are annotated to tell.
     """
 
     count: float
     traits: np.ndarray
+    touching: float = 0.0
 
 
 class CellChoice:
@@ -48,9 +50,10 @@ class CellChoice:
         counts: Sequence[float] = record.cells_per_frame or record.cells_per_slice
         # the numbers of cells bear no frame: they are the frames' own where every frame has one
         own = [traits[frames == frame] for frame in record.frames] if len(counts) == len(record.frames) else []
+        touching = record.layout.touching if record.layout else [0.0] * len(counts)
         self.lenders = [
-            Lender(count, found if len(found) else traits)
-            for count, found in zip(counts, own or [traits] * len(counts), strict=True)
+            Lender(count, found if len(found) else traits, share)
+            for count, found, share in zip(counts, own or [traits] * len(counts), touching, strict=True)
         ] or [Lender(float("nan"), traits)]
 
     def lender(self, generator: np.random.Generator) -> Lender:

@@ -19,11 +19,12 @@ from cellcascade.core.logs import progress
 from cellcascade.core.seeds import numpy_generator, seed_for
 from cellcascade.data.ngff import write_image
 from cellcascade.data.stores import CROPS, CropsRecord
+from cellcascade.population.arrangement import Target, arrange_cells, rules_of
 from cellcascade.population.background import Background, read_background, sample_background, sample_noise
-from cellcascade.population.cell_choice import CellChoice
+from cellcascade.population.cell_choice import CellChoice, Lender
 from cellcascade.population.cell_library import CellLibrary
 from cellcascade.population.paint import paint
-from cellcascade.population.placement import Canvas, place_cells
+from cellcascade.population.placement import Canvas, Placement, Rules, place_cells
 from cellcascade.population.tables import CellRow, ImageRow, cell_rows, write_tables
 
 FULLEST = 0.5  # share of an image that cells may cover; beyond, random places run out
@@ -64,14 +65,14 @@ def make_images(
     frames = CROPS.open(crops).record
     _check_number(settings, frames, crops)
     library, model = CellLibrary(textures, settings.rim), read_background(background)
-    choice = CellChoice(library, crops)
+    choice, rules = CellChoice(library, crops), rules_of(settings, frames.layout)
     rows: list[ImageRow] = []
     with atomic_path(folder) as scratch:
         scratch.mkdir()
         for index in progress(range(*images), total=images[1] - images[0], what="images"):
             began, key = time.monotonic(), (seeded_as, "population", index)
             draws = Draws(numpy_generator(seed, *key), numpy_generator(seed, *key, "background"))
-            composed = compose(library, model, frames, choice=choice, settings=settings, draws=draws)
+            composed = compose(library, model, frames, choice=choice, settings=settings, rules=rules, draws=draws)
             row = ImageRow(f"img-{index:05d}", seed_for(seed, *key), composed.not_placed, composed.cells)
             _write(scratch, row, composed, frames.voxel_size_um, dataset=dataset, export=export)
             rows.append(row)
@@ -119,6 +120,7 @@ def compose(
     *,
     choice: CellChoice,
     settings: Population,
+    rules: Rules,
     draws: Draws,
 ) -> Composed:
     """Compose one image (paper, section 2, cell population synthesis).
@@ -129,14 +131,19 @@ def compose(
         frames: What is known of the real frames.
         choice: Says which cells go together.
         settings: The `population` block.
+        rules: How far apart cells are put.
         draws: Sources of randomness of this image.
     """
     shape = settings.frame_shape or frames.frame_shape
-    canvas = _canvas(shape, frames, settings)
+    canvas = _canvas(shape, frames, settings.rim, rules)
     lender = choice.lender(draws.cells)
     wanted = _number(settings, frames, lender.count, library, shape=shape, generator=draws.cells)
     chosen = choice.like(lender, wanted, draws.cells)
-    placed = place_cells(library, canvas, chosen, settings=settings, generator=draws.cells)
+    if settings.clustering == "from_data" and frames.layout:
+        target = Target(frames.layout, lender.touching, lender.count * float(np.prod(shape) / np.prod(frames.frame_shape)))
+        placed = arrange_cells(library, canvas, chosen, rules=rules, target=target, generator=draws.cells)
+    else:
+        placed = place_cells(library, canvas, chosen, rules=rules, generator=draws.cells)
     ground = sample_background(model, shape, draws.background).reshape(canvas.shape)
     scores = sample_noise(model, shape, draws.background).reshape(canvas.shape)
     light = paint(canvas, placed, ground, scores=scores, rim=settings.rim, z_decay=model.z_decay)
@@ -146,7 +153,7 @@ def compose(
     return Composed(image.reshape(shape), labels.reshape(shape), cells, wanted - len(placed))
 
 
-def _canvas(shape: Sequence[int], frames: CropsRecord, settings: Population) -> Canvas:
+def _canvas(shape: Sequence[int], frames: CropsRecord, rim: int, rules: Rules) -> Canvas:
     """An empty canvas for an image of a shape ([z,] y, x)."""
     size_um = frames.voxel_size_um
     depth, height, width = (1, *shape)[-3:]
@@ -154,8 +161,8 @@ def _canvas(shape: Sequence[int], frames: CropsRecord, settings: Population) -> 
     return Canvas(
         (depth, height, width),
         spacing=(size_um[0] / size_um[-1] if frames.ndim == 3 else 1.0, 1.0, 1.0),
-        gap=settings.gap,
-        reach=max(settings.reach, settings.rim),
+        gap=rules.gap,
+        reach=max(rules.reach, rim),
         cut=(cut_z, cut_y, cut_x),
     )
 

@@ -10,12 +10,28 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import ndimage
 
-from cellcascade.config.settings import Population
 from cellcascade.population.cell_library import Cell, CellLibrary, Corner, distance_to, turned
 
 PROBES = 24  # voxels of a cell
 BATCH = 250  # random positions looked up at once
 NEAR_STEP = 2.0  # pixels between the positions tried when a cell is moved away from an earlier one
+
+
+@dataclass(frozen=True)
+class Rules:
+    """How far apart cells are put.
+
+    Attributes:
+        clustering: Probability that a cell is put near earlier ones.
+        reach: How near, pixels.
+        gap: Least background between two cells, pixels.
+        tries: Random positions tried for a cell.
+    """
+
+    clustering: float
+    reach: int
+    gap: int
+    tries: int
 
 
 @dataclass(frozen=True)
@@ -120,11 +136,11 @@ class Canvas:
 
 
 def place_cells(
-    library: CellLibrary, canvas: Canvas, chosen: Sequence[int], *, settings: Population, generator: np.random.Generator
+    library: CellLibrary, canvas: Canvas, chosen: Sequence[int], *, rules: Rules, generator: np.random.Generator
 ) -> list[Placement]:
-    """Place cells one after the other; those that find no place within `settings.tries` are left out.
+    """Place cells one after the other; those that find no place within `rules.tries` are left out.
 
-    A cell is put near earlier ones (within `settings.reach` pixels) with probability `settings.clustering`, else
+    A cell is put near earlier ones (within `rules.reach` pixels) with probability `rules.clustering`, else
     anywhere that is free, as a frame is a window on a field of cells: where its border cuts annotated cells, the canvas
     may show no more than a sliver of a cell.
 
@@ -132,7 +148,7 @@ def place_cells(
         library: The cells.
         canvas: The empty canvas; the cells are put on it.
         chosen: Which cells to place, by their numbers in the library.
-        settings: The `population` block.
+        rules: How far apart they are put.
         generator: Source of randomness.
     """
     placed: list[Placement] = []
@@ -140,12 +156,12 @@ def place_cells(
         cell, turn = turned(library.load(index), generator)
         box = ndimage.find_objects(cell.mask.view(np.uint8))[0]
         body = Body.of(cell.mask[box])
-        near = bool(generator.random() < settings.clustering) and bool(placed)
+        near = bool(generator.random() < rules.clustering) and bool(placed)
         if near:
-            reach, tries = settings.reach, settings.tries
+            reach, tries = rules.reach, rules.tries
             corner = near_corner(canvas, body, placed, reach=reach, tries=tries, generator=generator)
         else:
-            corner = free_corner(canvas, body, tries=settings.tries, generator=generator)
+            corner = free_corner(canvas, body, tries=rules.tries, generator=generator)
         if corner is None:
             continue
         canvas.add(body.mask, corner, len(placed) + 1)

@@ -1,0 +1,189 @@
+"""How the cells of annotated frames lie: how close together, how deep, how tall. Free of torch.
+
+Cells are taken for what their frame's labels show: what the border cuts is as small as it is seen. Distances are
+pixels of the plane along all axes.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict
+from scipy import ndimage
+from scipy.spatial.distance import pdist
+
+TOUCHING = 2.0  # pixels between the nearest pixels' centres of two cells that count as touching
+FEWEST_PAIRS = 40  # pairs of cells below which nothing can be said of their distances
+EXPECTED = 1.5  # pairs that a class of distances holds, at least, of cells strewn at random
+PRIOR = 0.5  # pairs, as in cells strewn at random, that are added to each class
+CLASSES = (0.25, 8.0)  # width of the narrowest classes of distances and the farthest distance, median diameters
+DEPTHS = 8  # classes of depth, at most
+STREWN = 100_000  # pairs of random points that distances are compared with
+
+
+@dataclass(frozen=True)
+class FrameLayout:
+    """The cells of one densely annotated frame; n cells.
+
+    Attributes:
+        window: Size of the frame, ([z,] y, x).
+        centres: Middles of the cells (n, axis).
+        sizes: How large they are (n), pixels or voxels.
+        at_border: Whether they reach the border of the frame in y or x (n).
+        separation: Distance to the nearest other cell (n), between the centres of the nearest pixels; infinite of one
+            cell alone.
+        depth: Where the widest slice lies, 0 to 1 from the first slice to the last (n); 0 in 2D.
+    """
+
+    window: tuple[float, ...]
+    centres: np.ndarray
+    sizes: np.ndarray
+    at_border: np.ndarray
+    separation: np.ndarray
+    depth: np.ndarray
+
+    @property
+    def touching(self) -> float:
+        """Share of the cells that touch others; 0 of none."""
+        return float((self.separation <= TOUCHING).mean()) if len(self.separation) else 0.0
+
+
+class LayoutRecord(BaseModel):
+    """How the cells of all densely annotated frames lie.
+
+    Attributes:
+        edges: Bounds of the classes of distance between the middles of two cells (k + 1), pixels.
+        closeness: Pairs of cells in each class, relative to cells strewn at random (k): the pair correlation.
+        depths: Share of the cells whose widest slice lies in each of equally thick layers, from the first slice on (m);
+            a single one in 2D.
+        touching: Share of touching cells, by frame.
+        gap: Background between the two closest cells, pixels.
+        reach: Distance to the nearest cell of three quarters of the cells, pixels.
+        least_share: Size of what is seen of a cell at the border, relative to the median cell: all but the smallest 5 %.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    edges: tuple[float, ...]
+    closeness: tuple[float, ...]
+    depths: tuple[float, ...]
+    touching: tuple[float, ...]
+    gap: int
+    reach: int
+    least_share: float
+
+
+def measure_frame(labels: np.ndarray, names: Sequence[int], spacing: Sequence[float]) -> FrameLayout:
+    """Measure the layout of a frame.
+
+    Args:
+        labels: Labels ([z,] y, x), 0 is background.
+        names: Those that are cells.
+        spacing: Size of a pixel, in pixels of the plane, ([z,] y, x).
+    """
+    number = np.zeros(int(labels.max(initial=0)) + 1, np.int32)
+    number[list(names)] = np.arange(1, len(names) + 1)
+    cells, size = number[labels], np.asarray(spacing, float)
+    places = np.nonzero(cells)
+    index = cells[places] - 1
+    sizes = np.bincount(index, minlength=len(names))
+    centres = np.stack([np.bincount(index, axis, len(names)) for axis in places], 1) / np.maximum(sizes, 1)[:, None]
+    at_border = np.zeros(len(names) + 1, bool)
+    for axis in (-2, -1):
+        at_border[np.unique(cells.take([0, -1], axis))] = True
+    slices = np.bincount(index * len(cells) + places[0], minlength=len(names) * len(cells)).reshape(len(names), -1)
+    return FrameLayout(
+        window=tuple((np.array(labels.shape) * size).tolist()),
+        centres=(centres + 0.5) * size,
+        sizes=sizes,
+        at_border=at_border[1:],
+        separation=_separations(cells, len(names), size),
+        depth=(slices.argmax(1) + 0.5) / len(cells) if labels.ndim == 3 else np.zeros(len(names)),
+    )
+
+
+def fit_layout(frames: Sequence[FrameLayout]) -> LayoutRecord | None:
+    """The layout of several frames; `None` if they hold too few cells to tell.
+
+    Args:
+        frames: What was measured of each; some may be empty.
+    """
+    if sum(len(frame.sizes) * (len(frame.sizes) - 1) // 2 for frame in frames) < FEWEST_PAIRS:
+        return None
+    sizes = np.concatenate([frame.sizes for frame in frames])
+    edges, closeness = _closeness(frames, _diameter(frames, float(np.median(sizes))))
+    depth, separation = (np.concatenate([getattr(frame, name) for frame in frames]) for name in ("depth", "separation"))
+    separation = separation[np.isfinite(separation)]
+    cut = sizes[np.concatenate([frame.at_border for frame in frames])] / np.median(sizes)
+    classes = DEPTHS if len(frames[0].window) == 3 else 1
+    return LayoutRecord(
+        edges=edges,
+        closeness=closeness,
+        depths=tuple((np.histogram(depth, classes, (0, 1))[0] / len(depth)).round(4).tolist()),
+        touching=tuple(round(frame.touching, 4) for frame in frames),
+        gap=max(int(separation.min()) - 1, 0),
+        reach=max(round(float(np.percentile(separation, 75))), 2),
+        least_share=round(float(np.percentile(cut, 5)), 4) if len(cut) else 0.0,
+    )
+
+
+@lru_cache(maxsize=64)
+def strewn_pairs(window: tuple[float, ...], edges: tuple[float, ...]) -> np.ndarray:
+    """Share of pairs of random points in a window whose distance lies in each class (k).
+
+    Args:
+        window: Size of the window along each axis.
+        edges: Bounds of the classes (k + 1).
+    """
+    points = np.random.default_rng(0).random((2, STREWN, len(window))) * window
+    distance = np.linalg.norm(points[0] - points[1], axis=1)
+    return np.histogram(distance, edges)[0] / STREWN
+
+
+def _closeness(frames: Sequence[FrameLayout], diameter: float) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Classes of distances and the pair correlation in each; far apart they are wider."""
+    step, farthest = CLASSES
+    fine = tuple((np.arange(0, farthest + step, step) * diameter).round(3).tolist())
+    count = [len(frame.sizes) * (len(frame.sizes) - 1) / 2 for frame in frames]
+    expected = np.sum([n * strewn_pairs(frame.window, fine) for n, frame in zip(count, frames)], 0)
+    found = np.sum([np.histogram(pdist(frame.centres), fine)[0] for frame in frames if len(frame.sizes) > 1], 0)
+    edges, closeness, start = [fine[0]], [], 0
+    for stop in range(1, len(fine)):
+        wide = fine[stop] - fine[start] >= step * max(diameter, fine[start]) * (1 - 1e-9)
+        if wide and expected[start:stop].sum() >= EXPECTED:
+            share = (found[start:stop].sum() + PRIOR) / (expected[start:stop].sum() + PRIOR)
+            edges, closeness, start = [*edges, fine[stop]], [*closeness, round(float(share), 4)], stop
+    return tuple(edges), tuple(closeness)
+
+
+def _diameter(frames: Sequence[FrameLayout], size: float) -> float:
+    """Diameter of a disc or ball as large as a cell of so many voxels, pixels of the plane."""
+    volumes = len(frames[0].window) == 3
+    return float((6 * size / np.pi) ** (1 / 3) if volumes else (4 * size / np.pi) ** 0.5)
+
+
+def _separations(cells: np.ndarray, count: int, spacing: np.ndarray) -> np.ndarray:
+    """Distance of each cell to the nearest other one: the shortest way over a border between what is nearest to each.
+
+    Args:
+        cells: Numbers of the cells from 1, 0 is background, ([z,] y, x).
+        count: How many there are.
+        spacing: Size of a pixel ([z,] y, x).
+    """
+    nearest = np.full(count + 1, np.inf)
+    if count < 2:
+        return nearest[1:]
+    distance, index = ndimage.distance_transform_edt(cells == 0, sampling=spacing, return_indices=True)
+    owner = cells[tuple(index)]
+    for axis, step in enumerate(spacing):
+        near, far, at, to = (
+            np.moveaxis(values, axis, 0)[part]
+            for values in (owner, distance)
+            for part in (slice(None, -1), slice(1, None))
+        )
+        meet = near != far
+        way = at[meet] + to[meet] + step
+        np.minimum.at(nearest, near[meet], way)
+        np.minimum.at(nearest, far[meet], way)
+    return nearest[1:]

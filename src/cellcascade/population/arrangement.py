@@ -1,0 +1,198 @@
+"""Cells laid out as in the annotated frames: as far apart, as often touching, as deep in the stack.
+
+Of some free places for a cell, that one is taken with which the layout so far is most like the frames': in its pairs of
+cells in each class of distance, its touching cells, and its cells in each layer. Colonies come out as the frames have
+them, in spaced groups or in contact, without a model of their form. (A reconstruction of point patterns, as by
+Tscheschel & Stoyan, Comput. Stat. Data Anal. 51, 2006, but with cells that have a size, and one cell at a time.)
+"""
+
+import logging
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import ndimage
+
+from cellcascade.config.settings import Population
+from cellcascade.data.layout import TOUCHING, LayoutRecord, strewn_pairs
+from cellcascade.population.cell_library import CellLibrary, Corner, turned
+from cellcascade.population.placement import Body, Canvas, Placement, Rules, free_corner, near_corner, overlap
+
+PLACES = 4  # that are looked at for a cell, of each kind: anywhere free, near an earlier cell, beside one
+MOST_TOUCHING = 0.95  # share of touching cells, at most, in images that are denser than the frames
+CONTACT = 4.0  # weight of the touching cells, beside one class of distances
+CLUSTERING, REACH, GAP = 0.5, 10, 1  # where too few cells are annotated to tell
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Target:
+    """The layout that an image is to have.
+
+    Attributes:
+        layout: That of the frames.
+        touching: Share of touching cells, in an image with as many cells as `usual`.
+        usual: Number of cells of a frame, on a canvas of this size.
+    """
+
+    layout: LayoutRecord
+    touching: float
+    usual: float
+
+
+@dataclass(frozen=True)
+class Place:
+    """A free place for a cell.
+
+    Attributes:
+        corner: Position of the first voxel of its mask.
+        clustered: Whether it was looked for near earlier cells.
+        centre: Middle of what is seen of the cell there, pixels of the plane.
+        pairs: Earlier cells in each class of distance from it.
+        layer: Where its widest slice would be.
+        touched: Labels of the cells that it would touch.
+    """
+
+    corner: Corner
+    clustered: bool
+    centre: np.ndarray
+    pairs: np.ndarray
+    layer: int
+    touched: frozenset[int]
+
+
+def rules_of(settings: Population, layout: LayoutRecord | None) -> Rules:
+    """How far apart cells are put: as the settings say or, where they leave it to the data, as the frames show.
+
+    Args:
+        settings: The `population` block.
+        layout: The frames' layout; `None` where too few cells are annotated to tell.
+    """
+    by_data = "from_data" in (settings.clustering, settings.reach, settings.gap)
+    if by_data and layout is None:
+        logger.warning(
+            "too few cells are annotated as a whole to see how they lie; what population leaves to the data is: "
+            "clustering %s, reach %s, gap %s",
+            *(CLUSTERING, REACH, GAP),
+        )
+    return Rules(
+        clustering=CLUSTERING if settings.clustering == "from_data" else settings.clustering,
+        reach=(layout.reach if layout else REACH) if settings.reach == "from_data" else settings.reach,
+        gap=(layout.gap if layout else GAP) if settings.gap == "from_data" else settings.gap,
+        tries=settings.tries,
+    )
+
+
+def arrange_cells(
+    library: CellLibrary,
+    canvas: Canvas,
+    chosen: Sequence[int],
+    *,
+    rules: Rules,
+    target: Target,
+    generator: np.random.Generator,
+) -> list[Placement]:
+    """Place cells one after the other; those that find no place within `rules.tries` are left out.
+
+    Args:
+        library: The cells.
+        canvas: The empty canvas; the cells are put on it.
+        chosen: Which cells to place, by their numbers in the library.
+        rules: How far apart they are put.
+        target: The layout to come close to.
+        generator: Source of randomness.
+    """
+    placed, so_far = list[Placement](), Arrangement(canvas, target)
+    for index in chosen:
+        cell, turn = turned(library.load(index), generator)
+        box = ndimage.find_objects(cell.mask.view(np.uint8))[0]
+        body = Body.of(cell.mask[box])
+        places = [so_far.look(body.mask, *found) for found in _free_places(canvas, body, placed, rules, generator)]
+        if not places:
+            continue
+        place = min(places, key=so_far.misfit)
+        label = len(placed) + 1
+        canvas.add(body.mask, place.corner, label)
+        so_far.add(place, label)
+        z, y, x = (c - part.start for c, part in zip(place.corner, box))
+        placed.append(Placement(cell, (z, y, x), label, place.clustered, turn))
+    return placed
+
+
+class Arrangement:
+    """The layout of a canvas in the making.
+
+    Args:
+        canvas: The canvas.
+        target: The layout to come close to.
+    """
+
+    def __init__(self, canvas: Canvas, target: Target):
+        self._canvas, self._layout = canvas, target.layout
+        self._size = np.array(canvas.spacing)
+        ndim = 3 if canvas.shape[0] > 1 else 2
+        window = tuple((np.array(canvas.shape) * self._size)[-ndim:].tolist())
+        self._pairs_of_two = strewn_pairs(window, target.layout.edges) * target.layout.closeness
+        self._share_of_one = min(target.touching, MOST_TOUCHING) / max(target.usual, 1)
+        self._centres = np.empty((0, 3))
+        self._pairs, self._layers = np.zeros(len(target.layout.closeness)), np.zeros(len(target.layout.depths))
+        self._touching: set[int] = set()
+
+    def look(self, mask: np.ndarray, corner: Corner, clustered: bool) -> Place:
+        """What a place for a cell would make of the layout.
+
+        Args:
+            mask: The cell in its bounding box, (z, y, x).
+            corner: Where it fits.
+            clustered: Whether it was looked for near earlier cells.
+        """
+        here, cut = overlap(corner, mask.shape, self._canvas.shape)
+        seen = mask[cut]
+        centre = (np.argwhere(seen).mean(0) + [part.start for part in here] + 0.5) * self._size
+        distance = np.linalg.norm(self._centres - centre, axis=1)
+        near = seen & (self._canvas.distance[here] <= TOUCHING)
+        depth = (here[0].start + seen.sum((1, 2)).argmax() + 0.5) / self._canvas.shape[0]
+        return Place(
+            corner=corner,
+            clustered=clustered,
+            centre=centre,
+            pairs=np.histogram(distance, self._layout.edges)[0],
+            layer=int(depth * len(self._layers)),
+            touched=frozenset(np.unique(self._canvas.owner[here][near]).tolist()),
+        )
+
+    def misfit(self, place: Place) -> float:
+        """How far the layout would be from the target with a cell at a place, 0 for equal."""
+        number = len(self._centres) + 1
+        pairs = number * (number - 1) / 2 * self._pairs_of_two
+        touching = number * min(number * self._share_of_one, MOST_TOUCHING)
+        layers = number * np.array(self._layout.depths)
+        found = self._layers + (np.arange(len(layers)) == place.layer)
+        contacts = len(self._touching | place.touched) + bool(place.touched)
+        misfit = ((self._pairs + place.pairs - pairs) ** 2 / (pairs + 1)).sum()
+        misfit += ((found - layers) ** 2 / (layers + 1)).sum()
+        return float(misfit + CONTACT * (contacts - touching) ** 2 / (touching + 1))
+
+    def add(self, place: Place, label: int) -> None:
+        """Take a place for a cell."""
+        self._centres = np.vstack([self._centres, place.centre])
+        self._pairs += place.pairs
+        self._layers[place.layer] += 1
+        self._touching |= place.touched | ({label} if place.touched else set())
+
+
+def _free_places(
+    canvas: Canvas, body: Body, placed: Sequence[Placement], rules: Rules, generator: np.random.Generator
+) -> Iterator[tuple[Corner, bool]]:
+    """Some places where a cell fits, and whether each was looked for near earlier cells."""
+    for _ in range(PLACES):
+        corner = free_corner(canvas, body, tries=rules.tries, generator=generator)
+        if corner is None:
+            break
+        yield corner, False
+    for reach in (rules.reach, rules.gap + TOUCHING) if placed else ():
+        for _ in range(PLACES):
+            near = near_corner(canvas, body, placed, reach=reach, tries=rules.tries, generator=generator)
+            if near is not None:
+                yield near, True
