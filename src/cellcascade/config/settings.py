@@ -205,6 +205,11 @@ class Population(Settings):
     gap: CountOrZero | Literal["from_data"] = Field(
         "from_data", description="least background between two cells, pixels; from_data: as in the annotated frames"
     )
+    distractors: bool = Field(
+        True,
+        description="paste bright things that annotators left unlabelled, as many as in densely annotated frames; "
+        "where single slices are annotated there are none",
+    )
     rim: Count = Field(6, description="background of the crop pasted around a cell, pixels; hides the seam")
     cells_per_image: Range[CountOrZero] | None = Field(
         None, description="range of the number of cells; null: numbers drawn from the annotated frames, times density"

@@ -80,6 +80,7 @@ class BackgroundRecord(Record):
         mean: Mean of the background, counts.
         std: Its standard deviation, counts.
         skewness: Its skewness.
+        things_per_frame: Bright things without a label that were cut out of each densely annotated frame.
     """
 
     stage_version: int = STAGE_VERSIONS["background"]
@@ -89,15 +90,20 @@ class BackgroundRecord(Record):
     mean: float
     std: float
     skewness: float
+    things_per_frame: tuple[int, ...] = ()
 
 
 BACKGROUND = Schema(
-    "background/2",
+    "background/3",
     {
         "fields": Array("field ... y x", "float32"),
         "levels": Array("level", "float32"),
         "residuals": Array("level score", "float32"),
         "correlation": Array("... y x", "float32"),
+        "thing_image": Array("thing z y x", "uint16"),
+        "thing_mask": Array("thing z y x", "uint8"),
+        "thing_slices": Array("thing", "int32"),
+        "thing_border": Array("thing axis", "int8"),
     },
     BackgroundRecord,
 )

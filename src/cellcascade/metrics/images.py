@@ -16,6 +16,7 @@ from cellcascade.data.ngff import read_image
 from cellcascade.data.recording import Recording
 from cellcascade.metrics.compare import compare_values
 from cellcascade.metrics.texture import RING
+from cellcascade.population.distractors import find_things
 
 NONE = np.empty(0)
 TOUCHING = 2  # pixels between the centres of pixels of two cells that count as touching
@@ -23,7 +24,7 @@ MOST_IMAGES = 100  # synthetic images that are measured, evenly spread over all
 PROPERTIES = (
     *("cells_per_image", "neighbour_distance_um", "foreground_share", "touching_share"),
     *("image_mean", "background_mean", "background_std", "ring_mean"),
-    *("cell_brightness", "small_share", "sliver_share", "contact_light"),
+    *("cell_brightness", "small_share", "sliver_share", "contact_light", "unlabelled_things"),
 )
 
 
@@ -39,7 +40,8 @@ def measure_image(image: np.ndarray, labels: np.ndarray, voxel_size_um: Sequence
         Values by property. One per image: `cells_per_image`, `foreground_share` (share of pixels in cells),
         `touching_share` (share of cells that touch others), `image_mean`, `background_mean` and `background_std`
         (counts, clear of all cells), `cell_brightness` (mean counts of its cells above the background), `small_share`
-        (share of cells below half the median size) and `sliver_share` (the same of those at the border in the plane).
+        (share of cells below half the median size), `sliver_share` (the same of those at the border in the plane) and
+        `unlabelled_things` (bright things without a label, apart from all cells).
         One per cell: `neighbour_distance_um` (between the centroids of nearest cells)
         and `ring_mean` (counts, within 3 pixels outside the cell in its planes, where no other cell is and none is
         nearer). One per pair of touching cells: `contact_light` (counts above the background within 2 pixels of each
@@ -66,6 +68,7 @@ def measure_image(image: np.ndarray, labels: np.ndarray, voxel_size_um: Sequence
         "cell_brightness": means[~np.isnan(means)].mean(keepdims=True) if background.size and len(names) else NONE,
         "small_share": small.mean(keepdims=True) if len(names) else NONE,
         "sliver_share": small[cut].mean(keepdims=True) if cut.any() else NONE,
+        "unlabelled_things": find_things(image, labels).max(keepdims=True).ravel(),
         "contact_light": pairs.light(image, level, names, means) if background.size else NONE,
     }
 

@@ -20,6 +20,7 @@ from cellcascade.population.placement import Body, Canvas, Placement, Rules, fre
 
 PLACES = 4  # that are looked at for a cell, of each kind: anywhere free, near an earlier cell, beside one
 MOST_TOUCHING = 0.95  # share of touching cells, at most, in images that are denser than the frames
+MOST_SHARE = 0.9  # that is asked for of a cell at the border
 CONTACT = 4.0  # weight of the touching cells, beside one class of distances
 CLUSTERING, REACH, GAP = 0.5, 10, 1  # where too few cells are annotated to tell
 
@@ -52,6 +53,7 @@ class Place:
         pairs: Earlier cells in each class of distance from it.
         layer: Where its widest slice would be.
         touched: Labels of the cells that it would touch.
+        share: Share of the cell that is seen.
     """
 
     corner: Corner
@@ -60,6 +62,7 @@ class Place:
     pairs: np.ndarray
     layer: int
     touched: frozenset[int]
+    share: float
 
 
 def rules_of(settings: Population, layout: LayoutRecord | None) -> Rules:
@@ -104,11 +107,14 @@ def arrange_cells(
         generator: Source of randomness.
     """
     placed, so_far = list[Placement](), Arrangement(canvas, target)
+    least = min(target.layout.least_share, MOST_SHARE)
     for index in chosen:
         cell, turn = turned(library.load(index), generator)
         box = ndimage.find_objects(cell.mask.view(np.uint8))[0]
         body = Body.of(cell.mask[box])
-        places = [so_far.look(body.mask, *found) for found in _free_places(canvas, body, placed, rules, generator)]
+        free = _free_places(canvas, body, placed, rules, generator)
+        seen = [so_far.look(body.mask, *found) for found in free]
+        places = [place for place in seen if place.share >= least] or seen
         if not places:
             continue
         place = min(places, key=so_far.misfit)
@@ -160,6 +166,7 @@ class Arrangement:
             pairs=np.histogram(distance, self._layout.edges)[0],
             layer=int(depth * len(self._layers)),
             touched=frozenset(np.unique(self._canvas.owner[here][near]).tolist()),
+            share=float(seen.sum() / mask.sum()),
         )
 
     def misfit(self, place: Place) -> float:

@@ -23,6 +23,7 @@ from cellcascade.population.arrangement import Target, arrange_cells, rules_of
 from cellcascade.population.background import Background, read_background, sample_background, sample_noise
 from cellcascade.population.cell_choice import CellChoice, Lender
 from cellcascade.population.cell_library import CellLibrary
+from cellcascade.population.distractors import place_things
 from cellcascade.population.paint import paint
 from cellcascade.population.placement import Canvas, Placement, Rules, place_cells
 from cellcascade.population.tables import CellRow, ImageRow, cell_rows, write_tables
@@ -71,7 +72,7 @@ def make_images(
         scratch.mkdir()
         for index in progress(range(*images), total=images[1] - images[0], what="images"):
             began, key = time.monotonic(), (seeded_as, "population", index)
-            draws = Draws(numpy_generator(seed, *key), numpy_generator(seed, *key, "background"))
+            draws = Draws(*(numpy_generator(seed, *key, *of) for of in ((), ("background",), ("things",))))
             composed = compose(library, model, frames, choice=choice, settings=settings, rules=rules, draws=draws)
             row = ImageRow(f"img-{index:05d}", seed_for(seed, *key), composed.not_placed, composed.cells)
             _write(scratch, row, composed, frames.voxel_size_um, dataset=dataset, export=export)
@@ -90,10 +91,12 @@ class Draws:
     Attributes:
         cells: Of the cells, their number and their places.
         background: Of the background.
+        things: Of the bright things without a label.
     """
 
     cells: np.random.Generator
     background: np.random.Generator
+    things: np.random.Generator
 
 
 @dataclass(frozen=True)
@@ -146,7 +149,9 @@ def compose(
         placed = place_cells(library, canvas, chosen, rules=rules, generator=draws.cells)
     ground = sample_background(model, shape, draws.background).reshape(canvas.shape)
     scores = sample_noise(model, shape, draws.background).reshape(canvas.shape)
-    light = paint(canvas, placed, ground, scores=scores, rim=settings.rim, z_decay=model.z_decay)
+    things = _things(canvas, placed, model, settings, draws.things)
+    light = paint(canvas, [*placed, *things], ground, scores=scores, rim=settings.rim, z_decay=model.z_decay)
+    canvas.labels[canvas.labels > len(placed)] = 0
     image = _whole_counts(light, model.largest, draws.background)
     labels = canvas.labels.astype(np.uint16 if len(placed) <= 65535 else np.uint32)
     cells = cell_rows(canvas, placed, image, frames.voxel_size_um)
@@ -165,6 +170,22 @@ def _canvas(shape: Sequence[int], frames: CropsRecord, rim: int, rules: Rules) -
         reach=max(rules.reach, rim),
         cut=(cut_z, cut_y, cut_x),
     )
+
+
+def _things(
+    canvas: Canvas,
+    placed: Sequence[Placement],
+    model: Background,
+    settings: Population,
+    generator: np.random.Generator,
+) -> list[Placement]:
+    """Bright things without a label, put on a canvas: as many as on a frame, in proportion to its size."""
+    if not (settings.distractors and sum(model.things_per_frame)):
+        return []
+    usual = generator.choice(model.things_per_frame) * canvas.labels.size / np.prod(model.frame_shape)
+    count = int(usual + generator.random())
+    options = {"first": len(placed) + 1, "rim": settings.rim, "tries": settings.tries}
+    return place_things(model.things, canvas, count, **options, generator=generator)
 
 
 def _whole_counts(light: np.ndarray, largest: int, generator: np.random.Generator) -> np.ndarray:
