@@ -24,7 +24,7 @@ from cellcascade.core.processes import in_order
 from cellcascade.core.seeds import numpy_generator
 from cellcascade.data.annotated import AnnotatedFrame
 from cellcascade.data.inpainting import clear_of, cut_alone, section_at
-from cellcascade.data.layout import FrameLayout, fit_layout, measure_frame
+from cellcascade.data.layout import FrameLayout, fit_heights, fit_layout, measure_frame
 from cellcascade.data.objects import FRAGMENTARY, Cell, Slice, crop_origin, find_cells
 from cellcascade.data.recording import Recording
 from cellcascade.data.shards import Store, digests_of
@@ -240,6 +240,7 @@ def _record(
     for each in seen:
         if each.annotated.z is not None:
             per_slice.setdefault(each.annotated.frame, []).append(each.cells)
+    layouts = [each.layout for each in seen if each.layout]
     return CropsRecord(
         dataset=dataset,
         seed=SEED,
@@ -252,7 +253,8 @@ def _record(
         cut_by_border=np.any([each.cut_by_border for each in seen], 0).tolist(),
         cells_per_frame=[each.cells for each in seen if each.annotated.z is None],
         cells_per_slice=[float(np.mean(counts)) for counts in per_slice.values()],
-        layout=fit_layout([each.layout for each in seen if each.layout]),
+        layout=fit_layout(layouts),
+        heights=fit_heights(layouts),
         digests=digests_of(dict.fromkeys(path for item in frames for path in (item.image, item.labels))),
     )
 

@@ -1,4 +1,4 @@
-"""How the cells of annotated frames lie: how close together, how deep, how tall. Free of torch.
+"""How the cells of annotated frames lie: how close together, how tall. Free of torch.
 
 Cells are taken for what their frame's labels show: what the border cuts is as small as it is seen. Distances are
 pixels of the plane along all axes.
@@ -18,7 +18,8 @@ FEWEST_PAIRS = 40  # pairs of cells below which nothing can be said of their dis
 EXPECTED = 1.5  # pairs that a class of distances holds, at least, of cells strewn at random
 PRIOR = 0.5  # pairs, as in cells strewn at random, that are added to each class
 CLASSES = (0.25, 8.0)  # width of the narrowest classes of distances and the farthest distance, median diameters
-DEPTHS = 8  # classes of depth, at most
+FEWEST_HEIGHTS = 5  # cells whose height is seen, below which nothing can be said of it
+RANKS = np.linspace(0, 1, 21)  # of the heights that are kept
 STREWN = 100_000  # pairs of random points that distances are compared with
 
 
@@ -33,7 +34,7 @@ class FrameLayout:
         at_border: Whether they reach the border of the frame in y or x (n).
         separation: Distance to the nearest other cell (n), between the centres of the nearest pixels; infinite of one
             cell alone.
-        depth: Where the widest slice lies, 0 to 1 from the first slice to the last (n); 0 in 2D.
+        heights: Height over width of those whose width and at least one end are seen (m); none in 2D.
     """
 
     window: tuple[float, ...]
@@ -41,7 +42,7 @@ class FrameLayout:
     sizes: np.ndarray
     at_border: np.ndarray
     separation: np.ndarray
-    depth: np.ndarray
+    heights: np.ndarray
 
     @property
     def touching(self) -> float:
@@ -55,8 +56,6 @@ class LayoutRecord(BaseModel):
     Attributes:
         edges: Bounds of the classes of distance between the middles of two cells (k + 1), pixels.
         closeness: Pairs of cells in each class, relative to cells strewn at random (k): the pair correlation.
-        depths: Share of the cells whose widest slice lies in each of equally thick layers, from the first slice on (m);
-            a single one in 2D.
         touching: Share of touching cells, by frame.
         gap: Background between the two closest cells, pixels.
         reach: Distance to the nearest cell of three quarters of the cells, pixels.
@@ -67,7 +66,6 @@ class LayoutRecord(BaseModel):
 
     edges: tuple[float, ...]
     closeness: tuple[float, ...]
-    depths: tuple[float, ...]
     touching: tuple[float, ...]
     gap: int
     reach: int
@@ -92,14 +90,13 @@ def measure_frame(labels: np.ndarray, names: Sequence[int], spacing: Sequence[fl
     at_border = np.zeros(len(names) + 1, bool)
     for axis in (-2, -1):
         at_border[np.unique(cells.take([0, -1], axis))] = True
-    slices = np.bincount(index * len(cells) + places[0], minlength=len(names) * len(cells)).reshape(len(names), -1)
     return FrameLayout(
         window=tuple((np.array(labels.shape) * size).tolist()),
         centres=(centres + 0.5) * size,
         sizes=sizes,
         at_border=at_border[1:],
         separation=_separations(cells, len(names), size),
-        depth=(slices.argmax(1) + 0.5) / len(cells) if labels.ndim == 3 else np.zeros(len(names)),
+        heights=_heights(index, places[0], at_border[1:], len(cells), size) if labels.ndim == 3 else np.empty(0),
     )
 
 
@@ -113,19 +110,29 @@ def fit_layout(frames: Sequence[FrameLayout]) -> LayoutRecord | None:
         return None
     sizes = np.concatenate([frame.sizes for frame in frames])
     edges, closeness = _closeness(frames, _diameter(frames, float(np.median(sizes))))
-    depth, separation = (np.concatenate([getattr(frame, name) for frame in frames]) for name in ("depth", "separation"))
+    separation = np.concatenate([frame.separation for frame in frames])
     separation = separation[np.isfinite(separation)]
     cut = sizes[np.concatenate([frame.at_border for frame in frames])] / np.median(sizes)
-    classes = DEPTHS if len(frames[0].window) == 3 else 1
     return LayoutRecord(
         edges=edges,
         closeness=closeness,
-        depths=tuple((np.histogram(depth, classes, (0, 1))[0] / len(depth)).round(4).tolist()),
         touching=tuple(round(frame.touching, 4) for frame in frames),
         gap=max(int(separation.min()) - 1, 0),
         reach=max(round(float(np.percentile(separation, 75))), 2),
         least_share=round(float(np.percentile(cut, 5)), 4) if len(cut) else 0.0,
     )
+
+
+def fit_heights(frames: Sequence[FrameLayout]) -> tuple[float, ...]:
+    """Height over width of cells, from the smallest to the largest at equal steps of rank; none if few are seen.
+
+    Args:
+        frames: What was measured of each densely annotated frame.
+    """
+    heights = np.concatenate([frame.heights for frame in frames]) if frames else np.empty(0)
+    if len(heights) < FEWEST_HEIGHTS:
+        return ()
+    return tuple(np.quantile(heights, RANKS).round(4).tolist())
 
 
 @lru_cache(maxsize=64)
@@ -187,3 +194,27 @@ def _separations(cells: np.ndarray, count: int, spacing: np.ndarray) -> np.ndarr
         np.minimum.at(nearest, near[meet], way)
         np.minimum.at(nearest, far[meet], way)
     return nearest[1:]
+
+
+def _heights(index: np.ndarray, depth: np.ndarray, at_border: np.ndarray, slices: int, size: np.ndarray) -> np.ndarray:
+    """Height over width of the cells of a stack that its border in y and x does not cut.
+
+    Of a cell that the first or the last slice cuts, the half beyond its widest slice that is seen counts twice. The
+    width is the diameter of a disc as large as the widest slice.
+
+    Args:
+        index: Number of its cell from 0, of each voxel.
+        depth: Its slice.
+        at_border: Whether a cell reaches the border in y or x (n).
+        slices: Slices of the stack.
+        size: Size of a voxel (z, y, x), pixels of the plane.
+    """
+    areas = np.bincount(index * slices + depth, minlength=len(at_border) * slices).reshape(-1, slices)
+    found = []
+    for cell in areas[~at_border & areas.any(1)]:
+        first, last = np.flatnonzero(cell)[[0, -1]]
+        below, above = cell.argmax() - first + 0.5, last - cell.argmax() + 0.5
+        seen = [half for half, whole in ((below, first > 0), (above, last < slices - 1)) if whole]
+        if seen:
+            found.append(2 * np.mean(seen) * size[0] / (2 * np.sqrt(cell.max() / np.pi)))
+    return np.array(found)

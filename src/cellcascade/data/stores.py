@@ -27,6 +27,8 @@ class CropsRecord(Record):
         cells_per_frame: Number of cells of each densely annotated frame.
         cells_per_slice: Mean number of cells of the annotated slices, for each sparsely annotated frame.
         layout: How the cells of densely annotated frames lie; `None` where there are too few to tell.
+        heights: Height over width of the cells of densely annotated stacks, from the smallest to the largest at equal
+            steps of rank; none where too few are seen.
     """
 
     stage_version: int = STAGE_VERSIONS["crops"]
@@ -40,6 +42,7 @@ class CropsRecord(Record):
     cells_per_frame: tuple[int, ...]
     cells_per_slice: tuple[float, ...]
     layout: LayoutRecord | None = None
+    heights: tuple[float, ...] = ()
 
     @property
     def ndim(self) -> int:

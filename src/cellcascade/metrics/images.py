@@ -20,11 +20,13 @@ from cellcascade.population.distractors import find_things
 
 NONE = np.empty(0)
 TOUCHING = 2  # pixels between the centres of pixels of two cells that count as touching
+FEWEST_CELLS = 5  # of which it can be said how their light depends on their depth
 MOST_IMAGES = 100  # synthetic images that are measured, evenly spread over all
 PROPERTIES = (
     *("cells_per_image", "neighbour_distance_um", "foreground_share", "touching_share"),
     *("image_mean", "background_mean", "background_std", "ring_mean"),
     *("cell_brightness", "small_share", "sliver_share", "contact_light", "unlabelled_things"),
+    *("height_um", "light_with_depth"),
 )
 
 
@@ -41,9 +43,10 @@ def measure_image(image: np.ndarray, labels: np.ndarray, voxel_size_um: Sequence
         `touching_share` (share of cells that touch others), `image_mean`, `background_mean` and `background_std`
         (counts, clear of all cells), `cell_brightness` (mean counts of its cells above the background), `small_share`
         (share of cells below half the median size), `sliver_share` (the same of those at the border in the plane) and
-        `unlabelled_things` (bright things without a label, apart from all cells).
-        One per cell: `neighbour_distance_um` (between the centroids of nearest cells)
-        and `ring_mean` (counts, within 3 pixels outside the cell in its planes, where no other cell is and none is
+        `unlabelled_things` (bright things without a label, apart from all cells); in stacks of five cells or more, also
+        `light_with_depth` (correlation of the cells' mean counts with the slice of their centroid).
+        One per cell: `neighbour_distance_um` (between the centroids of nearest cells), `height_um` (of cells that no
+        border of a stack cuts) and `ring_mean` (counts, within 3 pixels outside the cell in its planes, where no other cell is and none is
         nearer). One per pair of touching cells: `contact_light` (counts above the background within 2 pixels of each
         other, relative to the dimmer cell's mean). Empty where the image has no such value: no cells, no pixel clear of
         cells.
@@ -70,7 +73,25 @@ def measure_image(image: np.ndarray, labels: np.ndarray, voxel_size_um: Sequence
         "sliver_share": small[cut].mean(keepdims=True) if cut.any() else NONE,
         "unlabelled_things": find_things(image, labels).max(keepdims=True).ravel(),
         "contact_light": pairs.light(image, level, names, means) if background.size else NONE,
+        **_along_z(labels, names, means, voxel_size_um),
     }
+
+
+def _along_z(
+    labels: np.ndarray, names: np.ndarray, means: np.ndarray, voxel_size_um: Sequence[float]
+) -> dict[str, np.ndarray]:
+    """`height_um` and `light_with_depth` of a frame; both are empty in 2D."""
+    found = {"height_um": NONE, "light_with_depth": NONE}
+    if labels.ndim < 3 or not len(names):
+        return found
+    boxes = [box for box in ndimage.find_objects(labels.astype(np.int32)) if box]
+    whole = [box for box in boxes if all(0 < side.start and side.stop < n for side, n in zip(box, labels.shape))]
+    found["height_um"] = np.array([box[0].stop - box[0].start for box in whole]) * voxel_size_um[0]
+    if len(names) >= FEWEST_CELLS and means.std() > 0:
+        slices = np.array([centre[0] for centre in ndimage.center_of_mass(labels > 0, labels, names)])
+        if slices.std() > 0:
+            found["light_with_depth"] = np.array([np.corrcoef(means, slices)[0, 1]])
+    return found
 
 
 @dataclass(frozen=True)

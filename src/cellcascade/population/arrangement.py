@@ -15,12 +15,14 @@ from scipy import ndimage
 
 from cellcascade.config.settings import Population
 from cellcascade.data.layout import TOUCHING, LayoutRecord, strewn_pairs
+from cellcascade.population.cell_choice import Choice
 from cellcascade.population.cell_library import CellLibrary, Corner, turned
 from cellcascade.population.placement import Body, Canvas, Placement, Rules, free_corner, near_corner, overlap
 
-PLACES = 4  # that are looked at for a cell, of each kind: anywhere free, near an earlier cell, beside one
+PLACES = 6  # that are looked at for a cell, of each kind: anywhere free, near an earlier cell, beside one
 MOST_TOUCHING = 0.95  # share of touching cells, at most, in images that are denser than the frames
 MOST_SHARE = 0.9  # that is asked for of a cell at the border
+LAYERS = 6  # a cell that is a layer of so many off its depth counts as much as a pair too many
 CONTACT = 4.0  # weight of the touching cells, beside one class of distances
 CLUSTERING, REACH, GAP = 0.5, 10, 1  # where too few cells are annotated to tell
 
@@ -51,7 +53,7 @@ class Place:
         clustered: Whether it was looked for near earlier cells.
         centre: Middle of what is seen of the cell there, pixels of the plane.
         pairs: Earlier cells in each class of distance from it.
-        layer: Where its widest slice would be.
+        depth: Where its widest slice would be, 0 to 1 from the first slice to the last.
         touched: Labels of the cells that it would touch.
         share: Share of the cell that is seen.
     """
@@ -60,7 +62,7 @@ class Place:
     clustered: bool
     centre: np.ndarray
     pairs: np.ndarray
-    layer: int
+    depth: float
     touched: frozenset[int]
     share: float
 
@@ -90,7 +92,7 @@ def rules_of(settings: Population, layout: LayoutRecord | None) -> Rules:
 def arrange_cells(
     library: CellLibrary,
     canvas: Canvas,
-    chosen: Sequence[int],
+    chosen: Sequence[Choice],
     *,
     rules: Rules,
     target: Target,
@@ -101,23 +103,23 @@ def arrange_cells(
     Args:
         library: The cells.
         canvas: The empty canvas; the cells are put on it.
-        chosen: Which cells to place, by their numbers in the library.
+        chosen: Which cells to place, and how deep.
         rules: How far apart they are put.
         target: The layout to come close to.
         generator: Source of randomness.
     """
     placed, so_far = list[Placement](), Arrangement(canvas, target)
     least = min(target.layout.least_share, MOST_SHARE)
-    for index in chosen:
-        cell, turn = turned(library.load(index), generator)
+    for choice in chosen:
+        cell, turn = turned(library.load(choice.index), generator)
         box = ndimage.find_objects(cell.mask.view(np.uint8))[0]
         body = Body.of(cell.mask[box])
         free = _free_places(canvas, body, placed, rules, generator)
-        seen = [so_far.look(body.mask, *found) for found in free]
+        seen = [so_far.look(body.mask, *place) for found in free for place in _at_depth(canvas, body, *found, choice)]
         places = [place for place in seen if place.share >= least] or seen
         if not places:
             continue
-        place = min(places, key=so_far.misfit)
+        place = min(places, key=lambda place: so_far.misfit(place, choice.depth))
         label = len(placed) + 1
         canvas.add(body.mask, place.corner, label)
         so_far.add(place, label)
@@ -142,7 +144,7 @@ class Arrangement:
         self._pairs_of_two = strewn_pairs(window, target.layout.edges) * target.layout.closeness
         self._share_of_one = min(target.touching, MOST_TOUCHING) / max(target.usual, 1)
         self._centres = np.empty((0, 3))
-        self._pairs, self._layers = np.zeros(len(target.layout.closeness)), np.zeros(len(target.layout.depths))
+        self._pairs = np.zeros(len(target.layout.closeness))
         self._touching: set[int] = set()
 
     def look(self, mask: np.ndarray, corner: Corner, clustered: bool) -> Place:
@@ -158,34 +160,35 @@ class Arrangement:
         centre = (np.argwhere(seen).mean(0) + [part.start for part in here] + 0.5) * self._size
         distance = np.linalg.norm(self._centres - centre, axis=1)
         near = seen & (self._canvas.distance[here] <= TOUCHING)
-        depth = (here[0].start + seen.sum((1, 2)).argmax() + 0.5) / self._canvas.shape[0]
         return Place(
             corner=corner,
             clustered=clustered,
             centre=centre,
             pairs=np.histogram(distance, self._layout.edges)[0],
-            layer=int(depth * len(self._layers)),
+            depth=(here[0].start + float(seen.sum((1, 2)).argmax()) + 0.5) / self._canvas.shape[0],
             touched=frozenset(np.unique(self._canvas.owner[here][near]).tolist()),
             share=float(seen.sum() / mask.sum()),
         )
 
-    def misfit(self, place: Place) -> float:
-        """How far the layout would be from the target with a cell at a place, 0 for equal."""
+    def misfit(self, place: Place, depth: float) -> float:
+        """How far the layout would be from the target with a cell at a place, 0 for equal.
+
+        Args:
+            place: The place.
+            depth: Where the cell's widest slice belongs, 0 to 1; not a number: anywhere.
+        """
         number = len(self._centres) + 1
         pairs = number * (number - 1) / 2 * self._pairs_of_two
         touching = number * min(number * self._share_of_one, MOST_TOUCHING)
-        layers = number * np.array(self._layout.depths)
-        found = self._layers + (np.arange(len(layers)) == place.layer)
         contacts = len(self._touching | place.touched) + bool(place.touched)
         misfit = ((self._pairs + place.pairs - pairs) ** 2 / (pairs + 1)).sum()
-        misfit += ((found - layers) ** 2 / (layers + 1)).sum()
-        return float(misfit + CONTACT * (contacts - touching) ** 2 / (touching + 1))
+        misfit += CONTACT * (contacts - touching) ** 2 / (touching + 1)
+        return float(misfit + np.nan_to_num((place.depth - depth) * LAYERS) ** 2)
 
     def add(self, place: Place, label: int) -> None:
         """Take a place for a cell."""
         self._centres = np.vstack([self._centres, place.centre])
         self._pairs += place.pairs
-        self._layers[place.layer] += 1
         self._touching |= place.touched | ({label} if place.touched else set())
 
 
@@ -203,3 +206,15 @@ def _free_places(
             near = near_corner(canvas, body, placed, reach=reach, tries=rules.tries, generator=generator)
             if near is not None:
                 yield near, True
+
+
+def _at_depth(
+    canvas: Canvas, body: Body, corner: Corner, clustered: bool, choice: Choice
+) -> Iterator[tuple[Corner, bool]]:
+    """A free place, and the one above or below it where the cell is as deep as it should be, if it is free as well."""
+    yield corner, clustered
+    if canvas.shape[0] > 1 and np.isfinite(choice.depth):
+        z = int(choice.depth * canvas.shape[0]) - int(body.mask.sum((1, 2)).argmax())
+        first, end = canvas.corners(body.mask.shape)
+        if first[0] <= z < end[0] and canvas.fits(body.mask, (z, *corner[1:])):
+            yield (z, *corner[1:]), clustered

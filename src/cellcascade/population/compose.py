@@ -146,7 +146,7 @@ def compose(
         target = Target(frames.layout, lender.touching, lender.count * float(np.prod(shape) / np.prod(frames.frame_shape)))
         placed = arrange_cells(library, canvas, chosen, rules=rules, target=target, generator=draws.cells)
     else:
-        placed = place_cells(library, canvas, chosen, rules=rules, generator=draws.cells)
+        placed = place_cells(library, canvas, [choice.index for choice in chosen], rules=rules, generator=draws.cells)
     ground = sample_background(model, shape, draws.background).reshape(canvas.shape)
     scores = sample_noise(model, shape, draws.background).reshape(canvas.shape)
     things = _things(canvas, placed, model, settings, draws.things)
