@@ -189,6 +189,11 @@ class Slicing(Settings):
     spacing_um: Positive | None = Field(
         None, description="distance of slices, micrometres; null: the data set's z spacing"
     )
+    height_ratio: Positive | None = Field(
+        None,
+        description="height of the cells over their width; null: drawn from densely annotated stacks; where there are "
+        "none, as reconstructed, about 1",
+    )
 
 
 class Population(Settings):

@@ -6,8 +6,8 @@ remakes its outputs and what depends on them. Leave it when only speed, messages
 
 STAGE_VERSIONS = {
     "check": 1,  # raised, it would remake all: leave it
-    "crops": 4,
-    "background": 2,
+    "crops": 5,
+    "background": 3,
     "train_mask_ddpm_prior": 1,
     "train_texture_prior": 1,
     "train_mask_ddpm": 3,
@@ -16,13 +16,13 @@ STAGE_VERSIONS = {
     "train_multiview": 2,
     "views": 3,
     "volumes": 3,
-    "slices": 2,
+    "slices": 3,
     "train_texture": 5,
     "textures": 5,
-    "population": 5,
+    "population": 6,
     "synthetic": 1,
     "real_cells": 1,
-    "copy_paste": 1,  # composed as "population" is: what changes that changes both
+    "copy_paste": 2,  # composed as "population" is: what changes that changes both
     "export": 1,
     "train_cellpose": 2,
     "predict_cellpose": 2,
@@ -30,7 +30,7 @@ STAGE_VERSIONS = {
     "evaluate_fid": 1,
     "evaluate_shapes": 1,
     "evaluate_textures": 1,
-    "evaluate_population": 1,
+    "evaluate_population": 2,
     "evaluate_memorisation": 1,
     "overview": 2,
     "report": 4,

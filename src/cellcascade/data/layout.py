@@ -135,6 +135,11 @@ def fit_heights(frames: Sequence[FrameLayout]) -> tuple[float, ...]:
     return tuple(np.quantile(heights, RANKS).round(4).tolist())
 
 
+def height_ratio(volume: float, area: float) -> float:
+    """Height over width of an ellipsoid of a volume whose widest slice has an area, width being the disc's diameter."""
+    return 1.5 * volume / area / (2 * float(np.sqrt(area / np.pi)))
+
+
 @lru_cache(maxsize=64)
 def strewn_pairs(window: tuple[float, ...], edges: tuple[float, ...]) -> np.ndarray:
     """Share of pairs of random points in a window whose distance lies in each class (k).
@@ -199,8 +204,7 @@ def _separations(cells: np.ndarray, count: int, spacing: np.ndarray) -> np.ndarr
 def _heights(index: np.ndarray, depth: np.ndarray, at_border: np.ndarray, slices: int, size: np.ndarray) -> np.ndarray:
     """Height over width of the cells of a stack that its border in y and x does not cut.
 
-    Of a cell that the first or the last slice cuts, the half beyond its widest slice that is seen counts twice. The
-    width is the diameter of a disc as large as the widest slice.
+    Of a cell that the first or the last slice cuts, the half beyond its widest slice that is seen counts twice.
 
     Args:
         index: Number of its cell from 0, of each voxel.
@@ -212,9 +216,9 @@ def _heights(index: np.ndarray, depth: np.ndarray, at_border: np.ndarray, slices
     areas = np.bincount(index * slices + depth, minlength=len(at_border) * slices).reshape(-1, slices)
     found = []
     for cell in areas[~at_border & areas.any(1)]:
-        first, last = np.flatnonzero(cell)[[0, -1]]
-        below, above = cell.argmax() - first + 0.5, last - cell.argmax() + 0.5
-        seen = [half for half, whole in ((below, first > 0), (above, last < slices - 1)) if whole]
+        widest = int(cell.argmax())
+        halves = (cell[0], cell[: widest + 1].sum()), (cell[-1], cell[widest:].sum())
+        seen = [half - cell[widest] / 2 for cut, half in halves if not cut]
         if seen:
-            found.append(2 * np.mean(seen) * size[0] / (2 * np.sqrt(cell.max() / np.pi)))
+            found.append(height_ratio(2 * float(np.mean(seen)) * size[0], float(cell[widest])))
     return np.array(found)

@@ -19,7 +19,7 @@ from cellcascade.population.cell_choice import Choice
 from cellcascade.population.cell_library import CellLibrary, Corner, turned
 from cellcascade.population.placement import Body, Canvas, Placement, Rules, free_corner, near_corner, overlap
 
-PLACES = 6  # that are looked at for a cell, of each kind: anywhere free, near an earlier cell, beside one
+PLACES = {2: 4, 3: 6}  # looked at for a cell, by axes, of each kind: anywhere free, near an earlier cell, beside one
 MOST_TOUCHING = 0.95  # share of touching cells, at most, in images that are denser than the frames
 MOST_SHARE = 0.9  # that is asked for of a cell at the border
 LAYERS = 6  # a cell that is a layer of so many off its depth counts as much as a pair too many
@@ -53,9 +53,9 @@ class Place:
         clustered: Whether it was looked for near earlier cells.
         centre: Middle of what is seen of the cell there, pixels of the plane.
         pairs: Earlier cells in each class of distance from it.
-        depth: Where its widest slice would be, 0 to 1 from the first slice to the last.
+        depth: Where its widest slice would be: 0 to 1 from the first slice to the last, or beyond.
         touched: Labels of the cells that it would touch.
-        share: Share of the cell that is seen.
+        share: Share of the cell that is seen, of its slices within the stack.
     """
 
     corner: Corner
@@ -115,7 +115,7 @@ def arrange_cells(
         box = ndimage.find_objects(cell.mask.view(np.uint8))[0]
         body = Body.of(cell.mask[box])
         free = _free_places(canvas, body, placed, rules, generator)
-        seen = [so_far.look(body.mask, *place) for found in free for place in _at_depth(canvas, body, *found, choice)]
+        seen = [so_far.look(body.mask, _at_depth(canvas, body, corner, choice.depth), near) for corner, near in free]
         places = [place for place in seen if place.share >= least] or seen
         if not places:
             continue
@@ -165,9 +165,9 @@ class Arrangement:
             clustered=clustered,
             centre=centre,
             pairs=np.histogram(distance, self._layout.edges)[0],
-            depth=(here[0].start + float(seen.sum((1, 2)).argmax()) + 0.5) / self._canvas.shape[0],
+            depth=(corner[0] + int(mask.sum((1, 2)).argmax()) + 0.5) / self._canvas.shape[0],
             touched=frozenset(np.unique(self._canvas.owner[here][near]).tolist()),
-            share=float(seen.sum() / mask.sum()),
+            share=float(seen.sum() / mask[cut[0]].sum()),
         )
 
     def misfit(self, place: Place, depth: float) -> float:
@@ -196,25 +196,24 @@ def _free_places(
     canvas: Canvas, body: Body, placed: Sequence[Placement], rules: Rules, generator: np.random.Generator
 ) -> Iterator[tuple[Corner, bool]]:
     """Some places where a cell fits, and whether each was looked for near earlier cells."""
-    for _ in range(PLACES):
+    places = PLACES[3 if canvas.shape[0] > 1 else 2]
+    for _ in range(places):
         corner = free_corner(canvas, body, tries=rules.tries, generator=generator)
         if corner is None:
             break
         yield corner, False
     for reach in (rules.reach, rules.gap + TOUCHING) if placed else ():
-        for _ in range(PLACES):
+        for _ in range(places):
             near = near_corner(canvas, body, placed, reach=reach, tries=rules.tries, generator=generator)
             if near is not None:
                 yield near, True
 
 
-def _at_depth(
-    canvas: Canvas, body: Body, corner: Corner, clustered: bool, choice: Choice
-) -> Iterator[tuple[Corner, bool]]:
-    """A free place, and the one above or below it where the cell is as deep as it should be, if it is free as well."""
-    yield corner, clustered
-    if canvas.shape[0] > 1 and np.isfinite(choice.depth):
-        z = int(choice.depth * canvas.shape[0]) - int(body.mask.sum((1, 2)).argmax())
-        first, end = canvas.corners(body.mask.shape)
-        if first[0] <= z < end[0] and canvas.fits(body.mask, (z, *corner[1:])):
-            yield (z, *corner[1:]), clustered
+def _at_depth(canvas: Canvas, body: Body, corner: Corner, depth: float) -> Corner:
+    """The place above or below a free one where the cell is as deep as it should be, if it is free as well."""
+    if canvas.shape[0] == 1 or not np.isfinite(depth):
+        return corner
+    z = int(depth * canvas.shape[0]) - int(body.mask.sum((1, 2)).argmax())
+    first, end = canvas.corners(body.mask.shape)
+    moved = (z, *corner[1:])
+    return moved if first[0] <= z < end[0] and canvas.fits(body.mask, moved) else corner
