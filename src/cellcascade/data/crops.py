@@ -23,6 +23,7 @@ from cellcascade.core.logs import progress
 from cellcascade.core.processes import in_order
 from cellcascade.core.seeds import numpy_generator
 from cellcascade.data.annotated import AnnotatedFrame
+from cellcascade.data.contacts import ContactLight, measure_contacts, neighbour_light
 from cellcascade.data.inpainting import clear_of, cut_alone, section_at
 from cellcascade.data.layout import FrameLayout, fit_heights, fit_layout, measure_frame
 from cellcascade.data.objects import FRAGMENTARY, Cell, Slice, crop_origin, find_cells
@@ -116,6 +117,7 @@ class _Seen:
         cut_by_border: By axis, whether its border cuts cells.
         dtype: Type of its counts.
         layout: How its cells lie; `None` of a slice alone.
+        contacts: Their light where they touch, likewise.
     """
 
     annotated: AnnotatedFrame
@@ -123,6 +125,7 @@ class _Seen:
     cut_by_border: np.ndarray
     dtype: np.dtype
     layout: FrameLayout | None
+    contacts: ContactLight | None
 
     @property
     def cells(self) -> int:
@@ -218,9 +221,16 @@ def _see(
     cells = list(find_cells(labels, item, settings))
     crops = _cut_frame(image, labels, cells, dataset=dataset, frame=item.frame, size=settings.size)
     arrays = {name: np.stack([crop[name] for crop in crops]) for name in CROPS.arrays} if crops else {}
-    layout = None if item.z is not None else _layout(labels, cells, recording.voxel_size_um)
-    rows, cut = [cell.row for cell in cells], _cut_by_border(labels, recording.ndim)
-    return _Seen(item, rows, cut, image.dtype, layout), arrays
+    size_um, dense = recording.voxel_size_um, item.z is None
+    seen = _Seen(
+        annotated=item,
+        rows=[cell.row for cell in cells],
+        cut_by_border=_cut_by_border(labels, recording.ndim),
+        dtype=image.dtype,
+        layout=_layout(labels, cells, size_um) if dense else None,
+        contacts=measure_contacts(image, labels, size_um) if dense else None,
+    )
+    return seen, arrays
 
 
 def _layout(labels: np.ndarray, cells: Sequence[Cell], voxel_size_um: Sequence[float]) -> FrameLayout:
@@ -255,6 +265,7 @@ def _record(
         cells_per_slice=[float(np.mean(counts)) for counts in per_slice.values()],
         layout=fit_layout(layouts),
         heights=fit_heights(layouts),
+        neighbour_light=neighbour_light([each.contacts for each in seen if each.contacts]),
         digests=digests_of(dict.fromkeys(path for item in frames for path in (item.image, item.labels))),
     )
 

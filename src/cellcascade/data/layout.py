@@ -13,7 +13,8 @@ from pydantic import BaseModel, ConfigDict
 from scipy import ndimage
 from scipy.spatial.distance import pdist
 
-TOUCHING = 2.0  # pixels between the nearest pixels' centres of two cells that count as touching
+from cellcascade.data.contacts import TOUCHING
+
 FEWEST_PAIRS = 40  # pairs of cells below which nothing can be said of their distances
 EXPECTED = 1.5  # pairs that a class of distances holds, at least, of cells strewn at random
 PRIOR = 0.5  # pairs, as in cells strewn at random, that are added to each class
@@ -59,7 +60,7 @@ class LayoutRecord(BaseModel):
         touching: Share of touching cells, by frame.
         gap: Background between the two closest cells, pixels.
         reach: Distance to the nearest cell of three quarters of the cells, pixels.
-        least_share: Size of what is seen of a cell at the border, relative to the median cell: all but the smallest 5 %.
+        least_share: Size of a cell at the border relative to the median cell: all but the smallest 5 %.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -160,7 +161,7 @@ def _closeness(frames: Sequence[FrameLayout], diameter: float) -> tuple[tuple[fl
     count = [len(frame.sizes) * (len(frame.sizes) - 1) / 2 for frame in frames]
     expected = np.sum([n * strewn_pairs(frame.window, fine) for n, frame in zip(count, frames)], 0)
     found = np.sum([np.histogram(pdist(frame.centres), fine)[0] for frame in frames if len(frame.sizes) > 1], 0)
-    edges, closeness, start = [fine[0]], [], 0
+    edges, closeness, start = [fine[0]], list[float](), 0
     for stop in range(1, len(fine)):
         wide = fine[stop] - fine[start] >= step * max(diameter, fine[start]) * (1 - 1e-9)
         if wide and expected[start:stop].sum() >= EXPECTED:

@@ -29,6 +29,7 @@ class CropsRecord(Record):
         layout: How the cells of densely annotated frames lie; `None` where there are too few to tell.
         heights: Height over width of the cells of densely annotated stacks, from the smallest to the largest at equal
             steps of rank; none where too few are seen.
+        neighbour_light: Share of the light around a cell that falls on a cell beside it.
     """
 
     stage_version: int = STAGE_VERSIONS["crops"]
@@ -43,6 +44,7 @@ class CropsRecord(Record):
     cells_per_slice: tuple[float, ...]
     layout: LayoutRecord | None = None
     heights: tuple[float, ...] = ()
+    neighbour_light: float = 1.0
 
     @property
     def ndim(self) -> int:

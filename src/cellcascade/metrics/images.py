@@ -1,8 +1,6 @@
 """Synthetic images against real frames: how many cells, how close together, on what background, with what rims."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +9,7 @@ from scipy.spatial import cKDTree
 
 from cellcascade.core.errors import InputError
 from cellcascade.core.files import write_table
+from cellcascade.data.contacts import touching_pairs
 from cellcascade.data.inpainting import RIM
 from cellcascade.data.ngff import read_image
 from cellcascade.data.recording import Recording
@@ -19,7 +18,6 @@ from cellcascade.metrics.texture import RING
 from cellcascade.population.distractors import find_things
 
 NONE = np.empty(0)
-TOUCHING = 2  # pixels between the centres of pixels of two cells that count as touching
 FEWEST_CELLS = 5  # of which it can be said how their light depends on their depth
 MOST_IMAGES = 100  # synthetic images that are measured, evenly spread over all
 PROPERTIES = (
@@ -46,10 +44,10 @@ def measure_image(image: np.ndarray, labels: np.ndarray, voxel_size_um: Sequence
         `unlabelled_things` (bright things without a label, apart from all cells); in stacks of five cells or more, also
         `light_with_depth` (correlation of the cells' mean counts with the slice of their centroid).
         One per cell: `neighbour_distance_um` (between the centroids of nearest cells), `height_um` (of cells that no
-        border of a stack cuts) and `ring_mean` (counts, within 3 pixels outside the cell in its planes, where no other cell is and none is
-        nearer). One per pair of touching cells: `contact_light` (counts above the background within 2 pixels of each
-        other, relative to the dimmer cell's mean). Empty where the image has no such value: no cells, no pixel clear of
-        cells.
+        border of a stack cuts) and `ring_mean` (counts, within 3 pixels outside the cell in its planes, where no other
+        cell is and none is nearer). One per pair of touching cells: `contact_light` (counts above the background within
+        2 pixels of each other, relative to the dimmer cell's mean). Empty where the image has no such value: no cells,
+        no pixel clear of cells.
     """
     labels = np.asarray(labels)
     names, sizes = np.unique(labels[labels > 0], return_counts=True)
@@ -85,63 +83,13 @@ def _along_z(
     if labels.ndim < 3 or not len(names):
         return found
     boxes = [box for box in ndimage.find_objects(labels.astype(np.int32)) if box]
-    whole = [box for box in boxes if all(0 < side.start and side.stop < n for side, n in zip(box, labels.shape))]
+    whole = [box for box in boxes if all(side.start > 0 and side.stop < n for side, n in zip(box, labels.shape))]
     found["height_um"] = np.array([box[0].stop - box[0].start for box in whole]) * voxel_size_um[0]
     if len(names) >= FEWEST_CELLS and means.std() > 0:
         slices = np.array([centre[0] for centre in ndimage.center_of_mass(labels > 0, labels, names)])
         if slices.std() > 0:
             found["light_with_depth"] = np.array([np.corrcoef(means, slices)[0, 1]])
     return found
-
-
-@dataclass(frozen=True)
-class Pairs:
-    """Pairs of touching cells.
-
-    Attributes:
-        labels: Their labels (n, 2), the smaller one first.
-        pixels: Pixels of both that are near the other, as flat indices, by pair.
-    """
-
-    labels: np.ndarray
-    pixels: list[np.ndarray]
-
-    def light(self, image: np.ndarray, level: float, names: np.ndarray, means: np.ndarray) -> np.ndarray:
-        """Light where two cells touch (n), relative to the mean of the dimmer one.
-
-        Args:
-            image: Counts, ([z,] y, x).
-            level: Background, counts.
-            names: Labels of all cells, ascending (m).
-            means: Their mean counts above the background (m).
-        """
-        dimmer = means[np.searchsorted(names, self.labels)].min(1) if len(self.labels) else NONE
-        here = np.array([image.ravel()[pixels].mean() - level for pixels in self.pixels])
-        return here[dimmer > 0] / dimmer[dimmer > 0]
-
-
-def touching_pairs(labels: np.ndarray, voxel_size_um: Sequence[float]) -> Pairs:
-    """Pairs of cells within 2 pixels of each other, measured between the centres of pixels.
-
-    Args:
-        labels: Labels, ([z,] y, x).
-        voxel_size_um: Size of a pixel, ([z,] y, x); in z, distances count in pixels of the plane.
-    """
-    size = np.asarray(voxel_size_um, float)
-    reach = [int(TOUCHING * size[-1] / step) for step in size]
-    index = np.arange(labels.size).reshape(labels.shape)
-    found, near = [np.empty((0, 2), labels.dtype)], [np.empty((0, 2), int)]
-    for offset in product(*(range(-n, n + 1) for n in reach)):
-        if offset <= (0,) * labels.ndim or np.linalg.norm(offset * size) > TOUCHING * size[-1] * (1 + 1e-9):
-            continue
-        here = tuple(slice(max(0, -step), min(0, -step) or None) for step in offset)
-        there = tuple(slice(max(0, step), min(0, step) or None) for step in offset)
-        meet = (labels[here] != labels[there]) & (labels[here] > 0) & (labels[there] > 0)
-        found.append(np.stack([labels[here][meet], labels[there][meet]], 1))
-        near.append(np.stack([index[here][meet], index[there][meet]], 1))
-    pairs, which = np.unique(np.sort(np.concatenate(found), 1), axis=0, return_inverse=True)
-    pixels = np.concatenate(near)
-    return Pairs(pairs, [np.unique(pixels[which.ravel() == number]) for number in range(len(pairs))])
 
 
 def _at_border(labels: np.ndarray) -> np.ndarray:

@@ -14,7 +14,8 @@ import numpy as np
 from scipy import ndimage
 
 from cellcascade.config.settings import Population
-from cellcascade.data.layout import TOUCHING, LayoutRecord, strewn_pairs
+from cellcascade.data.contacts import TOUCHING
+from cellcascade.data.layout import LayoutRecord, strewn_pairs
 from cellcascade.population.cell_choice import Choice
 from cellcascade.population.cell_library import CellLibrary, Corner, turned
 from cellcascade.population.placement import Body, Canvas, Placement, Rules, free_corner, near_corner, overlap

@@ -62,7 +62,9 @@ class CellChoice:
         real = read_crops(crops)
         record, rows = real.record, np.flatnonzero(real.widest)
         areas = np.concatenate(list(_areas(real, rows)))
-        if not record.cells_per_frame:  # a random slice of a cell is smaller than its widest: the larger half is near it
+        if (
+            not record.cells_per_frame
+        ):  # a random slice of a cell is smaller than its widest: the larger half is near it
             rows, areas = rows[areas >= np.median(areas)], areas[areas >= np.median(areas)]
         traits, frames = traits_of(real.brightness[rows], areas), real.frame[rows]
         self._mean, self._std = traits.mean(0), np.maximum(traits.std(0), 1e-6)

@@ -17,6 +17,7 @@ from cellcascade.core.errors import InputError
 from cellcascade.core.files import atomic_path
 from cellcascade.core.logs import progress
 from cellcascade.core.seeds import numpy_generator, seed_for
+from cellcascade.data.layout import LayoutRecord
 from cellcascade.data.ngff import write_image
 from cellcascade.data.stores import CROPS, CropsRecord
 from cellcascade.population.arrangement import Target, arrange_cells, rules_of
@@ -143,14 +144,22 @@ def compose(
     wanted = _number(settings, frames, lender.count, library, shape=shape, generator=draws.cells)
     chosen = choice.like(lender, wanted, draws.cells)
     if settings.clustering == "from_data" and frames.layout:
-        target = Target(frames.layout, lender.touching, lender.count * float(np.prod(shape) / np.prod(frames.frame_shape)))
+        target = _target(frames.layout, lender, shape, frames)
         placed = arrange_cells(library, canvas, chosen, rules=rules, target=target, generator=draws.cells)
     else:
-        placed = place_cells(library, canvas, [choice.index for choice in chosen], rules=rules, generator=draws.cells)
+        placed = place_cells(library, canvas, [item.index for item in chosen], rules=rules, generator=draws.cells)
     ground = sample_background(model, shape, draws.background).reshape(canvas.shape)
     scores = sample_noise(model, shape, draws.background).reshape(canvas.shape)
     things = _things(canvas, placed, model, settings, draws.things)
-    light = paint(canvas, [*placed, *things], ground, scores=scores, rim=settings.rim, z_decay=model.z_decay)
+    light = paint(
+        canvas,
+        [*placed, *things],
+        ground,
+        scores=scores,
+        rim=settings.rim,
+        z_decay=model.z_decay,
+        neighbour_light=frames.neighbour_light,
+    )
     canvas.labels[canvas.labels > len(placed)] = 0
     image = _whole_counts(light, model.largest, draws.background)
     labels = canvas.labels.astype(np.uint16 if len(placed) <= 65535 else np.uint32)
@@ -172,6 +181,11 @@ def _canvas(shape: Sequence[int], frames: CropsRecord, rim: int, rules: Rules) -
     )
 
 
+def _target(layout: LayoutRecord, lender: Lender, shape: Sequence[int], frames: CropsRecord) -> Target:
+    """The layout of an image of a shape ([z,] y, x) that is to be like a frame."""
+    return Target(layout, lender.touching, lender.count * float(np.prod(shape) / np.prod(frames.frame_shape)))
+
+
 def _things(
     canvas: Canvas,
     placed: Sequence[Placement],
@@ -180,12 +194,19 @@ def _things(
     generator: np.random.Generator,
 ) -> list[Placement]:
     """Bright things without a label, put on a canvas: as many as on a frame, in proportion to its size."""
-    if not (settings.distractors and sum(model.things_per_frame)):
+    if not (settings.distractors and any(model.things_per_frame)):
         return []
     usual = generator.choice(model.things_per_frame) * canvas.labels.size / np.prod(model.frame_shape)
     count = int(usual + generator.random())
-    options = {"first": len(placed) + 1, "rim": settings.rim, "tries": settings.tries}
-    return place_things(model.things, canvas, count, **options, generator=generator)
+    return place_things(
+        model.things,
+        canvas,
+        count,
+        first=len(placed) + 1,
+        rim=settings.rim,
+        tries=settings.tries,
+        generator=generator,
+    )
 
 
 def _whole_counts(light: np.ndarray, largest: int, generator: np.random.Generator) -> np.ndarray:

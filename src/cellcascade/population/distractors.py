@@ -16,6 +16,7 @@ from cellcascade.population.cell_library import Cell, Corner, cell_of, turned
 from cellcascade.population.placement import Body, Canvas, Placement, free_corner
 
 BRIGHT, EDGE = 0.5, 0.25  # light of a thing at its brightest, and at its outline, relative to the median cell's
+NOISE = 8.0  # and at least so many standard deviations of the background
 SMOOTH = 1.0  # Gaussian width of what does not count as a thing, pixels
 FEWEST = 10  # pixels or voxels of a thing
 APART = 3  # pixels between a thing and the nearest cell: nearer, it is a part of the cell's light
@@ -85,7 +86,9 @@ def find_things(image: np.ndarray, labels: np.ndarray) -> np.ndarray:
         return np.zeros(labels.shape, np.int32)
     sigma = (0,) * (image.ndim - 2) + (SMOOTH, SMOOTH)
     light = np.where(labels == 0, ndimage.gaussian_filter(image.astype(np.float32), sigma) - level, 0)
-    things, _ = ndimage.label(apply_hysteresis_threshold(light, EDGE * contrast, BRIGHT * contrast))
+    spread = 1.4826 * float(np.median(np.abs(light[clear] - np.median(light[clear]))))
+    bright = max(BRIGHT * contrast, NOISE * spread)
+    things, _ = ndimage.label(apply_hysteresis_threshold(light, min(EDGE * contrast, bright), bright))
     around = (3,) * (labels.ndim - 2) + (2 * APART + 1,) * 2
     sizes = np.bincount(things.ravel())
     kept = sizes >= FEWEST
@@ -173,7 +176,7 @@ def _free_place(
     ends = np.where(border < 0, 0, last[1:])
     for _ in range(tries):
         z, y, x = (int(c) for c in generator.integers(0, last + 1))
-        corner = (z, *(int(end) if side else c for side, end, c in zip(border, ends, (y, x))))
+        corner = (z, int(ends[0]) if border[0] else y, int(ends[1]) if border[1] else x)
         if canvas.fits(body.mask, corner):
             return corner
     return None

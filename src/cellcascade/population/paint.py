@@ -38,6 +38,7 @@ def paint(
     scores: np.ndarray,
     rim: int,
     z_decay: float,
+    neighbour_light: float = 1.0,
 ) -> np.ndarray:
     """Paint placed cells over a background without a seam.
 
@@ -52,6 +53,7 @@ def paint(
         scores: Standard normal noise, correlated as the background's is, (z, y, x).
         rim: Width of the rim, pixels.
         z_decay: Share of a slice's signal that the next slice beyond a cell shows; 0 in 2D.
+        neighbour_light: Share of the light around a cell that falls on the cells next to it.
 
     Returns:
         Counts, float32, (z, y, x).
@@ -71,11 +73,11 @@ def paint(
         if z_decay:
             _glow(canvas, item, image, free=free, scores=scores, decay=z_decay)
     for item in placed:
-        _shine(canvas, item, image, rim=rim)
+        _shine(canvas, item, image, rim=rim, share=neighbour_light)
     return image
 
 
-def _shine(canvas: Canvas, item: Placement, image: np.ndarray, *, rim: int) -> None:
+def _shine(canvas: Canvas, item: Placement, image: np.ndarray, *, rim: int, share: float) -> None:
     """Add the light that a cell sheds on the cells next to it, as far as its rim reaches: light adds.
 
     Args:
@@ -83,13 +85,14 @@ def _shine(canvas: Canvas, item: Placement, image: np.ndarray, *, rim: int) -> N
         item: The cell.
         image: The canvas' counts, which the light is added to, (z, y, x).
         rim: Width of the rim, pixels.
+        share: Share of the light that falls on them.
     """
     here, cut = overlap(item.corner, item.cell.image.shape, canvas.shape)
     others = (canvas.labels[here] > 0) & (canvas.labels[here] != item.label)
     if others.any():
         distance = distance_to(item.cell.mask, canvas.spacing)[cut]
         lit = others & (distance <= rim)
-        image[here][lit] += np.maximum(item.cell.around[cut] - item.cell.level, 0)[lit]
+        image[here][lit] += share * np.maximum(item.cell.around[cut] - item.cell.level, 0)[lit]
 
 
 def _rim(cell: Cell, cut: tuple[slice, ...], ground: _Ground, *, weight: np.ndarray, share: np.ndarray) -> np.ndarray:
