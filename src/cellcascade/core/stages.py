@@ -28,10 +28,10 @@ STAGE_VERSIONS = {
     "predict_cellpose": 2,
     "evaluate_seg": 2,
     "evaluate_fid": 1,
-    "evaluate_shapes": 1,
-    "evaluate_textures": 1,
+    "evaluate_shapes": 2,
+    "evaluate_textures": 2,
     "evaluate_population": 1,
-    "evaluate_memorisation": 1,
+    "evaluate_memorisation": 2,
     "overview": 2,
     "report": 4,
 }

@@ -33,7 +33,7 @@ COLUMNS = {
     **dict.fromkeys(KINDS, DISTANCES),
     "memorisation": (
         *("what", "n_synthetic", "n_real_test", "n_train", "share_synthetic", "share_real", "excess"),
-        *("nearest_synthetic_median", "nearest_real_median"),
+        *("nearest_synthetic_median", "nearest_real_median", "nearest_ratio"),
     ),
 }
 WHY = {
@@ -44,7 +44,6 @@ WHY = {
 }
 EXCESS = 0.05  # share of samples beyond the real baseline from which copying must be suspected
 NO_GAIN = "No gain measured"
-FEWEST = 20  # real test cells below which a share of 5 % is less than one cell
 
 
 class _Distance(Protocol):
@@ -338,9 +337,11 @@ def memorisation(table: pd.DataFrame | None) -> list[dict]:
         what = {"mask": "masks", "image": "cell images"}.get(row.what, row.what)
         shares = [f"{100 * value:.1f} %" for value in (row.share_synthetic, row.share_real)]
         kind, found = _copies(row.excess, int(row.n_real_test))
+        ratio = plain(row.nearest_ratio, ".2f")
         words = (
             f"{what.capitalize()}: {found}. {shares[0]} of the synthetic ones lie closer to a training cell than the "
-            f"closest 5 % of the real test cells do; of the real test cells, {shares[1]} do"
+            f"closest 5 % of the real test cells do; of the real test cells, {shares[1]} do. The median distance to "
+            f"the nearest training cell is {ratio} times that of real test cells"
         )
         rows.append(
             {
@@ -352,6 +353,7 @@ def memorisation(table: pd.DataFrame | None) -> list[dict]:
                 "medians": [plain(value, ".3f") for value in (row.nearest_synthetic_median, row.nearest_real_median)],
                 "counts": [f"{int(value):,}" for value in (row.n_synthetic, row.n_real_test, row.n_train)],
                 "excess": signed(100 * row.excess, 1),
+                "ratio": ratio,
             }
         )
     return rows
@@ -359,6 +361,6 @@ def memorisation(table: pd.DataFrame | None) -> list[dict]:
 
 def _copies(excess: float, n_real_test: int) -> tuple[str, str]:
     """Word the excess of near samples over real cells: `good`, `bad` or `open`, and the words."""
-    if n_real_test < FEWEST or not np.isfinite(excess):
+    if not np.isfinite(excess):
         return "open", f"cannot be judged: only {n_real_test} real test cells"
     return ("bad", "copies are likely") if excess > EXCESS else ("good", "no sign of copying")

@@ -81,7 +81,9 @@ def test_memorisation_is_judged_by_its_excess_over_real_cells():
     assert [row["kind"] for row in rows] == ["good", "bad"]
     assert rows[0]["words"].startswith("Masks: no sign of copying. 4.0 % of")
     assert rows[1]["words"].startswith("Cell images: copies are likely. 17.0 % of")
-    assert findings.memorisation(memorisation_table(n_real_test=7))[1]["kind"] == "open"
+    assert rows[0]["words"].endswith("nearest training cell is 0.92 times that of real test cells")
+    few = findings.memorisation(memorisation_table(n_real_test=7))[1]
+    assert few["kind"] == "open" and few["excess"] == "–" and few["ratio"] == "0.92"
 
 
 def test_missing_columns_and_files_are_named(tmp_path):
