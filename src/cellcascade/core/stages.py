@@ -24,9 +24,9 @@ STAGE_VERSIONS = {
     "real_cells": 1,
     "copy_paste": 1,  # composed as "population" is: what changes that changes both
     "export": 1,
-    "train_cellpose": 2,
+    "train_cellpose": 3,
     "predict_cellpose": 2,
-    "evaluate_seg": 2,
+    "evaluate_seg": 3,
     "evaluate_fid": 1,
     "evaluate_shapes": 2,
     "evaluate_textures": 2,

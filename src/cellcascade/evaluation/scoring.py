@@ -23,7 +23,7 @@ from cellcascade.evaluation.predictions import join_frames, open_predictions
 from cellcascade.metrics.seg import THRESHOLDS, score
 
 REFERENCES: dict[str, Literal["GT", "ST"]] = {"gold": "GT", "silver": "ST"}
-FACTS = ("train_frames", "train_slices", "start", "steps", "diameter", "real_share")  # of a network, in its scores
+FACTS = ("train_frames", "train_slices", "train_cells", "start", "steps", "diameter", "real_share")  # of a network
 Row = dict[str, str | float | None]  # scores or facts by their column
 
 

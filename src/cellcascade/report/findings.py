@@ -25,7 +25,7 @@ DISTANCES = ("property", "real_mean", "real_std", "synthetic_mean", "synthetic_s
 KINDS = ("shape", "texture", "population")  # the tables of distances
 COLUMNS = {
     "seg": (
-        *("dataset", "regime", "train_frames", "train_slices", "seed", "reference"),
+        *("dataset", "regime", "train_frames", "train_cells", "seed", "reference"),
         *("seg", "n_objects", "precision", "recall", "f1"),
     ),
     "gain": ("dataset", "reference", "train_frames", "regime", "over", "gain", "low", "high", "seeds"),
@@ -134,16 +134,6 @@ def read_evaluation(paths: Mapping[str, Path]) -> dict[str, pd.DataFrame]:
     return {name: table for name, table in tables.items() if len(table)}
 
 
-def annotated(seg: pd.DataFrame) -> pd.Series:
-    """How much was annotated, by row of `seg.csv`: slices of stacks, frames in 2D."""
-    return seg["train_slices"].fillna(seg["train_frames"]).astype(int)
-
-
-def annotated_unit(seg: pd.DataFrame) -> str:
-    """What `annotated` counts: `slice` or `frame`."""
-    return "slice" if seg["train_slices"].notna().any() else "frame"
-
-
 def main_reference(seg: pd.DataFrame) -> str:
     """The reference that annotates most objects, which says most."""
     return seg.groupby("reference")["n_objects"].max().idxmax()
@@ -181,7 +171,7 @@ def verdict(tables: Tables) -> Verdict:
         )
     row = rows.iloc[-1]
     kind, word = judge(row.low, row.high)
-    learned = counted(annotated(seg).max(), f"annotated {annotated_unit(seg)}")
+    learned = counted(int(seg["train_cells"].max()), "annotated cell")
     facts = f"{counted(int(row.seeds), 'seed')}, {reference} truth, models trained on {learned}"
     against = _against_pasting(pasted.iloc[-1]) if len(pasted) else "Copying and pasting the real cells was not tried."
     return Verdict(

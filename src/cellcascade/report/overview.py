@@ -36,14 +36,12 @@ class Curve:
 
     Attributes:
         title: What its data sets have in common.
-        unit: What was annotated: frames or slices.
         chart: The curve.
-        rows: Its points by reference and number of annotations.
+        rows: Its points by reference and number of annotated cells.
         missing: Data sets that were not measured.
     """
 
     title: str
-    unit: str
     chart: Picture
     rows: list[dict]
     missing: list[str]
@@ -179,7 +177,7 @@ def seg_rows(tables: Tables) -> list[dict]:
                 {
                     "dataset": name,
                     "reference": reference,
-                    "annotated": counted(findings.annotated(chosen).max(), findings.annotated_unit(chosen)),
+                    "annotated": counted(int(chosen["train_cells"].max()), "cell"),
                     "objects": int(chosen["n_objects"].max()),
                     "seeds": int(chosen.groupby("regime")["seed"].nunique().max()),
                     "start": ", ".join(dict.fromkeys(starts)) or UNKNOWN,
@@ -216,14 +214,12 @@ def learning_curve(names: Sequence[str], tables: Tables) -> Curve | None:
     measured = {name: tables[name] for name in names if "seg" in tables.get(name, {})}
     if not measured:
         return None
-    seg = pd.concat(found["seg"] for found in measured.values()).assign(annotated=findings.annotated)
+    seg = pd.concat(found["seg"] for found in measured.values())
     references = sorted(seg["reference"].unique(), reverse=True)
-    unit = f"{findings.annotated_unit(seg)}s"
-    chart = charts.figure_uri(charts.learning_curves(seg, references, unit))
+    chart = charts.figure_uri(charts.learning_curves(seg, references))
     note = "Points: single trainings; lines: their means; bands: ± one standard deviation over seeds."
     return Curve(
         title=os.path.commonprefix(list(names)).rstrip("_-") or names[-1],
-        unit=unit,
         chart=Picture(chart, "learning curve", note, min(556 * len(references), 1112)),
         rows=_curve_rows(seg, references, [findings.gains_over("real", found) for found in measured.values()]),
         missing=[name for name in names if name not in measured],
@@ -231,17 +227,17 @@ def learning_curve(names: Sequence[str], tables: Tables) -> Curve | None:
 
 
 def _curve_rows(seg: pd.DataFrame, references: Sequence[str], gains: Sequence[pd.DataFrame]) -> list[dict]:
-    """SEG of Real and Both and the gain, by reference and number of annotations."""
+    """SEG of Real, Copy and paste, and Both, and the gain, by reference and number of annotated cells."""
     known = {(row.dataset, row.reference): row for gain in gains for row in gain[gain["regime"] == "both"].itertuples()}
     rows = []
     for reference in references:
-        for (annotated, name), part in seg[seg["reference"] == reference].groupby(["annotated", "dataset"]):
+        for (cells, name), part in seg[seg["reference"] == reference].groupby(["train_cells", "dataset"]):
             gain = known.get((name, reference))
-            by_regime = [part.loc[part["regime"] == regime, "seg"] for regime in ("real", "both")]
+            by_regime = [part.loc[part["regime"] == regime, "seg"] for regime in charts.CURVES]
             rows.append(
                 {
                     "reference": reference,
-                    "annotated": int(annotated),
+                    "annotated": int(cells),
                     "values": [mean_and_spread(values) for values in by_regime],
                     "gain": signed(gain.gain) if gain else UNKNOWN,
                     "interval": interval(gain.low, gain.high) if gain else "",

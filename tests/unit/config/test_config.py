@@ -74,7 +74,7 @@ def test_models_of_other_frames_are_not_reused_and_folders_of_results_are_no_nam
     (found,) = problems({"datasets": {**VARIANTS, "A_1": {"inherits": "A", "models_from": "A", "train_frames": 1}}})
     assert "datasets.A_1.models_from: the models of 'A' learned from other train_frames" in found
     (found,) = problems({"datasets": {**VARIANTS, "C_3": {"inherits": "C", "models_from": "C", "train_slices": 3}}})
-    assert "datasets.C_3.models_from: the models of 'C' learned from other train_frames or train_slices" in found
+    assert "datasets.C_3.models_from: the models of 'C' learned from other train_frames, train_slices" in found
     (found,) = problems({"datasets": {"A": {**PLANE, "train_slices": 3}}})
     assert "train_slices 3 is for stacks" in found
     (found,) = problems({"datasets": {"overview": PLANE}})

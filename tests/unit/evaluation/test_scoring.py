@@ -109,7 +109,7 @@ def test_a_perfect_prediction_scores_one_in_3d_and_on_single_slices(tmp_path, mo
     tifffile.imwrite(folder / "02_GT/SEG/man_seg001.tif", labels)
     (tmp_path / "net").mkdir()
     facts = {"regime": "real", "version": 3, "start": "x", "network_diameter": 17, "planes": {}, "images": {}}
-    scores = {"train_frames": 1, "train_slices": 10, "steps": 1, "diameter": 16, "real_share": 1.0}
+    scores = {"train_frames": 1, "train_slices": 10, "train_cells": 40, "steps": 1, "diameter": 16, "real_share": 1.0}
     NetworkRecord(**facts, **scores).write(tmp_path / "net/config.json")
     (tmp_path / "net/model").write_bytes(b"")
     asked = []

@@ -17,7 +17,7 @@ def seg_table(dataset="TOY", shift=0.0, frames=5, seeds=3, reference="silver", o
         for seed, seg in enumerate(segs[:seeds])
     ]
     table = pd.DataFrame(rows, columns=["regime", "seed", "seg"]).assign(
-        dataset=dataset, train_frames=frames, train_slices=np.nan
+        dataset=dataset, train_frames=frames, train_cells=12 * frames
     )
     table = table.assign(reference=reference, n_objects=objects, precision=0.9, recall=0.8, f1=0.85, f1_60=0.8)
     return table.assign(
