@@ -8,7 +8,7 @@ from typing import Protocol
 import numpy as np
 import pandas as pd
 
-from cellcascade.report import charts
+from cellcascade.report import charts, strata
 from cellcascade.report.pictures import Picture
 from cellcascade.report.sources import read_table
 from cellcascade.report.words import counted, interval, mean_and_spread, named, plain, readable, signed, with_spread
@@ -28,7 +28,7 @@ COLUMNS = {
         *("dataset", "regime", "train_frames", "train_cells", "seed", "reference"),
         *("seg", "n_objects", "precision", "recall", "f1"),
     ),
-    "gain": ("dataset", "reference", "train_frames", "regime", "over", "gain", "low", "high", "seeds"),
+    "gain": ("dataset", "reference", "train_frames", "regime", "over", "objects", "gain", "low", "high", "seeds"),
     "fid": ("features", "metric", "pair", "value", "low", "high", "n", "warning"),
     **dict.fromkeys(KINDS, DISTANCES),
     "memorisation": (
@@ -72,12 +72,14 @@ class Segmentation:
         strip: SEG of every training, and F1 by overlap.
         regimes: Names of the regimes and what they mean.
         facts: How the networks were trained, as one sentence.
+        objects: Gains by kind of object, of the reference that annotates most.
     """
 
     tables: list[dict]
     strip: Picture
     regimes: list[tuple[str, str]]
     facts: str
+    objects: list[dict]
 
 
 @dataclass(frozen=True)
@@ -145,9 +147,9 @@ def regimes_in(table: pd.DataFrame) -> list[str]:
 
 
 def gains_over(baseline: str, tables: Tables) -> pd.DataFrame:
-    """The rows of `gain.csv` that compare with a regime; none where gains were not measured."""
+    """The rows of `gain.csv` of all objects that compare with a regime; none where gains were not measured."""
     table = tables.get("gain", pd.DataFrame(columns=COLUMNS["gain"]))
-    return table[table["over"] == baseline]
+    return table[(table["over"] == baseline) & (table["objects"] == "all")]
 
 
 def verdict(tables: Tables) -> Verdict:
@@ -174,12 +176,18 @@ def verdict(tables: Tables) -> Verdict:
     learned = counted(int(seg["train_cells"].max()), "annotated cell")
     facts = f"{counted(int(row.seeds), 'seed')}, {reference} truth, models trained on {learned}"
     against = _against_pasting(pasted.iloc[-1]) if len(pasted) else "Copying and pasting the real cells was not tried."
-    return Verdict(
-        word,
-        f"With synthetic images beside the real ones, SEG changes by {_with_limits(row)} ({facts}). "
-        f"{WHY[kind] if np.isfinite(row.low) else WHY['single']} {against}",
-        kind,
+    sentences = (
+        f"With synthetic images beside the real ones, SEG changes by {_with_limits(row)} ({facts}).",
+        WHY[kind] if np.isfinite(row.low) else WHY["single"],
+        strata.sentence(_of_kinds(tables["gain"], reference)),
+        against,
     )
+    return Verdict(word, " ".join(filter(None, sentences)), kind)
+
+
+def _of_kinds(gain: pd.DataFrame, reference: str) -> pd.DataFrame:
+    """The rows of `gain.csv` of one reference, regime Both over Real."""
+    return gain[(gain["reference"] == reference) & (gain["regime"] == "both") & (gain["over"] == "real")]
 
 
 def _with_limits(row: pd.Series) -> str:
@@ -206,6 +214,7 @@ def segmentation(tables: Tables) -> Segmentation | None:
     if "seg" not in tables:
         return None
     seg, gain = tables["seg"], gains_over("real", tables)
+    measured = tables.get("gain", pd.DataFrame(columns=COLUMNS["gain"]))
     references = sorted(seg["reference"].unique(), key=lambda name: name != main_reference(seg))
     strip = charts.figure_uri(charts.strips(seg, references))
     note = (
@@ -214,6 +223,7 @@ def segmentation(tables: Tables) -> Segmentation | None:
     )
     return Segmentation(
         tables=[_seg_table(seg[seg["reference"] == name], gain[gain["reference"] == name]) for name in references],
+        objects=strata.table(measured[measured["reference"] == references[0]]),
         strip=Picture(strip, "SEG by regime and seed; F1 by overlap", note, 1112),
         regimes=[(named(name), MEANINGS[name]) for name in regimes_in(seg)],
         facts=_training_facts(seg[seg["regime"] != "none"]),

@@ -54,6 +54,13 @@ def test_gain_leaves_out_seeds_without_a_partner_and_keeps_groups_apart():
     assert single.isna().all() and gain.iloc[0].notna().all()
 
 
+def test_the_gain_is_told_for_each_kind_of_objects_that_was_measured():
+    real, both = models({"real": [0.7, 0.8]}, seg_dim=0.5), models({"both": [0.7, 0.8]}, seg_dim=0.75)
+    both["seg_touching"] = real["seg_touching"] = np.nan
+    gain = paired_gain(pd.concat([real, both])).set_index("objects")["gain"]
+    assert gain.to_dict() == {"all": pytest.approx(0), "dim": pytest.approx(0.25)}
+
+
 def test_one_row_of_the_untrained_generalist_stands_for_all_seeds():
     gain = paired_gain(models({"none": [0.6], "real": [0.7, 0.9, 0.8]}))
     assert gain["seeds"].tolist() == [3] and gain["gain"].tolist() == pytest.approx([-0.2])

@@ -43,6 +43,28 @@ def test_verdict_compares_with_pasting_the_real_cells(pasted, words):
     assert words in found.text and found.number == "Helps"
 
 
+def test_verdict_says_for_which_objects():
+    seg = seg_table()
+    up = {"real": 0.0, "both": 0.1}
+    seg["seg_dim"] = seg["seg"] + seg["regime"].map(up).fillna(0)
+    seg["seg_border"] = seg["seg"] - 2 * seg["regime"].map(up).fillna(0)
+    seg["seg_small"] = 0.5
+    tables = {"seg": seg, "gain": paired_gain(seg)}
+    found = findings.verdict(tables).text
+    assert (
+        "By kind of object, it is better for the dimmest fifth (+0.150); worse for those cut by the border (−0.150)."
+        in found
+    )
+    rows = findings.segmentation(tables).objects
+    assert [row["objects"] for row in rows] == [
+        "all",
+        "the dimmest fifth",
+        "the smallest fifth",
+        "those cut by the border",
+    ]
+    assert rows[1]["gains"][0][0] == "+0.150" and rows[1]["gains"][1] == ("–", "")
+
+
 def test_verdict_says_what_to_switch_on_where_nothing_was_measured():
     nothing = findings.verdict({})
     assert nothing.number == "Not measured" and "evaluation.regimes" in nothing.text
