@@ -134,7 +134,16 @@ def stop(problems, sound=()):
     lines += [f"{name}: {error}" for name, error in problems.items()]
     if sound:
         lines.append(f"The others are sound; `run: [{', '.join(sound)}]` in the configuration makes them alone.")
+    elif not Path(CONFIG.data_root).is_dir():
+        lines.append(WITHOUT_DATA.format(root=CONFIG.data_root))
     sys.exit("\n\n".join(lines))
+
+
+WITHOUT_DATA = """There are no data in {root} yet. Ways to begin:
+    make demo                                                    real cells that come with the workflow
+    cellcascade init FOLDER --out mine.yaml                      images and masks of your own: docs/your-data.md
+    snakemake download_ctc --cores 1                             fetches archives that the configuration names
+    snakemake all --cores 2 --config data_root=PATH              data that lie elsewhere"""
 
 
 @functools.cache
