@@ -232,23 +232,23 @@ def _run_fit(given: argparse.Namespace) -> int:
     from contextlib import chdir
     from dataclasses import replace
 
+    from cellcascade.core.machine import this_machine
     from cellcascade.exports.registry import find_format
     from cellcascade.exports.stage import HOW_TO
-    from cellcascade.intake.advice import this_machine
     from cellcascade.intake.running import export_of, images_of, page_of, run_workflow, workflow_folder
     from cellcascade.intake.starting import start
 
     for each in given.formats:
         find_format(each, {})
     workflow, folder, config, name = workflow_folder(), given.folder.resolve(), Path("mine.yaml"), "mine"
-    machine = this_machine()
     given.out.mkdir(parents=True, exist_ok=True)
     with chdir(given.out):
         if config.exists():
             print(f"{given.out / config} is used as it is; delete it to have {given.folder} looked at again")
         else:
             print("\n".join(start(folder, config, given.voxel_size, given.channel)), flush=True)
-        machine = replace(machine, cores=given.cores or machine.cores)
+        here = this_machine(Path())
+        machine = replace(here, cores=given.cores or here.cores)
         status = run_workflow(workflow, config, name, machine, given.formats)
     if status == 0:
         print(f"\nimages with labels:     {given.out / images_of(name)}")

@@ -8,7 +8,8 @@ from pathlib import Path
 from cellcascade.config.load import read_config
 from cellcascade.core.errors import InputError
 from cellcascade.core.files import atomic_path
-from cellcascade.intake.advice import advise, this_machine
+from cellcascade.core.machine import this_machine
+from cellcascade.intake.advice import advise
 from cellcascade.intake.document import document, lines
 from cellcascade.intake.looking import look
 
@@ -40,7 +41,7 @@ def start(
             expected="a new file",
             fix="choose another name with --out, or delete the file",
         )
-    name, machine = name_of(out), this_machine()
+    name, machine = name_of(out), this_machine(out.absolute().parent)
     found = look(path, voxel_size_um, channel)
     dense = all(item.z is None for item in found.frames)
     advice = advise(found.cells, found.extent, dense=dense)
