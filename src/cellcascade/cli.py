@@ -158,6 +158,8 @@ def _add_choices(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--voxel-size", type=float, nargs="+", metavar="UM", help=sizes)
     channel = "channel with the cells, from 0 (default: the one in which cells and background differ most)"
     parser.add_argument("--channel", type=int, help=channel)
+    ignored = "number in the masks that marks what nobody annotated, e.g. -1 (default: all is annotated)"
+    parser.add_argument("--ignore-label", type=int, metavar="N", help=ignored)
 
 
 def _run_schema(given: argparse.Namespace) -> int:
@@ -223,7 +225,7 @@ def _run_check(given: argparse.Namespace) -> int:
 def _run_init(given: argparse.Namespace) -> int:
     from cellcascade.intake.starting import start
 
-    for line in start(given.folder, given.out, given.voxel_size, given.channel):
+    for line in start(given.folder, given.out, given.voxel_size, given.channel, given.ignore_label):
         print(line, flush=True)
     return 0
 
@@ -246,7 +248,7 @@ def _run_fit(given: argparse.Namespace) -> int:
         if config.exists():
             print(f"{given.out / config} is used as it is; delete it to have {given.folder} looked at again")
         else:
-            print("\n".join(start(folder, config, given.voxel_size, given.channel)), flush=True)
+            print("\n".join(start(folder, config, given.voxel_size, given.channel, given.ignore_label)), flush=True)
         here = this_machine(Path())
         machine = replace(here, cores=given.cores or here.cores)
         status = run_workflow(workflow, config, name, machine, given.formats)

@@ -219,7 +219,7 @@ def plain(recording):
     What was added to recordings later is left out at its default: it is no reason to make anything again.
     """
     values = {**dataclasses.asdict(recording), "folder": str(recording.folder)}
-    added = {"layout", "part", "test_share", "channel", "labels", "split_labels"}
+    added = {"layout", "part", "test_share", "channel", "labels", "split_labels", "ignore_label"}
     defaults = {field.name: field.default for field in dataclasses.fields(recording) if field.name in added}
     return {name: value for name, value in values.items() if name not in added or value != defaults[name]}
 

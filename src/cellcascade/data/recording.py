@@ -35,6 +35,7 @@ class Recording:
         channel: Channel of the frames, from 0, where they have several.
         labels: Name of the labels, where images have several.
         split_labels: Whether each connected piece of a label is a cell of its own.
+        ignore_label: Number in the annotations that marks what nobody annotated; `None` if all is.
     """
 
     folder: Path
@@ -49,6 +50,7 @@ class Recording:
     channel: int | None = None
     labels: str | None = None
     split_labels: bool = False
+    ignore_label: int | None = None
 
     @property
     def ndim(self) -> int:
@@ -102,8 +104,8 @@ class Recording:
         Raises:
             InputError: A file is damaged, of the wrong type, or the two do not fit together.
         """
-        image, labels = annotated.read_annotated(frame, self.ndim)
-        return image, split(labels, frame.labels) if self.split_labels else labels
+        labels = self.read_labels(frame)
+        return annotated.read_counts(frame, self.ndim), labels
 
     def read_labels(self, frame: AnnotatedFrame) -> np.ndarray:
         """The labels that `read` gives, without the counts.
@@ -111,8 +113,19 @@ class Recording:
         Raises:
             InputError: A file is damaged, of the wrong type, or the two do not fit together.
         """
-        labels = annotated.read_labels(frame, self.ndim)
+        labels = annotated.read_labels(frame, self.ndim, self.ignore_label)
         return split(labels, frame.labels) if self.split_labels else labels
+
+    def read_ignored(self, frame: AnnotatedFrame) -> np.ndarray | None:
+        """Where nobody annotated a frame (bool, as its labels), or its annotated slice; `None` if all is annotated.
+
+        Raises:
+            InputError: A file is damaged, of the wrong type, or the two do not fit together.
+        """
+        if self.ignore_label is None:
+            return None
+        ignored = annotated.read_ignored(frame, self.ndim, self.ignore_label)
+        return ignored if ignored.any() else None
 
     def read_image(self, frame: AnnotatedFrame) -> Pixels:
         """Counts of the whole frame, ([z,] y, x), also where only a slice of it is annotated.
@@ -185,6 +198,7 @@ def _recording(config: Config, data: Dataset, part: Part) -> Recording:
             channel=data.channel,
             labels=data.labels,
             split_labels=data.split_labels,
+            ignore_label=data.ignore_label,
         )
     found = Recording(
         folder,
@@ -193,6 +207,7 @@ def _recording(config: Config, data: Dataset, part: Part) -> Recording:
         data.voxel_size_um,
         channel=data.channel,
         split_labels=data.split_labels,
+        ignore_label=data.ignore_label,
     )
     if data.test_sequence is None and data.kept_share:
         return replace(found, part=part, test_share=data.kept_share)

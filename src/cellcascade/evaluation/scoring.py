@@ -143,13 +143,28 @@ def _row(recording: Recording, reference: str, items: Sequence[AnnotatedFrame], 
         for frame, slices in groupby(items, key=lambda item: item.frame):
             result = made[frame]
             for item in slices:
-                yield recording.read_labels(item), result if item.z is None else result[item.z]
+                part = result if item.z is None else result[item.z]
+                yield recording.read_labels(item), without_ignored(part, recording.read_ignored(item))
 
     got = score(pairs())
     row: Row = {"reference": reference, "seg": got.seg, "n_objects": got.n_objects}
     row |= {"precision": got.precision[0.5], "recall": got.recall[0.5], "f1": got.f1[0.5]}
     row |= {f"f1_{round(100 * t)}": got.f1[t] for t in THRESHOLDS if t > 0.5}
     return {**row, "frames": len({item.frame for item in items})}
+
+
+def without_ignored(result: np.ndarray, ignored: np.ndarray | None) -> np.ndarray:
+    """A segmentation without the objects of which more than half lies where nobody annotated.
+
+    Args:
+        result: Labels, ([z,] y, x).
+        ignored: Where nobody annotated, bool; `None`: all is annotated.
+    """
+    if ignored is None:
+        return result
+    sizes = np.bincount(result.ravel())
+    hidden = 2 * np.bincount(result[ignored], minlength=len(sizes)) > sizes
+    return np.where(hidden[result], 0, result)
 
 
 def _facts(network: NetworkRecord) -> Row:

@@ -98,6 +98,8 @@ def _entry(found: Look, advice: Advice, folder: str, gpu: bool) -> Iterator[str]
         yield _line(f"channel: {recording.channel}", "from 0")
     if recording.labels is not None:
         yield f"labels: {_text(recording.labels)}"
+    if recording.ignore_label is not None:
+        yield _line(f"ignore_label: {recording.ignore_label}", "what nobody annotated")
     if found.is_ctc:
         yield f"train_sequence: {_text(recording.sequence)}"
         yield f"annotations: {recording.annotations}"

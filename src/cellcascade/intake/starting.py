@@ -17,7 +17,11 @@ NAME = re.compile(r"[^A-Za-z0-9_-]+")
 
 
 def start(
-    path: Path, out: Path, voxel_size_um: Sequence[float] | None = None, channel: int | None = None
+    path: Path,
+    out: Path,
+    voxel_size_um: Sequence[float] | None = None,
+    channel: int | None = None,
+    ignore_label: int | None = None,
 ) -> Iterator[str]:
     """Look at a folder and write a configuration that fits it; the data set is named after the file.
 
@@ -26,6 +30,7 @@ def start(
         out: YAML file to write.
         voxel_size_um: Size of a pixel, ([z,] y, x), micrometres; `None`: as the files say, or else a guess.
         channel: Channel of the frames; `None`: the one in which cells and background differ most.
+        ignore_label: Number in the annotations that marks what nobody annotated; `None` if all is.
 
     Yields:
         What was found and what to do next, line by line.
@@ -42,7 +47,7 @@ def start(
             fix="choose another name with --out, or delete the file",
         )
     name, machine = name_of(out), this_machine(out.absolute().parent)
-    found = look(path, voxel_size_um, channel)
+    found = look(path, voxel_size_um, channel, ignore_label)
     dense = all(item.z is None for item in found.frames)
     advice = advise(found.cells, found.extent, dense=dense)
     yield from lines(found, advice, machine)

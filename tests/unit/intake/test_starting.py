@@ -13,6 +13,7 @@ from cellcascade.intake.advice import advise
 from cellcascade.intake.document import document
 from cellcascade.intake.looking import look
 from cellcascade.intake.measures import Cells
+from tests.partly import partly
 from tests.unit.data.layouts.writing import folders, scenes
 
 
@@ -85,3 +86,9 @@ def test_cells_close_together_are_placed_close_together():
     loose = advise(cells([20] * 50, list(np.linspace(40, 200, 50))), (2000, 2000), dense=True)
     assert crowded.clustering == 0.9 and crowded.gap == 0 and crowded.reach == 4
     assert loose.clustering < 0.5 and loose.gap == 3 and loose.reach > 10
+
+
+def test_what_nobody_annotated_is_written_down(tmp_path):
+    partly(tmp_path / "Mine")
+    assert main(["init", "Mine", "--ignore-label", "-1"]) == 0
+    assert read_config("mine.yaml").datasets["mine"].ignore_label == -1
