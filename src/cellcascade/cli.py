@@ -123,9 +123,16 @@ def _add_starting(commands: "argparse._SubParsersAction[argparse.ArgumentParser]
     fitting.add_argument(
         "--for", dest="formats", nargs="+", default=[], metavar="FORMAT", help="formats to export to, e.g. cellpose"
     )
-    fitting.add_argument("--cores", type=int, help="processor cores to use (default: all of this machine)")
+    fitting.add_argument("--cores", type=_count, help="processor cores to use (default: all of this machine)")
     _add_choices(fitting)
     fitting.set_defaults(run=_run_fit)
+
+
+def _count(text: str) -> int:
+    """A number of things that there are, of an option."""
+    if int(text) < 1:
+        raise ValueError
+    return int(text)
 
 
 def _add_results(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:

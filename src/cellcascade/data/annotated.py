@@ -213,12 +213,13 @@ def _wanted(numbers: list[int], choice: int | Sequence[int], what: str, where: P
 
 
 def _check_same(image: Pixels, first: Pixels, one_shape: bool) -> None:
-    if image.dtype != first.dtype or (one_shape and image.shape != first.shape):
+    of_planes = [f" of {'/'.join(map(str, item.unnamed))} planes" if item.unnamed else "" for item in (image, first)]
+    if image.dtype != first.dtype or of_planes[0] != of_planes[1] or (one_shape and image.shape != first.shape):
         raise InputError(
             "A frame differs from the first one",
             where=image.path,
-            found=f"shape {image.shape}, {image.dtype}",
-            expected=f"shape {first.shape}, {first.dtype}, as {first.path.name}",
+            found=f"shape {image.shape}{of_planes[0]}, {image.dtype}",
+            expected=f"shape {first.shape}{of_planes[1]}, {first.dtype}, as {first.path.name}",
             fix="keep frames of one shape and type in a sequence; put the others into a data set of their own",
         )
 

@@ -110,7 +110,7 @@ def _channel_chosen(path: Path, channel: int | None, ignore: int | None) -> tupl
             recording = replace(_recording(path, wanted), ignore_label=ignore)
             found = contrast(recording, recording.frames()[0])
         except InputError as error:
-            problem = problem or error
+            problem = error  # the last one: those before it may say that a choice is needed, which was made since
             continue
         if wanted.labels and not recording.read_labels(recording.frames()[0]).any():
             continue  # of several labels, those without cells
@@ -124,10 +124,11 @@ def _channel_chosen(path: Path, channel: int | None, ignore: int | None) -> tupl
 
 def _candidates(path: Path, channel: int | None) -> Iterator[Wanted]:
     """What of the files might be read: where a choice is needed, nothing can be read without one."""
-    for number in (None, 0) if channel is None else (channel,):
-        yield Wanted(number)
     archive = archive_of(path)
-    for name in ome_zarr.names_of(unpacked(archive) if archive else path):
+    names = ome_zarr.names_of(unpacked(archive) if archive else path)
+    for number in () if len(names) > 1 else (None, 0) if channel is None else (channel,):
+        yield Wanted(number)
+    for name in names:
         for number in (None, 0) if channel is None else (channel,):
             yield Wanted(number, name)
 

@@ -51,12 +51,26 @@ def start(
     dense = all(item.z is None for item in found.frames)
     advice = advise(found.cells, found.extent, dense=dense)
     yield from lines(found, advice, machine)
-    with atomic_path(out) as scratch:
-        scratch.write_text(document(name, out, found, advice, machine), encoding="utf-8")
-        read_config(scratch)
+    _write(out, document(name, out, found, advice, machine))
     yield f"\n{out} is written. Next:"
     yield f"  cellcascade check {shlex.quote(str(out))}"
     yield f"  snakemake results/{name}/synthetic/ --configfile {shlex.quote(str(out))} --cores {machine.cores}"
+
+
+def _write(out: Path, text: str) -> None:
+    """Write a configuration that is sound, or nothing."""
+    try:
+        with atomic_path(out) as scratch:
+            scratch.write_text(text, encoding="utf-8")
+            read_config(scratch)
+    except OSError as error:
+        raise InputError(
+            "The configuration cannot be written",
+            where=out,
+            found=error.strerror or type(error).__name__,
+            expected="a new file in a folder that you may write to",
+            fix="choose another place with --out",
+        ) from error
 
 
 def name_of(out: Path) -> str:
