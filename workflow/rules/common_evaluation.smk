@@ -121,6 +121,15 @@ def test_annotated(wildcards):
     return how_read(held_out_recording(CONFIG, wildcards.dataset))
 
 
+TESTED = [name for name in TRAINED if CONFIG.datasets[name].has_tests]
+
+
+def findings(wildcards):
+    """What the check found of the data set whose models the job's data set uses; of its test frames as well."""
+    name = CONFIG.models_of(wildcards.dataset)
+    return f"results/{name}/check/{'tests' if name in TESTED else 'findings'}.csv"
+
+
 def compared_cells(wildcards):
     """The recording of the test sequence with the annotations whose cells the synthetic ones are compared with."""
     return held_out_recording(CONFIG, wildcards.dataset, test_annotations(wildcards))

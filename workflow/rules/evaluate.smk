@@ -1,6 +1,7 @@
 use rule crops as test_crops with:
     input:
         frames=test_files,
+        checked=findings,
     output:
         store="results/{dataset}/evaluation/test_crops.zarr.zip",
         table="results/{dataset}/evaluation/test_crops.csv",

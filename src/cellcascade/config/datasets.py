@@ -70,6 +70,11 @@ class Dataset(Stages):
     archive_sha256: Annotated[str, Field(pattern="^[0-9a-fA-F]{64}$")] | None = Field(
         None, description="its SHA-256, to be checked; null: not known"
     )
+    ignore_label: int | None = Field(
+        None,
+        description="number in the annotations that marks what nobody annotated, e.g. -1 or 255: nothing is learned "
+        "from there, and nothing is scored; null: all is annotated",
+    )
     split_labels: bool = Field(
         False,
         description="each connected piece of a label is a cell of its own: for foreground masks, and for one number "
@@ -176,6 +181,8 @@ class Dataset(Stages):
 
     def _frames(self) -> Iterator[Conflict]:
         size_um, shape = self.voxel_size_um, self.population.frame_shape
+        if self.ignore_label == 0:
+            yield Conflict(("ignore_label",), "ignore_label 0: 0 is background; mark what nobody annotated otherwise")
         if self.train_slices and self.ndim == 2:
             yield Conflict(
                 ("train_slices", "voxel_size_um"),

@@ -44,6 +44,7 @@ class Pixels:
         colour: Whether several channels are left, of which none was chosen.
         shape: Shape of the frame, ([z,] y, x).
         dtype: Type of its pixels.
+        unnamed: Length of the axes of which the file does not say what they are, where a part of it is the frame.
     """
 
     def __init__(self, path: Path, header: Header, fixed: dict[int, int] | None = None, *, colour: bool = False):
@@ -56,6 +57,8 @@ class Pixels:
             colour: Whether several channels are left, of which none was chosen.
         """
         self.path, self.dtype, self.colour, self._fixed = path, header.dtype, colour, fixed or {}
+        unnamed = [size for name, size in zip(header.axes, header.shape) if name in UNNAMED]
+        self.unnamed = [size for size in unnamed if size > 1] if self._fixed else []
         self._kept = [axis for axis in range(len(header.shape)) if axis not in self._fixed]
         self.shape = tuple(header.shape[axis] for axis in self._kept)
         self._patch: Patch | None = None

@@ -36,6 +36,7 @@ class Recording:
         channel: Channel of the frames, from 0, where they have several.
         labels: Name of the labels, where images have several.
         split_labels: Whether each connected piece of a label is a cell of its own.
+        ignore_label: Number in the annotations that marks what nobody annotated; `None` if all is.
     """
 
     folder: Path
@@ -51,6 +52,7 @@ class Recording:
     channel: int | None = None
     labels: str | None = None
     split_labels: bool = False
+    ignore_label: int | None = None
 
     @property
     def ndim(self) -> int:
@@ -104,8 +106,8 @@ class Recording:
         Raises:
             InputError: A file is damaged, of the wrong type, or the two do not fit together.
         """
-        image, labels = annotated.read_annotated(frame, self.ndim)
-        return self._within(image), self._cells(labels, frame)
+        labels = self.read_labels(frame)
+        return self._within(annotated.read_counts(frame, self.ndim)), labels
 
     def read_labels(self, frame: AnnotatedFrame) -> np.ndarray:
         """The labels that `read` gives, without the counts.
@@ -113,7 +115,19 @@ class Recording:
         Raises:
             InputError: A file is damaged, of the wrong type, or the two do not fit together.
         """
-        return self._cells(annotated.read_labels(frame, self.ndim), frame)
+        labels = annotated.read_labels(frame, self.ndim, self.ignore_label)
+        return self._within(split(labels, frame.labels) if self.split_labels else labels)
+
+    def read_ignored(self, frame: AnnotatedFrame) -> np.ndarray | None:
+        """Where nobody annotated a frame (bool, as its labels), or its annotated slice; `None` if all is annotated.
+
+        Raises:
+            InputError: A file is damaged, of the wrong type, or the two do not fit together.
+        """
+        if self.ignore_label is None:
+            return None
+        ignored = self._within(annotated.read_ignored(frame, self.ndim, self.ignore_label))
+        return ignored if ignored.any() else None
 
     def read_image(self, frame: AnnotatedFrame) -> Pixels:
         """Counts of the frame, ([z,] y, x), with all its slices also where only some are annotated.
@@ -138,9 +152,6 @@ class Recording:
             return pixels
         y, x = middle(pixels.shape, self.patch)
         return pixels[..., y, x]
-
-    def _cells(self, labels: np.ndarray, frame: AnnotatedFrame) -> np.ndarray:
-        return self._within(split(labels, frame.labels) if self.split_labels else labels)
 
     @property
     def _is_ctc(self) -> bool:
@@ -208,6 +219,7 @@ def _recording(config: Config, data: Dataset, part: Part) -> Recording:
             channel=data.channel,
             labels=data.labels,
             split_labels=data.split_labels,
+            ignore_label=data.ignore_label,
         )
     found = Recording(
         folder,
@@ -216,6 +228,7 @@ def _recording(config: Config, data: Dataset, part: Part) -> Recording:
         data.voxel_size_um,
         channel=data.channel,
         split_labels=data.split_labels,
+        ignore_label=data.ignore_label,
     )
     if data.test_sequence is None and data.kept_share:
         return replace(found, part=part, test_share=data.kept_share)

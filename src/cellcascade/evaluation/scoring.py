@@ -148,7 +148,8 @@ def _row(recording: Recording, reference: str, items: Sequence[AnnotatedFrame], 
             for item in slices:
                 image, labels = recording.read(item)
                 traits.append(object_traits(image, labels, recording.voxel_size_um[-labels.ndim :]))
-                yield labels, result if item.z is None else result[item.z]
+                part = result if item.z is None else result[item.z]
+                yield labels, without_ignored(part, recording.read_ignored(item))
 
     got = score(pairs())
     row: Row = {"reference": reference, "seg": got.seg, "n_objects": got.n_objects}
@@ -158,6 +159,20 @@ def _row(recording: Recording, reference: str, items: Sequence[AnnotatedFrame], 
     strata = seg_by_stratum(pd.concat(traits, ignore_index=True), got.jaccards)
     row |= {f"seg_{name}": value for name, value in strata.items()}
     return {**row, "frames": len({item.frame for item in items})}
+
+
+def without_ignored(result: np.ndarray, ignored: np.ndarray | None) -> np.ndarray:
+    """A segmentation without the objects of which more than half lies where nobody annotated.
+
+    Args:
+        result: Labels, ([z,] y, x).
+        ignored: Where nobody annotated, bool; `None`: all is annotated.
+    """
+    if ignored is None:
+        return result
+    sizes = np.bincount(result.ravel())
+    hidden = 2 * np.bincount(result[ignored], minlength=len(sizes)) > sizes
+    return np.where(hidden[result], 0, result)
 
 
 def _facts(network: NetworkRecord) -> Row:

@@ -1,5 +1,6 @@
 """Test frames are found, segmented and scored, against gold and silver truth."""
 
+import numpy as np
 import pandas as pd
 import pytest
 import tifffile
@@ -12,6 +13,7 @@ from cellcascade.evaluation import scoring
 from cellcascade.evaluation.cellpose import predict as predicting
 from cellcascade.evaluation.cellpose import v3
 from cellcascade.evaluation.cellpose.record import NetworkRecord
+from tests.partly import EDGE, partly
 from tests.segmentation_data import blobs, held_out, make_data, predict, train
 
 
@@ -123,3 +125,17 @@ def test_a_perfect_prediction_scores_one_in_3d_and_on_single_slices(tmp_path, mo
     assert table["seg"].tolist() == [1.0] and table["n_objects"].tolist() == [12] and table["precision"].tolist() == [1]
     assert table[list(scoring.FACTS)].iloc[0].to_dict() == {**scores, "start": "x"}
     assert asked == [{"diameter": 16, "anisotropy": 2.0, "volumes": "stitch", "options": {"channels": [0, 0]}}] * 2
+
+
+def test_what_nobody_annotated_is_not_scored(tmp_path):
+    recording = partly(tmp_path / "Mine")
+    items = recording.frames()
+    perfect = recording.read_labels(items[0]).copy()
+    perfect[20:30, EDGE - 4 : EDGE + 20] = 30  # most of it is where nobody annotated
+    perfect[70:90, EDGE + 10 : EDGE + 40] = 31
+    (row,) = scoring.score_rows(recording, {"gold": items}, {item.frame: perfect for item in items})
+    assert (row["seg"], row["precision"], row["recall"], row["n_objects"]) == (1, 1, 1, 9)
+    perfect[10:20, 2:12] = 32  # a false one where everything is annotated
+    (row,) = scoring.score_rows(recording, {"gold": items}, {item.frame: perfect for item in items})
+    assert row["precision"] == 0.75 and row["recall"] == 1
+    np.testing.assert_array_equal(scoring.without_ignored(perfect, None), perfect)

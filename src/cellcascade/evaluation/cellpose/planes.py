@@ -162,7 +162,13 @@ def _source_of(recording: Recording, item: AnnotatedFrame) -> Source:
 
 
 def _read_frame(recording: Recording, item: AnnotatedFrame) -> np.ndarray:
-    return recording.read_image(item)[...]
+    """Counts of a frame. What nobody annotated is as dark as its background: a network would learn it as such."""
+    image, ignored = recording.read_image(item)[...], recording.read_ignored(item)
+    if ignored is not None:
+        part = image if item.z is None else image[item.z]
+        background = part[~ignored & (recording.read_labels(item) == 0)]
+        part[ignored] = np.median(background) if background.size else part.min()
+    return image
 
 
 def _read_counts(path: Path) -> np.ndarray:
