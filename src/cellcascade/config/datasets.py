@@ -205,6 +205,11 @@ class Dataset(Stages):
             )
 
 
+def _how_many(chosen: int | list[int] | None) -> int | None:
+    """How many frames or slices a choice of them names, or the edge of a patch."""
+    return len(chosen) if isinstance(chosen, list) else chosen
+
+
 class Shards(Settings):
     """How many items one job makes."""
 
@@ -310,6 +315,14 @@ class Config(Settings):
         for parent, name in self._variants(other_annotations=True):
             curves.setdefault(parent, []).append(name)
         return [[*names, parent] for parent, names in curves.items()]
+
+    @property
+    def replicates(self) -> list[list[str]]:
+        """Names of data sets of one learning curve that learn from as much each, but from other frames or slices."""
+        groups: dict[tuple, list[str]] = {}
+        for parent, name in self._variants(other_annotations=True):
+            groups.setdefault((parent, *map(_how_many, self.datasets[name].annotated)), []).append(name)
+        return [names for names in groups.values() if len(names) > 1]
 
     @property
     def ablations(self) -> list[tuple[str, str]]:

@@ -32,6 +32,6 @@ STAGE_VERSIONS = {
     "evaluate_textures": 2,
     "evaluate_population": 1,
     "evaluate_memorisation": 2,
-    "overview": 2,
-    "report": 4,
+    "overview": 3,
+    "report": 5,
 }

@@ -47,6 +47,27 @@ def paired_gain(table: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=GAIN_KEYS + GAIN_COLUMNS)
 
 
+def gain_over_replicates(table: pd.DataFrame) -> pd.DataFrame:
+    """Gains over data sets that learn from other frames: each stands for one draw of what was annotated.
+
+    What a network gains varies with the annotated frames, the generative models that learned from them, and its own
+    seed. The mean gain of a data set, over its seeds, holds one draw of the first two: the interval is that of the mean
+    of these means, by Student's t over the data sets.
+
+    Args:
+        table: Rows of `gain.csv` of all of them.
+
+    Returns:
+        A row per reference, regime and regime it is compared with, of all objects: `reference`, `regime`, `over`,
+        `gain`, `low`, `high`, `datasets` (their number).
+    """
+    rows = []
+    for key, group in table[table["objects"] == "all"].groupby(["reference", "regime", "over"]):
+        gain, low, high = _interval(group["gain"])
+        rows.append((*key, gain, low, high, len(group)))
+    return pd.DataFrame(rows, columns=["reference", "regime", "over", "gain", "low", "high", "datasets"])
+
+
 def _gains(table: pd.DataFrame, objects: str, column: str) -> list[tuple]:
     wide = table.pivot(index=[*GAIN_KEYS, "seed"], columns="regime", values=column).reindex(columns=list(REGIMES))
     rows = []
@@ -61,7 +82,11 @@ def _gains(table: pd.DataFrame, objects: str, column: str) -> list[tuple]:
 
 
 def _gain(over: pd.Series, regime: pd.Series) -> tuple[float, ...]:
-    difference, n = regime - over, len(over)
-    half = stdtrit(n - 1, 0.975) * difference.std() / np.sqrt(n) if n > 1 else np.nan
-    gain = difference.mean()
-    return gain, gain - half, gain + half, n, over.mean(), over.std(), regime.mean(), regime.std()
+    return *_interval(regime - over), len(over), over.mean(), over.std(), regime.mean(), regime.std()
+
+
+def _interval(values: pd.Series) -> tuple[float, float, float]:
+    """Mean of values and the 95 % interval of this mean, by Student's t; NaN of a single one."""
+    n, mean = len(values), values.mean()
+    half = stdtrit(n - 1, 0.975) * values.std() / np.sqrt(n) if n > 1 else np.nan
+    return mean, mean - half, mean + half
