@@ -4,21 +4,12 @@ import subprocess
 import sys
 
 import pandas as pd
-import tifffile
 import yaml
 
 from cellcascade.data.ngff import read_image
+from tests.real_data import planes
 from tests.unit.data.layouts.writing import folders, zipped
 from tests.workflow.dry_run import REPOSITORY, Project
-
-DEMO = REPOSITORY / "demo/data/DSB2018-20x"
-
-
-def real_pairs(count: int) -> tuple[list, list]:
-    """Corners of the demo's frames, and their labels."""
-    frames = sorted((DEMO / "01").glob("t*.tif"))[:count]
-    labels = [DEMO / "01_GT/SEG" / path.name.replace("t", "man_seg", 1) for path in frames]
-    return tuple([tifffile.imread(path)[:160, :160] for path in paths] for paths in (frames, labels))
 
 
 def cellcascade(project: Project, *arguments: str) -> str:
@@ -31,7 +22,7 @@ def cellcascade(project: Project, *arguments: str) -> str:
 def test_an_archive_of_pairs_becomes_crops_in_two_commands(tmp_path):
     project = Project(tmp_path)
     zipped(folders("my images/field {}.TIF", "my masks/field {}_mask.png"), "Data")(
-        tmp_path / "Zellen {1} ä", *real_pairs(3)
+        tmp_path / "Zellen {1} ä", *planes(3, edge=160)
     )
     cellcascade(project, "init", "Zellen {1} ä.zip", "--out", "mine.yaml")
     project.snakemake("results/mine/crops.csv", "--configfile", "mine.yaml", "--cores", "1")
@@ -42,7 +33,7 @@ def test_an_archive_of_pairs_becomes_crops_in_two_commands(tmp_path):
 
 def test_fit_makes_images_and_goes_on_with_what_is_there(tmp_path):
     project = Project(tmp_path)
-    folders("x{}.tif", "x{}_masks.tif")(tmp_path / "Data", *real_pairs(3))
+    folders("x{}.tif", "x{}_masks.tif")(tmp_path / "Data", *planes(3, edge=160))
     cellcascade(project, "init", "Data", "--out", "out/mine.yaml")
     small = yaml.safe_load((REPOSITORY / "tests/e2e/tiny.yaml").read_text())["defaults"]
     small |= {"evaluation": {"regimes": []}}

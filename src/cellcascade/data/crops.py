@@ -116,8 +116,9 @@ class _Seen:
         rows: Its rows of the table.
         cut_by_border: By axis, whether its border cuts cells.
         dtype: Type of its counts.
-        layout: How its cells lie; `None` of a slice alone.
+        layout: How its cells lie; `None` of a slice alone, and of a frame that is annotated in part.
         contacts: Their light where they touch, likewise.
+        share: Share of its pixels that somebody annotated.
     """
 
     annotated: AnnotatedFrame
@@ -126,11 +127,12 @@ class _Seen:
     dtype: np.dtype
     layout: FrameLayout | None
     contacts: ContactLight | None
+    share: float
 
     @property
-    def cells(self) -> int:
-        """Number of its cells, usable or not; fragments are none."""
-        return sum(row["reason"] != FRAGMENTARY for row in self.rows)
+    def cells(self) -> float:
+        """Number of its cells, usable or not, were all of it as full as what is annotated; fragments are none."""
+        return sum(row["reason"] != FRAGMENTARY for row in self.rows) / self.share
 
 
 def make_crops(
@@ -217,16 +219,17 @@ def _see(
     recording: Recording, item: AnnotatedFrame, *, dataset: str, settings: CropSettings
 ) -> tuple[_Seen, dict[str, np.ndarray]]:
     """Find the cells of one annotation and cut those that can be used: arrays as in the store, none without a cell."""
-    image, labels = recording.read(item)
-    cells = list(find_cells(labels, item, settings))
-    crops = _cut_frame(image, labels, cells, dataset=dataset, frame=item.frame, size=settings.size)
+    (image, labels), ignored = recording.read(item), recording.read_ignored(item)
+    cells = list(find_cells(labels, item, settings, ignored))
+    crops = _cut_frame(image, labels, cells, dataset=dataset, frame=item.frame, size=settings.size, ignored=ignored)
     arrays = {name: np.stack([crop[name] for crop in crops]) for name in CROPS.arrays} if crops else {}
-    size_um, dense = recording.voxel_size_um, item.z is None
+    size_um, dense = recording.voxel_size_um, item.z is None and ignored is None
     seen = _Seen(
         annotated=item,
         rows=[cell.row for cell in cells],
         cut_by_border=_cut_by_border(labels, recording.ndim),
         dtype=image.dtype,
+        share=1.0 if ignored is None else float(1 - ignored.mean()),
         layout=_layout(labels, cells, size_um) if dense else None,
         contacts=measure_contacts(image, labels, size_um) if dense else None,
     )
@@ -246,7 +249,8 @@ def _record(
     dataset: str,
     window: tuple[float, float],
 ) -> CropsRecord:
-    per_slice: dict[int, list[int]] = {}
+    per_slice: dict[int, list[float]] = {}
+    seen = [each for each in seen if each.share]  # a frame that nobody annotated says nothing of their number
     for each in seen:
         if each.annotated.z is not None:
             per_slice.setdefault(each.annotated.frame, []).append(each.cells)
@@ -259,9 +263,9 @@ def _record(
         window=window,
         frame_shape=_commonest(recording.read_image(item).shape for item in frames),
         frame_dtype=seen[-1].dtype.name,
-        frames=sorted({item.frame for item in frames}),
+        frames=sorted({each.annotated.frame for each in seen}),
         cut_by_border=np.any([each.cut_by_border for each in seen], 0).tolist(),
-        cells_per_frame=[each.cells for each in seen if each.annotated.z is None],
+        cells_per_frame=[round(each.cells) for each in seen if each.annotated.z is None],
         cells_per_slice=[float(np.mean(counts)) for counts in per_slice.values()],
         layout=fit_layout(layouts),
         heights=fit_heights(layouts),
@@ -282,13 +286,20 @@ def _cut_by_border(labels: np.ndarray, ndim: int) -> np.ndarray:
 
 
 def _cut_frame(
-    image: np.ndarray, labels: np.ndarray, cells: Sequence[Cell], *, dataset: str, frame: int, size: int
+    image: np.ndarray,
+    labels: np.ndarray,
+    cells: Sequence[Cell],
+    *,
+    dataset: str,
+    frame: int,
+    size: int,
+    ignored: np.ndarray | None,
 ) -> list[dict]:
     """Cut the slices of a frame's cells, plane by plane; completes the cells' rows."""
     cuts: dict[tuple[int, int], tuple[np.ndarray, np.ndarray]] = {}
     planes = [(plane.z, cell.row["label"], cell, plane) for cell in cells for plane in cell.slices]
     for z, same in groupby(sorted(planes, key=itemgetter(0, 1)), key=itemgetter(0)):
-        section = section_at(image, labels, z if image.ndim == 3 else 0, size=size)
+        section = section_at(image, labels, z if image.ndim == 3 else 0, size=size, ignored=ignored)
         for _, label, cell, plane in same:
             generator = numpy_generator(SEED, dataset, "crops", frame, z, label)
             origin = crop_origin(cell.slices[0], size)

@@ -1,8 +1,6 @@
-"""The settings that fit the cells and the machine."""
+"""The settings that fit the cells."""
 
 import math
-import os
-import subprocess
 from dataclasses import dataclass
 
 import numpy as np
@@ -38,19 +36,6 @@ class Advice:
     rim: int
 
 
-@dataclass(frozen=True)
-class Machine:
-    """What the workflow can count on.
-
-    Attributes:
-        cores: Processor cores that this process may use.
-        gpu_gb: Memory of the smallest GPU, gigabytes; `None` without a GPU.
-    """
-
-    cores: int
-    gpu_gb: float | None
-
-
 def advise(cells: Cells, extent: tuple[float, ...], *, dense: bool) -> Advice:
     """Settings that fit the annotated cells.
 
@@ -74,17 +59,6 @@ def advise(cells: Cells, extent: tuple[float, ...], *, dense: bool) -> Advice:
         gap=round(float(np.clip(np.percentile(between, 5) - 0.1 * diameter, 0, 3))),
         rim=int(np.clip(round(diameter / 6), 3, 8)),
     )
-
-
-def this_machine() -> Machine:
-    """The cores and the GPU of the machine on which this runs."""
-    command = ["nvidia-smi", "--query-gpu=memory.total", "--format=csv,noheader,nounits"]
-    try:
-        listed = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True).stdout.split()
-        memory = min(float(value) for value in listed) / 1024
-    except (OSError, subprocess.SubprocessError, ValueError):
-        memory = None
-    return Machine(len(os.sched_getaffinity(0)), memory)
 
 
 def _clustering(cells: Cells, near: float, extent: tuple[float, ...]) -> float:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from cellcascade.core import runs
 from cellcascade.core.errors import InputError
-from cellcascade.intake.advice import Machine
+from cellcascade.core.machine import Machine
 
 REPOSITORY = Path(__file__).parents[3]
 MARK = "workflow/rules/common_resources.smk"  # what only this workflow's folder holds
@@ -48,7 +48,7 @@ def run_workflow(workflow: Path, config: Path, name: str, machine: Machine, form
     """
     command = [sys.executable, "-m", "snakemake", "--snakefile", str(workflow / "Snakefile")]
     options = ["--cores", str(machine.cores), "--configfile", str(config)]
-    if machine.gpu_gb is None:
+    if not machine.has_gpu:
         options += ["--resources", f"gpu={machine.cores}"]
     if runs.is_locked(Path()) and not runs.heads(Path()):
         subprocess.run([*command, "--unlock", *options], check=False)

@@ -1,6 +1,6 @@
 """Synthetic images against real frames: how many cells, how close together, on what background, with what rims."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +9,7 @@ from scipy.spatial import cKDTree
 
 from cellcascade.core.errors import InputError
 from cellcascade.core.files import write_table
+from cellcascade.data.annotated import AnnotatedFrame
 from cellcascade.data.contacts import touching_pairs
 from cellcascade.data.inpainting import RIM
 from cellcascade.data.ngff import read_image
@@ -28,13 +29,17 @@ PROPERTIES = (
 )
 
 
-def measure_image(image: np.ndarray, labels: np.ndarray, voxel_size_um: Sequence[float]) -> dict[str, np.ndarray]:
+def measure_image(
+    image: np.ndarray, labels: np.ndarray, voxel_size_um: Sequence[float], ignored: np.ndarray | None = None
+) -> dict[str, np.ndarray]:
     """Measure one image.
 
     Args:
         image: Counts, ([z,] y, x).
         labels: Labels of equal shape, 0 is background; every cell is labelled.
         voxel_size_um: Size of a pixel, ([z,] y, x).
+        ignored: Where nobody annotated, bool: left out, and the number of cells is that of a whole image as full as
+            the rest; `None`: all is annotated.
 
     Returns:
         Values by property. One per image: `cells_per_image`, `foreground_share` (share of pixels in cells),
@@ -50,26 +55,27 @@ def measure_image(image: np.ndarray, labels: np.ndarray, voxel_size_um: Sequence
         no pixel clear of cells.
     """
     labels = np.asarray(labels)
+    known = np.ones(labels.shape, bool) if ignored is None else ~ignored
     names, sizes = np.unique(labels[labels > 0], return_counts=True)
-    background = image[_clear(labels)]
+    background = image[_clear((labels > 0) | ~known)]
     level = np.median(background) if background.size else np.nan
     means = ndimage.mean(image, labels, names) - level
     small = sizes < np.median(sizes) / 2 if len(sizes) else sizes > 0
-    cut = np.isin(names, _at_border(labels))
+    cut = np.isin(names, at_border(labels))
     pairs = touching_pairs(labels, voxel_size_um)
     return {
-        "cells_per_image": np.array([len(names)]),
+        "cells_per_image": np.array([len(names) / known.mean()]),
         "neighbour_distance_um": _neighbour_distances(labels, names, sizes, voxel_size_um),
-        "foreground_share": np.array([sizes.sum() / labels.size]),
+        "foreground_share": np.array([sizes.sum() / known.sum()]),
         "touching_share": np.array([len(np.unique(pairs.labels)) / len(names)] if len(names) else []),
-        "image_mean": np.array([image.mean()]),
+        "image_mean": np.array([image[known].mean()]),
         "background_mean": np.array([background.mean()] if background.size else []),
         "background_std": np.array([background.std()] if background.size else []),
-        "ring_mean": ring_means(image, labels),
+        "ring_mean": ring_means(image, labels, known),
         "cell_brightness": means[~np.isnan(means)].mean(keepdims=True) if background.size and len(names) else NONE,
         "small_share": small.mean(keepdims=True) if len(names) else NONE,
         "sliver_share": small[cut].mean(keepdims=True) if cut.any() else NONE,
-        "unlabelled_things": find_things(image, labels).max(keepdims=True).ravel(),
+        "unlabelled_things": NONE if ignored is not None else find_things(image, labels).max(keepdims=True).ravel(),
         "contact_light": pairs.light(image, level, names, means) if background.size else NONE,
         **_along_z(labels, names, means, voxel_size_um),
     }
@@ -92,12 +98,12 @@ def _along_z(
     return found
 
 
-def _at_border(labels: np.ndarray) -> np.ndarray:
+def at_border(labels: np.ndarray) -> np.ndarray:
     """Labels of cells at the border of the planes; 0 may be among them."""
     return np.unique(np.concatenate([labels.take([0, -1], axis).ravel() for axis in (-2, -1)]))
 
 
-def ring_means(image: np.ndarray, labels: np.ndarray) -> np.ndarray:
+def ring_means(image: np.ndarray, labels: np.ndarray, known: np.ndarray | None = None) -> np.ndarray:
     """Mean counts of the ring around each cell: up to 3 pixels away in the plane, other cells left out.
 
     A pixel near two cells belongs to the nearer one.
@@ -105,17 +111,19 @@ def ring_means(image: np.ndarray, labels: np.ndarray) -> np.ndarray:
     Args:
         image: Counts, ([z,] y, x).
         labels: Labels of equal shape.
+        known: Where somebody annotated, bool; the rest belongs to no ring. `None`: everywhere.
 
     Returns:
         Means `(n)`, of those cells that have a ring.
     """
-    planes = zip(image[None] if image.ndim == 2 else image, labels[None] if labels.ndim == 2 else labels)
+    known = np.ones(labels.shape, bool) if known is None else known
+    planes = zip(*(array[None] if array.ndim == 2 else array for array in (image, labels, known)))
     total, count = np.zeros(int(labels.max()) + 1), np.zeros(int(labels.max()) + 1)
-    for counts, cells in planes:
+    for counts, cells, seen in planes:
         if not cells.any():
             continue
         distance, nearest = ndimage.distance_transform_edt(cells == 0, return_indices=True)
-        ring = (distance > 0) & (distance <= RING + 0.5)  # centres of pixels, half a pixel from the outline
+        ring = (distance > 0) & (distance <= RING + 0.5) & seen  # centres of pixels, half a pixel from the outline
         owner = cells[nearest[0][ring], nearest[1][ring]]
         total += np.bincount(owner, counts[ring], len(total))
         count += np.bincount(owner, minlength=len(count))
@@ -147,11 +155,21 @@ def compare_images(*, recording: Recording, synthetic: Path, table: Path) -> Non
         )
     size_um = read_image(paths[0]).voxel_size_um
     dense = (item for item in recording.frames() if item.z is None)
-    real = _joined(measure_image(*recording.read(item), size_um) for item in dense)
+    real = _joined(_measured(recording, dense, size_um))
     chosen = [paths[i] for i in np.unique(np.linspace(0, len(paths) - 1, MOST_IMAGES).round().astype(int))]
     made = _joined(measure_image(image, labels, size_um) for image, labels in _images(chosen))
     found = compare_values({name: (real[name], made[name]) for name in PROPERTIES})
     write_table(table, found, float_format="%.6g")
+
+
+def _measured(
+    recording: Recording, frames: Iterable[AnnotatedFrame], size_um: Sequence[float]
+) -> Iterator[dict[str, np.ndarray]]:
+    """The values of annotated frames; those that nobody annotated have none."""
+    for item in frames:
+        ignored = recording.read_ignored(item)
+        if ignored is None or not ignored.all():
+            yield measure_image(*recording.read(item), size_um, ignored)
 
 
 def _images(paths: Sequence[Path]) -> Iterator[tuple[np.ndarray, np.ndarray]]:
@@ -165,9 +183,9 @@ def _joined(measured: Iterator[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
     return {name: np.concatenate([values[name] for values in images] or [np.empty(0)]) for name in PROPERTIES}
 
 
-def _clear(labels: np.ndarray) -> np.ndarray:
+def _clear(cells: np.ndarray) -> np.ndarray:
     """Pixels clear of cells and of most of their blur, in their plane and the planes above and below."""
-    return ndimage.maximum_filter(labels > 0, (3, 2 * RIM + 1, 2 * RIM + 1)[-labels.ndim :]) == 0
+    return ndimage.maximum_filter(cells, (3, 2 * RIM + 1, 2 * RIM + 1)[-cells.ndim :]) == 0
 
 
 def _neighbour_distances(

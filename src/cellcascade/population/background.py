@@ -67,11 +67,13 @@ class _Frame:
         image: Counts, ([z,] y, x).
         labels: Labels, 0 where there is no cell or nothing is annotated, ([z,] y, x).
         known: Where it is annotated, ([z,] y, x).
+        ignored: Where its annotations say that nobody annotated: never learned from, ([z,] y, x).
     """
 
     image: np.ndarray
     labels: np.ndarray
     known: np.ndarray
+    ignored: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -218,14 +220,17 @@ def _by_image(frames: Sequence[AnnotatedFrame]) -> list[list[AnnotatedFrame]]:
 def _read(recording: Recording, annotations: Sequence[AnnotatedFrame]) -> _Frame:
     """One frame, from all its annotations: one of the whole frame, or several of single slices."""
     if annotations[0].z is None:
-        image, labels = recording.read(annotations[0])
-        return _Frame(image, labels, np.ones(image.shape, bool))
+        (image, labels), ignored = recording.read(annotations[0]), recording.read_ignored(annotations[0])
+        none = np.zeros(image.shape, bool)
+        return _Frame(image, labels, ~none, none if ignored is None else ignored)
     image = recording.read_image(annotations[0])[...]
-    labels, known = np.zeros(image.shape, np.int32), np.zeros(image.shape, bool)
+    labels, known, unseen = np.zeros(image.shape, np.int32), np.zeros(image.shape, bool), np.zeros(image.shape, bool)
     for annotated in annotations:
         labels[annotated.z] = recording.read_labels(annotated)
         known[annotated.z] = True
-    return _Frame(image, labels, known)
+        if (ignored := recording.read_ignored(annotated)) is not None:
+            unseen[annotated.z] = ignored
+    return _Frame(image, labels, known, unseen)
 
 
 def _learn(
@@ -233,7 +238,8 @@ def _learn(
 ) -> _Learned | None:
     """What a frame shows of the background; `None` if all of it is a cell or close to one."""
     image, widths = frame.image.astype(np.float32), _field_widths(frame.image.shape, voxel_size_um)
-    usable = _usable(image, away_from_cells(frame.labels, voxel_size_um, rim), frame.known, widths)
+    away = away_from_cells(frame.labels, voxel_size_um, rim, frame.ignored)
+    usable = _usable(image, away, frame.known, widths)
     if not usable.any():
         return None
     field = _field(image, usable, widths)
@@ -245,7 +251,7 @@ def _learn(
     dithered = image.ravel()[taken] + generator.uniform(-0.5, 0.5, len(taken))
     samples = np.stack([level.ravel()[taken], dithered - level.ravel()[taken]])
     dense = image.ndim == 3 and frame.known.all()
-    decays = _decays(image, frame.labels, level) if dense else []
+    decays = _decays(image, frame.labels, level, frame.ignored) if dense else []
     things = cut_things(frame.image, frame.labels, size=size, generator=generator) if frame.known.all() else None
     return _Learned(field, samples, correlation_of(image - level, level, usable), decays, things)
 
@@ -261,18 +267,30 @@ def _usable(image: np.ndarray, away: np.ndarray, known: np.ndarray, widths: Sequ
     return usable
 
 
-def away_from_cells(labels: np.ndarray, voxel_size_um: Sequence[float], rim: int) -> np.ndarray:
-    """Pixels away from cells: at least the rim and a quarter of a cell, less where frames are crowded."""
+def away_from_cells(
+    labels: np.ndarray, voxel_size_um: Sequence[float], rim: int, ignored: np.ndarray | None = None
+) -> np.ndarray:
+    """Pixels away from cells: at least the rim and a quarter of a cell, less where frames are crowded.
+
+    Args:
+        labels: Labels, ([z,] y, x).
+        voxel_size_um: Size of a pixel, ([z,] y, x), micrometres.
+        rim: Pixels around cells that are not background, at least.
+        ignored: Where nobody annotated, bool: there may be cells, so the rim around it is not background either.
+    """
+    spacing = [size / voxel_size_um[-1] for size in voxel_size_um]
+    seen = np.ones(labels.shape, bool)
+    if ignored is not None and ignored.any():
+        seen = edt.edt(np.ascontiguousarray(~ignored), anisotropy=spacing) > rim
     sizes = np.bincount(labels.ravel())[1:]
     sizes = sizes[sizes > 0]
     if not len(sizes):
-        return np.ones(labels.shape, bool)
+        return seen
     radius = max(rim, 0.25 * float(np.median(sizes)) ** (1 / labels.ndim))
-    spacing = [size / voxel_size_um[-1] for size in voxel_size_um]
     distance = edt.edt(np.ascontiguousarray(labels == 0), anisotropy=spacing)
     while (distance > radius).mean() < 0.05 and radius > 1:
         radius *= 0.7
-    return distance > radius
+    return (distance > radius) & seen
 
 
 def _combined(learned: Sequence[_Learned], samples: np.ndarray, cells: CropsRecord, size: int) -> Background:
@@ -306,14 +324,14 @@ def _no_background(folder: Path, frames: int) -> InputError:
     )
 
 
-def _decays(image: np.ndarray, labels: np.ndarray, level: np.ndarray) -> list[float]:
+def _decays(image: np.ndarray, labels: np.ndarray, level: np.ndarray, ignored: np.ndarray) -> list[float]:
     """Signal in the slice beyond each end of each cell, relative to the cell's end slice: the blur along z."""
     decays = []
     for label, box in enumerate(ndimage.find_objects(labels), 1):
         for end, beyond in ((box[0].stop - 1, box[0].stop), (box[0].start, box[0].start - 1)) if box else ():
             if not 0 <= beyond < len(image):
                 continue
-            here = (labels[end] == label) & (labels[beyond] == 0)
+            here = (labels[end] == label) & (labels[beyond] == 0) & ~ignored[beyond]
             signal = (image[end] - level[end])[here].sum()
             if here.sum() >= 5 and signal > 0:
                 decays.append(float((image[beyond] - level[beyond])[here].sum() / signal))

@@ -75,7 +75,8 @@ class CellChoice:
         # the numbers of cells bear no frame: they are the frames' own where every frame has one
         own = [frames == frame for frame in record.frames] if len(counts) == len(record.frames) else []
         every = np.ones(len(rows), bool)
-        touching = record.layout.touching if record.layout else [0.0] * len(counts)
+        seen = record.layout.touching if record.layout else (0.0,)
+        touching = seen if len(seen) == len(counts) else [float(np.mean(seen))] * len(counts)
         self.lenders = [
             Lender(count, traits[of if of.any() else every], depths[of if of.any() else every], share)
             for count, of, share in zip(counts, own or [every] * len(counts), touching, strict=True)

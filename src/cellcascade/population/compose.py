@@ -27,6 +27,7 @@ from cellcascade.population.cell_library import CellLibrary
 from cellcascade.population.distractors import place_things
 from cellcascade.population.paint import paint
 from cellcascade.population.placement import Canvas, Placement, Rules, place_cells
+from cellcascade.population.randomise import randomise
 from cellcascade.population.tables import CellRow, ImageRow, cell_rows, write_tables
 
 FULLEST = 0.5  # share of an image that cells may cover; beyond, random places run out
@@ -161,6 +162,7 @@ def compose(
         neighbour_light=frames.neighbour_light,
     )
     canvas.labels[canvas.labels > len(placed)] = 0
+    light = randomise(light, ground, settings.randomise, across=canvas.spacing[0], generator=draws.background)
     image = _whole_counts(light, model.largest, draws.background)
     labels = canvas.labels.astype(np.uint16 if len(placed) <= 65535 else np.uint32)
     cells = cell_rows(canvas, placed, image, frames.voxel_size_um)
