@@ -215,8 +215,8 @@ class Population(Settings):
 
     clustering: Fraction | Literal["from_data"] = Field(
         "from_data",
-        description="from_data: distances between cells, and how many touch, as in the annotated frames; a number: "
-        "probability p that a cell is put near earlier ones",
+        description="from_data: as many cells touch, and as far apart, as in the annotated frames; else: probability p "
+        "that a cell is put near earlier ones",
     )
     reach: Count | Literal["from_data"] = Field(
         "from_data", description="how near, pixels; from_data: as near as three quarters of the annotated cells are"
@@ -226,8 +226,7 @@ class Population(Settings):
     )
     distractors: bool = Field(
         True,
-        description="paste bright things that annotators left unlabelled, as many as in densely annotated frames; "
-        "where single slices are annotated there are none",
+        description="paste bright things that annotators left unlabelled, as many as in densely annotated frames",
     )
     rim: Count = Field(6, description="background of the crop pasted around a cell, pixels; hides the seam")
     cells_per_image: Range[CountOrZero] | None = Field(

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from cellcascade.config.values import BUNDLED_GRID
+from cellcascade.data.layout import FEWEST_PAIRS
 from cellcascade.intake.measures import Cells
 
 MARGIN = 2  # free pixels wanted between a cell and the crop's edge, the default of crops.margin
@@ -25,6 +26,7 @@ class Advice:
         reach: How near, pixels.
         gap: Least background between two cells, pixels.
         rim: Background pasted around a cell, pixels.
+        by_data: Whether the annotated cells are so many that the workflow itself sees from them how cells lie.
     """
 
     crop_size: int
@@ -34,6 +36,7 @@ class Advice:
     reach: int
     gap: int
     rim: int
+    by_data: bool
 
 
 def advise(cells: Cells, extent: tuple[float, ...], *, dense: bool) -> Advice:
@@ -58,6 +61,7 @@ def advise(cells: Cells, extent: tuple[float, ...], *, dense: bool) -> Advice:
         reach=reach,
         gap=round(float(np.clip(np.percentile(between, 5) - 0.1 * diameter, 0, 3))),
         rim=int(np.clip(round(diameter / 6), 3, 8)),
+        by_data=dense and sum(count * (count - 1) // 2 for count in cells.per_frame) >= FEWEST_PAIRS,
     )
 
 

@@ -118,9 +118,10 @@ def _entry(found: Look, advice: Advice, folder: str, gpu: bool) -> Iterator[str]
         yield _line(f"  slices_per_cell: {advice.slices_per_cell}", "there are few cells")
     yield _line("  window_percentiles: [0.1, 99.9]", "counts that become black and white")
     yield "population:"
-    yield _line(f"  clustering: {advice.clustering}", "from how close the annotated cells are: 0 to 1")
-    yield f"  reach: {advice.reach}"
-    yield f"  gap: {advice.gap}"
+    if not advice.by_data:
+        yield _line(f"  clustering: {advice.clustering}", "from how close the annotated cells are: 0 to 1")
+        yield f"  reach: {advice.reach}"
+        yield f"  gap: {advice.gap}"
     yield f"  rim: {advice.rim}"
 
 

@@ -115,6 +115,7 @@ def test_all_problems_are_reported_at_once_each_with_its_path():
         "device: Input should be 'auto', 'cpu' or 'cuda' (found 'gpu')",
         "defaults.cells: Input should be greater than or equal to 1 (found 0)",
         "defaults.population.clustering: Input should be less than or equal to 1 (found 2)",
+        "defaults.population.clustering: Input should be 'from_data' (found 2)",
         "datasets.A.crops.sise: unknown key (found 64)",
         "datasets.A.train_sequence: must be text; put it in quotes (found 1)",
         "datasets.B.folder: is required, and missing",

@@ -86,6 +86,8 @@ def test_cells_close_together_are_placed_close_together():
     loose = advise(cells([20] * 50, list(np.linspace(40, 200, 50))), (2000, 2000), dense=True)
     assert crowded.clustering == 0.9 and crowded.gap == 0 and crowded.reach == 4
     assert loose.clustering < 0.5 and loose.gap == 3 and loose.reach > 10
+    assert crowded.by_data and not advise(cells([20] * 5, [23.0] * 5, count=5), (500, 500), dense=True).by_data
+    assert not advise(cells([20] * 50, [23.0] * 50), (9, 500, 500), dense=False).by_data
 
 
 def test_what_nobody_annotated_is_written_down(tmp_path):
