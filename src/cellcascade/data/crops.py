@@ -238,7 +238,8 @@ def _see(
 
 def _layout(labels: np.ndarray, cells: Sequence[Cell], voxel_size_um: Sequence[float]) -> FrameLayout:
     names = [cell.row["label"] for cell in cells if cell.row["reason"] != FRAGMENTARY]
-    return measure_frame(labels, names, [size / voxel_size_um[-1] for size in voxel_size_um])
+    usable = [cell.row["label"] for cell in cells if cell.row["kept"]]
+    return measure_frame(labels, names, [size / voxel_size_um[-1] for size in voxel_size_um], usable)
 
 
 def _record(

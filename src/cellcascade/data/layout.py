@@ -19,6 +19,8 @@ FEWEST_PAIRS = 40  # pairs of cells below which nothing can be said of their dis
 EXPECTED = 1.5  # pairs that a class of distances holds, at least, of cells strewn at random
 PRIOR = 0.5  # pairs, as in cells strewn at random, that are added to each class
 CLASSES = (0.25, 8.0)  # width of the narrowest classes of distances and the farthest distance, median diameters
+NEARLY_WIDEST = 0.9  # area, relative to the widest slice, from which on a first or last slice cuts a cell in half
+NEARLY_NOTHING = 0.1  # the same, up to which a cell ends there
 FEWEST_HEIGHTS = 5  # cells whose height is seen, below which nothing can be said of it
 RANKS = np.linspace(0, 1, 21)  # of the heights that are kept
 STREWN = 100_000  # pairs of random points that distances are compared with
@@ -73,13 +75,16 @@ class LayoutRecord(BaseModel):
     least_share: float
 
 
-def measure_frame(labels: np.ndarray, names: Sequence[int], spacing: Sequence[float]) -> FrameLayout:
+def measure_frame(
+    labels: np.ndarray, names: Sequence[int], spacing: Sequence[float], usable: Sequence[int] | None = None
+) -> FrameLayout:
     """Measure the layout of a frame.
 
     Args:
         labels: Labels ([z,] y, x), 0 is background.
         names: Those that are cells.
         spacing: Size of a pixel, in pixels of the plane, ([z,] y, x).
+        usable: Those of them that are whole enough to have a height; `None` for all.
     """
     number = np.zeros(int(labels.max(initial=0)) + 1, np.int32)
     number[list(names)] = np.arange(1, len(names) + 1)
@@ -91,13 +96,14 @@ def measure_frame(labels: np.ndarray, names: Sequence[int], spacing: Sequence[fl
     at_border = np.zeros(len(names) + 1, bool)
     for axis in (-2, -1):
         at_border[np.unique(cells.take([0, -1], axis))] = True
+    without = at_border[1:] if usable is None else at_border[1:] | ~np.isin(names, list(usable))
     return FrameLayout(
         window=tuple((np.array(labels.shape) * size).tolist()),
         centres=(centres + 0.5) * size,
         sizes=sizes,
         at_border=at_border[1:],
         separation=_separations(cells, len(names), size),
-        heights=_heights(index, places[0], at_border[1:], len(cells), size) if labels.ndim == 3 else np.empty(0),
+        heights=_heights(index, places[0], without, len(cells), size) if labels.ndim == 3 else np.empty(0),
     )
 
 
@@ -202,24 +208,26 @@ def _separations(cells: np.ndarray, count: int, spacing: np.ndarray) -> np.ndarr
     return nearest[1:]
 
 
-def _heights(index: np.ndarray, depth: np.ndarray, at_border: np.ndarray, slices: int, size: np.ndarray) -> np.ndarray:
+def _heights(index: np.ndarray, depth: np.ndarray, without: np.ndarray, slices: int, size: np.ndarray) -> np.ndarray:
     """Height over width of the cells of a stack that its border in y and x does not cut.
 
-    Of a cell that the first or the last slice cuts, the half beyond its widest slice that is seen counts twice.
+    Of a cell that the first or the last slice cuts, the half beyond its widest slice that is seen counts twice. Where
+    that slice is nearly as wide as the widest one, the cell sits on it with its middle.
 
     Args:
         index: Number of its cell from 0, of each voxel.
         depth: Its slice.
-        at_border: Whether a cell reaches the border in y or x (n).
+        without: Whether a cell has no height to be seen (n).
         slices: Slices of the stack.
         size: Size of a voxel (z, y, x), pixels of the plane.
     """
-    areas = np.bincount(index * slices + depth, minlength=len(at_border) * slices).reshape(-1, slices)
+    areas = np.bincount(index * slices + depth, minlength=len(without) * slices).reshape(-1, slices)
     found = []
-    for cell in areas[~at_border & areas.any(1)]:
-        widest = int(cell.argmax())
+    for cell in areas[~without & areas.any(1)]:
+        nearly = np.flatnonzero(cell >= NEARLY_WIDEST * cell.max())
+        widest = nearly[0] if nearly[0] == 0 else nearly[-1] if nearly[-1] == slices - 1 else cell.argmax()
         halves = (cell[0], cell[: widest + 1].sum()), (cell[-1], cell[widest:].sum())
-        seen = [half - cell[widest] / 2 for cut, half in halves if not cut]
+        seen = [half - cell[widest] / 2 for end, half in halves if end <= NEARLY_NOTHING * cell.max()]
         if seen:
             found.append(height_ratio(2 * float(np.mean(seen)) * size[0], float(cell[widest])))
     return np.array(found)
