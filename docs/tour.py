@@ -2,7 +2,7 @@
 # # A tour of a set of synthetic images
 #
 # A script whose cells VS Code and Spyder run one by one; `jupytext --to notebook docs/tour.py` makes a notebook of it.
-# `make demo` makes the images that it opens; for yours, change `path`. It needs dask, zarr, pandas and matplotlib alone.
+# `make demo` makes the images that it opens; for yours, change `path`. It needs dask, zarr, pandas and matplotlib.
 
 # %%
 import dask.array as da

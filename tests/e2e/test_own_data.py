@@ -61,6 +61,9 @@ def make_small(path: Path) -> None:
     (entry,) = made["datasets"].values()
     entry |= {"cells": 8, "images": 2}
     defaults = {**small["defaults"], "evaluation": {"regimes": []}}
+    for model in ("mask_ddpm", "texture"):
+        few = {"steps": 4, "batch_size": 2, "check_every": 4, "checkpoint_every": 4}
+        defaults[model] = {"tuning": few, "sampling_steps": 6}
     made |= {"max_invalid_fraction": 0.5, "defaults": defaults, "multiview": {"sampling_steps": 10}}
     path.write_text(yaml.safe_dump(made))
 
