@@ -160,6 +160,12 @@ def test_planes(wildcards):
     return frames * (1 if len(shape) == 2 else shape[0] if volumes == "stitch" else sum(shape))
 
 
+def test_crops_if_any(wildcards):
+    """Crops of the test sequence; none where nothing is kept for tests."""
+    made = entry(wildcards).has_tests
+    return [f"results/{wildcards.dataset}/evaluation/test_crops.zarr.zip"] if made else []
+
+
 def inception_weights(wildcards):
     """The weights of Inception for FID: none, a file, or where rule inception_weights puts them."""
     given = entry(wildcards).evaluation.inception

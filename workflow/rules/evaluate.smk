@@ -112,6 +112,7 @@ rule evaluate_memorisation:
 rule evaluate_fid:
     input:
         crops=source("crops.zarr.zip"),
+        test_crops=test_crops_if_any,
         textures=cell_shards("textures"),
         cellpose=style_network,
         inception=inception_weights,

@@ -191,6 +191,20 @@ class Slicing(Settings):
     )
 
 
+class Randomise(Settings):
+    """Exposure, focus and noise that differ from the annotated frames', drawn for each image; off as they stand."""
+
+    contrast: Range[Positive] = Field(
+        (1.0, 1.0), description="range of how many times as bright above the background, e.g. [0.5, 2]"
+    )
+    blur: Range[NotNegative] = Field(
+        (0.0, 0.0), description="range of the width of a Gaussian blur, pixels, e.g. [0, 1.5]"
+    )
+    noise: Range[Annotated[float, Field(ge=1)]] = Field(
+        (1.0, 1.0), description="range of how many times the noise of the background, e.g. [1, 2]"
+    )
+
+
 class Population(Settings):
     """Single cells to full images (paper, section 2, cell population synthesis)."""
 
@@ -208,6 +222,7 @@ class Population(Settings):
         None, description="(z, y, x) or (y, x) of the images, pixels; null: as the real frames"
     )
     tries: Count = Field(3000, description="random positions tried for a cell before it is reported as not placed")
+    randomise: Randomise = Randomise()
 
     def conflicts(self) -> Iterator[Conflict]:
         """See `Settings`."""

@@ -58,7 +58,7 @@ def measure_image(
     level = np.median(background) if background.size else np.nan
     means = ndimage.mean(image, labels, names) - level
     small = sizes < np.median(sizes) / 2 if len(sizes) else sizes > 0
-    cut = np.isin(names, _at_border(labels))
+    cut = np.isin(names, at_border(labels))
     pairs = touching_pairs(labels, voxel_size_um)
     return {
         "cells_per_image": np.array([len(names) / known.mean()]),
@@ -111,22 +111,24 @@ def touching_pairs(labels: np.ndarray, voxel_size_um: Sequence[float]) -> Pairs:
     """
     size = np.asarray(voxel_size_um, float)
     reach = [int(TOUCHING * size[-1] / step) for step in size]
-    index = np.arange(labels.size).reshape(labels.shape)
     found, near = [np.empty((0, 2), labels.dtype)], [np.empty((0, 2), int)]
     for offset in product(*(range(-n, n + 1) for n in reach)):
         if offset <= (0,) * labels.ndim or np.linalg.norm(offset * size) > TOUCHING * size[-1] * (1 + 1e-9):
             continue
         here = tuple(slice(max(0, -step), min(0, -step) or None) for step in offset)
         there = tuple(slice(max(0, step), min(0, step) or None) for step in offset)
-        meet = (labels[here] != labels[there]) & (labels[here] > 0) & (labels[there] > 0)
+        meet = labels[here] != labels[there]
+        meet &= labels[here] > 0
+        meet &= labels[there] > 0
         found.append(np.stack([labels[here][meet], labels[there][meet]], 1))
-        near.append(np.stack([index[here][meet], index[there][meet]], 1))
+        places = [[side + part.start for side, part in zip(np.nonzero(meet), view)] for view in (here, there)]
+        near.append(np.stack([np.ravel_multi_index(place, labels.shape) for place in places], 1))
     pairs, which = np.unique(np.sort(np.concatenate(found), 1), axis=0, return_inverse=True)
     pixels = np.concatenate(near)
     return Pairs(pairs, [np.unique(pixels[which.ravel() == number]) for number in range(len(pairs))])
 
 
-def _at_border(labels: np.ndarray) -> np.ndarray:
+def at_border(labels: np.ndarray) -> np.ndarray:
     """Labels of cells at the border of the planes; 0 may be among them."""
     return np.unique(np.concatenate([labels.take([0, -1], axis).ravel() for axis in (-2, -1)]))
 

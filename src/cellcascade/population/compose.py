@@ -24,6 +24,7 @@ from cellcascade.population.cell_choice import CellChoice
 from cellcascade.population.cell_library import CellLibrary
 from cellcascade.population.paint import paint
 from cellcascade.population.placement import Canvas, place_cells
+from cellcascade.population.randomise import randomise
 from cellcascade.population.tables import CellRow, ImageRow, cell_rows, write_tables
 
 FULLEST = 0.5  # share of an image that cells may cover; beyond, random places run out
@@ -140,6 +141,7 @@ def compose(
     ground = sample_background(model, shape, draws.background).reshape(canvas.shape)
     scores = sample_noise(model, shape, draws.background).reshape(canvas.shape)
     light = paint(canvas, placed, ground, scores=scores, rim=settings.rim, z_decay=model.z_decay)
+    light = randomise(light, ground, settings.randomise, across=canvas.spacing[0], generator=draws.background)
     image = _whole_counts(light, model.largest, draws.background)
     labels = canvas.labels.astype(np.uint16 if len(placed) <= 65535 else np.uint32)
     cells = cell_rows(canvas, placed, image, frames.voxel_size_um)

@@ -64,17 +64,26 @@ VARIANTS = {
 def test_variants_are_left_out_of_all_and_form_curves_and_ablations():
     config = load_config({"datasets": VARIANTS})
     assert config.selected == ["A", "B", "C"]
-    assert config.learning_curves == [["A_1", "A_2", "A"], ["B_1", "B"], ["C_3", "C"]]
+    assert config.learning_curves == [["A_1", "A_2", "A"], ["B_1", "B"], ["C_3", "C"]] and config.replicates == []
     assert config.ablations == [("A", "A_rho"), ("A_1", "A_1_rho")]
     one = load_config({"datasets": VARIANTS, "run": ["B", "A_rho"]})
     assert one.selected == ["B", "A_rho"] and one.learning_curves == [["B_1", "B"]] and one.ablations == []
+
+
+def test_replicates_learn_from_as_much_each():
+    more = {
+        "A_2b": {"inherits": "A", "train_frames": [1, 4]},
+        "A_p": {"inherits": "A", "train_frames": 2, "train_patch": 64},
+    }
+    config = load_config({"datasets": {**VARIANTS, **more}})
+    assert config.replicates == [["A_2", "A_2b"]]
 
 
 def test_models_of_other_frames_are_not_reused_and_folders_of_results_are_no_names():
     (found,) = problems({"datasets": {**VARIANTS, "A_1": {"inherits": "A", "models_from": "A", "train_frames": 1}}})
     assert "datasets.A_1.models_from: the models of 'A' learned from other train_frames" in found
     (found,) = problems({"datasets": {**VARIANTS, "C_3": {"inherits": "C", "models_from": "C", "train_slices": 3}}})
-    assert "datasets.C_3.models_from: the models of 'C' learned from other train_frames or train_slices" in found
+    assert "datasets.C_3.models_from: the models of 'C' learned from other train_frames, train_slices" in found
     (found,) = problems({"datasets": {"A": {**PLANE, "train_slices": 3}}})
     assert "train_slices 3 is for stacks" in found
     (found,) = problems({"datasets": {"overview": PLANE}})

@@ -51,7 +51,10 @@ def test_predictions_are_scored_on_gold_and_silver_by_file(data):
     assert seg["n_objects"].tolist() == [8, 12, 8, 12] and set(seg["dataset"]) == {"E"}
     assert seg.loc[seg["reference"] == "gold", "precision"].isna().all()
     assert seg["train_frames"].tolist() == [3] * 4 and (seg["seg"].between(0, 1)).all()
-    assert gain["gain"].tolist() == [0, 0] and set(gain["regime"]) == {"both"}
+    assert (gain["gain"] == 0).all() and set(gain["regime"]) == {"both"}
+    assert (gain["objects"] == "all").sum() == 2 and {"dim", "small"} < set(gain["objects"])
+    assert seg["seg_dim"].between(0, 1).all() and seg.loc[seg["reference"] == "silver", "ap_50"].notna().all()
+    assert seg.loc[seg["reference"] == "gold", "ap_50"].isna().all()
 
 
 def test_a_stopped_prediction_goes_on_with_the_frames_that_are_missing(data, monkeypatch):
@@ -111,7 +114,7 @@ def test_a_perfect_prediction_scores_one_in_3d_and_on_single_slices(tmp_path, mo
     tifffile.imwrite(folder / "02_GT/SEG/man_seg001.tif", labels)
     (tmp_path / "net").mkdir()
     facts = {"regime": "real", "version": 3, "start": "x", "network_diameter": 17, "planes": {}, "images": {}}
-    scores = {"train_frames": 1, "train_slices": 10, "steps": 1, "diameter": 16, "real_share": 1.0}
+    scores = {"train_frames": 1, "train_slices": 10, "train_cells": 40, "steps": 1, "diameter": 16, "real_share": 1.0}
     NetworkRecord(**facts, **scores).write(tmp_path / "net/config.json")
     (tmp_path / "net/model").write_bytes(b"")
     asked = []
