@@ -172,6 +172,12 @@ SETTINGS = [
     Bad("tabs in YAML", text("datasets:\n\tmine: 1\n"), CHECK, "line 2"),
     Bad("a list as configuration", text("- datasets"), CHECK, "a YAML file with keys"),
     Bad("pixels as configuration", text(b"\x89PNG\xff\xfe"), CHECK, "no text"),
+    Bad(
+        "two data sets of one name", text("datasets:\n  a: {folder: A}\n  a: {folder: B}\n"), CHECK, "a is there twice"
+    ),
+    Bad("a day that is none", text("run: 2024-13-45\n"), CHECK, "month must be in"),
+    Bad("lists as keys", text("[a, b]: 1\n[a, b]: 2\n"), CHECK, "cannot be read"),
+    Bad("blocks in blocks", text("[" * 5000), CHECK, "cannot be read"),
     Bad("an empty configuration", text(""), CHECK, "datasets: must be a block"),
     Bad("a misspelled key", entry("crop: {size: 64}"), CHECK, "datasets.mine.crop: unknown key"),
     Bad("a word for a number", entry("cells: many"), CHECK, "datasets.mine.cells"),

@@ -1,5 +1,6 @@
 """One data set, one command: the workflow is run with a configuration, in a folder of its own."""
 
+import os
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -52,8 +53,10 @@ def run_workflow(workflow: Path, config: Path, name: str, machine: Machine, form
         options += ["--resources", f"gpu={machine.cores}"]
     if runs.is_locked(Path()) and not runs.heads(Path()):
         subprocess.run([*command, "--unlock", *options], check=False)
+    # Every job starts Python anew: without its bytecode, importing PyTorch takes twice as long.
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
     targets = [images_of(name), page_of(name), *(export_of(name, format) for format in formats)]
-    return subprocess.run([*command, *targets, *options], check=False).returncode
+    return subprocess.run([*command, *targets, *options], env=environment, check=False).returncode
 
 
 def images_of(name: str) -> str:
