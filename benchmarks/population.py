@@ -29,19 +29,19 @@ from cellcascade.population.bodies import Body
 from cellcascade.population.canvas import Canvas
 from cellcascade.population.cell_library import CellLibrary, drawn
 from cellcascade.population.compose import make_images
-from cellcascade.population.placement import place_cells
+from cellcascade.population.placement import Rules, place_cells
 from cellcascade.population.search import free_corner
 
 PLANE, STACK = Scene((2048, 2048), 400, 24.0), Scene((35, 512, 708), 150, 28.0, 3.0)
 DENSE = {"2D": (Scene((1024, 1024), 100, 20.0), 0.8), "3D": (Scene((20, 256, 256), 50, 16.0, 3.0), 1.0)}
 TRIES = 3000  # random positions of the baseline
 SEARCHES = 40  # at the cover in question
-SETTINGS = Population(clustering=0.0)
+RULES, RIM = Rules(clustering=0.0, reach=10, gap=1), 6
 
 
 def canvas_of(scene: Scene) -> Canvas:
     depth, height, width = (1, *scene.shape)[-3:]
-    return Canvas((depth, height, width), spacing=(scene.spacing, 1.0, 1.0), gap=SETTINGS.gap, reach=10)
+    return Canvas((depth, height, width), spacing=(scene.spacing, 1.0, 1.0), gap=RULES.gap, reach=10)
 
 
 def by_tries(canvas: Canvas, body: Body, generator: np.random.Generator) -> tuple[int, int, int] | None:
@@ -88,7 +88,7 @@ def filled(library: CellLibrary, scene: Scene, cover: float) -> Canvas:
 
 def placing_rows(folder: Path) -> Iterator[list[str]]:
     for name, scene, covers in (("2D", PLANE, (0.2, 0.4, 0.45)), ("3D", STACK, (0.1, 0.2, 0.25))):
-        library = CellLibrary(write_inputs(folder / name, scene).textures, SETTINGS.rim)
+        library = CellLibrary(write_inputs(folder / name, scene).textures, RIM)
         for index in range(len(library)):  # a job places each of its cells many times
             library.body(index, canvas_of(scene).around)
         for cover in covers:
@@ -99,7 +99,7 @@ def placing_row(library: CellLibrary, scene: Scene, cover: float) -> list[str]:
     """Both ways of filling a canvas up to a cover, and of seeking places for more cells there."""
     canvas = filled(library, scene, cover)
     chosen = rng(1).integers(len(library), size=int(canvas.labels.max())).tolist()
-    whole = seconds(place_cells, library, canvas_of(scene), chosen, settings=SETTINGS, generator=rng(2))
+    whole = seconds(place_cells, library, canvas_of(scene), chosen, rules=RULES, generator=rng(2))
     whole_by_tries = seconds(fill_by_tries, library, canvas_of(scene), chosen, rng(2))
     bodies = [drawn(library, index, canvas.around, rng(index)).body for index in chosen[:SEARCHES]]
     search = seconds(seek, free_corner, canvas, bodies)
@@ -128,10 +128,10 @@ def rng(seed: int) -> np.random.Generator:
 
 def dense_rows(folder: Path) -> Iterator[list[str]]:
     for name, (scene, share) in DENSE.items():
-        library, canvas = CellLibrary(write_inputs(folder / name, scene).textures, SETTINGS.rim), canvas_of(scene)
+        library, canvas = CellLibrary(write_inputs(folder / name, scene).textures, RIM), canvas_of(scene)
         count = round(share * canvas.labels.size / library.volume)
         chosen = rng(1).integers(len(library), size=count).tolist()
-        used = seconds(place_cells, library, canvas, chosen, settings=SETTINGS, generator=rng(2))
+        used = seconds(place_cells, library, canvas, chosen, rules=RULES, generator=rng(2))
         tried = canvas_of(scene)
         by_chance = fill_by_tries(library, tried, chosen, rng(2))
         covers = [f"{np.count_nonzero(each.labels) / each.labels.size:.2f}" for each in (canvas, tried)]
@@ -165,9 +165,13 @@ def write_plainly(path: Path, arrays: Sequence[np.ndarray], compressor: object) 
 def writing_rows(folder: Path) -> Iterator[list[str]]:
     for name, scene in (("2D", PLANE), ("3D", STACK)):
         inputs, count = write_inputs(folder / name, scene), 4
-        make(inputs, folder / name / "first", (0, 1), Population())  # reads cells, plans the Fourier transform
-        alone = seconds(make, inputs, folder / name / "one", (0, 1), Population())
-        more = seconds(make, inputs, folder / name / "more", (0, 1 + count), Population())
+        make(
+            inputs, folder / name / "first", (0, 1), Population(clustering=0.5, reach=10, gap=1)
+        )  # reads cells, plans the Fourier transform
+        alone = seconds(make, inputs, folder / name / "one", (0, 1), Population(clustering=0.5, reach=10, gap=1))
+        more = seconds(
+            make, inputs, folder / name / "more", (0, 1 + count), Population(clustering=0.5, reach=10, gap=1)
+        )
         image = read_image(folder / name / "one" / "img-00000.ome.zarr")
         arrays = [image.image[0].compute(), image.labels[0].compute()]
         plain = []
@@ -197,7 +201,7 @@ def check(folder: Path, scene: Scene, images: int) -> str:
     """
     folder.mkdir()
     inputs, began = write_inputs(folder, scene), time.perf_counter()
-    make(inputs, folder / "made", (0, images), Population(clustering=0.5))
+    make(inputs, folder / "made", (0, images), Population(clustering=0.5, reach=10, gap=1))
     took = time.perf_counter() - began
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     cells = pd.read_csv(folder / "made" / "cells.csv")

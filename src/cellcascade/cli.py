@@ -123,9 +123,16 @@ def _add_starting(commands: "argparse._SubParsersAction[argparse.ArgumentParser]
     fitting.add_argument(
         "--for", dest="formats", nargs="+", default=[], metavar="FORMAT", help="formats to export to, e.g. cellpose"
     )
-    fitting.add_argument("--cores", type=int, help="processor cores to use (default: all of this machine)")
+    fitting.add_argument("--cores", type=_count, help="processor cores to use (default: all of this machine)")
     _add_choices(fitting)
     fitting.set_defaults(run=_run_fit)
+
+
+def _count(text: str) -> int:
+    """A number of things that there are, of an option."""
+    if int(text) < 1:
+        raise ValueError
+    return int(text)
 
 
 def _add_results(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -158,6 +165,8 @@ def _add_choices(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--voxel-size", type=float, nargs="+", metavar="UM", help=sizes)
     channel = "channel with the cells, from 0 (default: the one in which cells and background differ most)"
     parser.add_argument("--channel", type=int, help=channel)
+    ignored = "number in the masks that marks what nobody annotated, e.g. -1 (default: all is annotated)"
+    parser.add_argument("--ignore-label", type=int, metavar="N", help=ignored)
 
 
 def _run_schema(given: argparse.Namespace) -> int:
@@ -223,7 +232,7 @@ def _run_check(given: argparse.Namespace) -> int:
 def _run_init(given: argparse.Namespace) -> int:
     from cellcascade.intake.starting import start
 
-    for line in start(given.folder, given.out, given.voxel_size, given.channel):
+    for line in start(given.folder, given.out, given.voxel_size, given.channel, given.ignore_label):
         print(line, flush=True)
     return 0
 
@@ -232,23 +241,23 @@ def _run_fit(given: argparse.Namespace) -> int:
     from contextlib import chdir
     from dataclasses import replace
 
+    from cellcascade.core.machine import this_machine
     from cellcascade.exports.registry import find_format
     from cellcascade.exports.stage import HOW_TO
-    from cellcascade.intake.advice import this_machine
     from cellcascade.intake.running import export_of, images_of, page_of, run_workflow, workflow_folder
     from cellcascade.intake.starting import start
 
     for each in given.formats:
         find_format(each, {})
     workflow, folder, config, name = workflow_folder(), given.folder.resolve(), Path("mine.yaml"), "mine"
-    machine = this_machine()
     given.out.mkdir(parents=True, exist_ok=True)
     with chdir(given.out):
         if config.exists():
             print(f"{given.out / config} is used as it is; delete it to have {given.folder} looked at again")
         else:
-            print("\n".join(start(folder, config, given.voxel_size, given.channel)), flush=True)
-        machine = replace(machine, cores=given.cores or machine.cores)
+            print("\n".join(start(folder, config, given.voxel_size, given.channel, given.ignore_label)), flush=True)
+        here = this_machine(Path())
+        machine = replace(here, cores=given.cores or here.cores)
         status = run_workflow(workflow, config, name, machine, given.formats)
     if status == 0:
         print(f"\nimages with labels:     {given.out / images_of(name)}")

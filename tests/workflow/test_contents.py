@@ -10,6 +10,7 @@ import tifffile
 from tests.workflow.dry_run import REPOSITORY, Project, job_counts
 
 TARGET = "results/embryo3d/background.zarr.zip"
+TESTS = "results/embryo3d/check/tests.csv"
 LABELS = "MouseEmbryo/01_ST/SEG/man_seg000.tif"
 
 
@@ -25,11 +26,11 @@ def arguments(root: str) -> tuple[str, ...]:
 def made(project) -> Project:
     """A project whose background was made, as far as Snakemake knows, from a copy of the demo's data."""
     shutil.copytree(REPOSITORY / "demo/data/MouseEmbryo", project.folder / "mine/MouseEmbryo")
-    for name in ("check/findings.csv", "crops.zarr.zip", "crops.csv", "background.zarr.zip"):
+    for name in ("check/findings.csv", "check/tests.csv", "crops.zarr.zip", "crops.csv", "background.zarr.zip"):
         path = project.folder / "results/embryo3d" / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.touch()
-    project.snakemake(TARGET, "--cores", "1", "--touch", "--forceall", *arguments("mine"))
+    project.snakemake(TARGET, TESTS, "--cores", "1", "--touch", "--forceall", *arguments("mine"))
     return project
 
 
@@ -50,6 +51,12 @@ def test_contents_count_dates_and_places_do_not(made):
     assert "Nothing to be done" in plan(made, "elsewhere")
     relabel(made.folder / "elsewhere" / LABELS, date=1e9)
     assert set(job_counts(plan(made, "elsewhere"))) == {"check", "crops", "background", "total"}
+
+
+def test_other_test_frames_are_looked_at_again_and_nothing_that_was_learned_is_remade(made):
+    assert "Nothing to be done" in made.dry_run(TESTS, TARGET, *arguments("mine"))
+    relabel(made.folder / "mine" / LABELS.replace("01", "02", 1), date=1e9)
+    assert set(job_counts(made.dry_run(TESTS, TARGET, *arguments("mine")))) == {"check_tests", "total"}
 
 
 def test_what_frames_are_read_as_is_a_reason_to_remake(made):

@@ -42,7 +42,8 @@ def test_demo_plans_every_stage_in_2d_and_3d(demo_dry_run):
     }
     both = sum(shards.values())
     expected = dict.fromkeys(
-        ("check", "crops", "background", "train_mask_ddpm", "train_texture", "population", "synthetic"), 2
+        ("check", "check_tests", "crops", "background", "train_mask_ddpm", "train_texture", "population", "synthetic"),
+        2,
     )
     expected |= dict.fromkeys(("evaluate_shapes", "evaluate_textures", "evaluate_population"), 2)
     expected |= dict.fromkeys(("test_crops", "evaluate_memorisation", "report"), 2)

@@ -23,6 +23,8 @@ def test_missing_data_are_named_all_at_once_with_the_way_to_get_them(project):
         assert str(project.folder / "data" / folder) in output
     assert "https://celltrackingchallenge.net" in output and "data_root" in output
     assert "Traceback" not in output and "Exception" not in output
+    for way in ("make demo", "cellcascade init FOLDER", "snakemake download_ctc", "--config data_root=PATH"):
+        assert way in output.split("There are no data in data yet.")[1]
 
 
 def test_a_target_needs_its_own_data_alone(project):

@@ -29,3 +29,28 @@ rule check:
         version=STAGE_VERSIONS["check"],
     script:
         "../../scripts/check.py"
+
+
+# Other test frames are looked at again, and remake what depends on them alone: not the crops, nor what is learned.
+use rule check as check_tests with:
+    input:
+        frames=test_files,
+        checked="results/{dataset}/check/findings.csv",
+    output:
+        table="results/{dataset}/check/tests.csv",
+    log:
+        "logs/{dataset}/check_tests.log",
+    benchmark:
+        "benchmarks/{dataset}/check_tests.tsv"
+    wildcard_constraints:
+        dataset=one_of(TESTED),
+    params:
+        dataset="{dataset}",
+        recording=real_frames,
+        annotated=test_annotated,
+        test_recording=test_frames,
+        settings=settings_of("crops"),
+        rim=own_rim,
+        accept=lambda wildcards, input: list(entry(wildcards).accept),
+        page="results/{dataset}/check/index.html",
+        version=STAGE_VERSIONS["check"],

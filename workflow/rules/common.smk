@@ -134,7 +134,16 @@ def stop(problems, sound=()):
     lines += [f"{name}: {error}" for name, error in problems.items()]
     if sound:
         lines.append(f"The others are sound; `run: [{', '.join(sound)}]` in the configuration makes them alone.")
+    elif not Path(CONFIG.data_root).is_dir():
+        lines.append(WITHOUT_DATA.format(root=CONFIG.data_root))
     sys.exit("\n\n".join(lines))
+
+
+WITHOUT_DATA = """There are no data in {root} yet. Ways to begin:
+    make demo                                                    real cells that come with the workflow
+    cellcascade init FOLDER --out mine.yaml                      images and masks of your own: docs/your-data.md
+    snakemake download_ctc --cores 1                             fetches archives that the configuration names
+    snakemake all --cores 2 --config data_root=PATH              data that lie elsewhere"""
 
 
 @functools.cache
@@ -210,7 +219,7 @@ def plain(recording):
     What was added to recordings later is left out at its default: it is no reason to make anything again.
     """
     values = {**dataclasses.asdict(recording), "folder": str(recording.folder)}
-    added = {"layout", "part", "test_share", "channel", "labels", "split_labels"}
+    added = {"layout", "part", "test_share", "channel", "labels", "split_labels", "ignore_label"}
     defaults = {field.name: field.default for field in dataclasses.fields(recording) if field.name in added}
     return {name: value for name, value in values.items() if name not in added or value != defaults[name]}
 

@@ -121,6 +121,15 @@ def test_annotated(wildcards):
     return how_read(held_out_recording(CONFIG, wildcards.dataset))
 
 
+TESTED = [name for name in TRAINED if CONFIG.datasets[name].has_tests]
+
+
+def findings(wildcards):
+    """What the check found of the data set whose models the job's data set uses; of its test frames as well."""
+    name = CONFIG.models_of(wildcards.dataset)
+    return f"results/{name}/check/{'tests' if name in TESTED else 'findings'}.csv"
+
+
 def compared_cells(wildcards):
     """The recording of the test sequence with the annotations whose cells the synthetic ones are compared with."""
     return held_out_recording(CONFIG, wildcards.dataset, test_annotations(wildcards))
@@ -149,6 +158,12 @@ def test_planes(wildcards):
     shape, volumes = test_shape(wildcards.dataset), entry(wildcards).evaluation.cellpose.volumes
     frames = len({item.frame for items in test_frames_of(wildcards.dataset).values() for item in items})
     return frames * (1 if len(shape) == 2 else shape[0] if volumes == "stitch" else sum(shape))
+
+
+def test_crops_if_any(wildcards):
+    """Crops of the test sequence; none where nothing is kept for tests."""
+    made = entry(wildcards).has_tests
+    return [f"results/{wildcards.dataset}/evaluation/test_crops.zarr.zip"] if made else []
 
 
 def inception_weights(wildcards):

@@ -1,7 +1,6 @@
 """What the models start from: the multiview model's weights, priors, pretrained textures; all checked here. No rules."""
 
 import functools
-import re
 import sys
 from pathlib import Path
 
@@ -10,7 +9,7 @@ from cellcascade.core.errors import InputError
 from cellcascade.diffusion.multiview_weights import check_weights
 from cellcascade.diffusion.priors import check_prior, files_of as prior_file_names, prior_folder
 from cellcascade.diffusion.texture.memory import of_base as memory_of_base
-from cellcascade.diffusion.texture.pretrained import CHECKSUMS, check_autoencoder, check_base
+from cellcascade.diffusion.texture.pretrained import CHECKSUMS, check_autoencoder, check_base, is_hub_id
 
 MULTIVIEW_FOLDER = {"bundled": "bundled", "train": "results/shared/models/multiview"}.get(
     CONFIG.multiview.weights, CONFIG.multiview.weights
@@ -65,11 +64,6 @@ def mask_base(wildcards):
         return prior_files(entry(wildcards).mask_ddpm.base, "mask_ddpm") or []
     except InputError as error:
         stop({wildcards.dataset: error})
-
-
-def is_hub_id(name):
-    """Whether a texture base or autoencoder is to be fetched from the hub, not a folder."""
-    return bool(re.fullmatch(r"[\w.-]+/[\w.-]+", name)) and not Path(name).is_dir()
 
 
 def hub_folder(name):

@@ -1,6 +1,7 @@
 use rule crops as test_crops with:
     input:
         frames=test_files,
+        checked=findings,
     output:
         store="results/{dataset}/evaluation/test_crops.zarr.zip",
         table="results/{dataset}/evaluation/test_crops.csv",
@@ -111,6 +112,7 @@ rule evaluate_memorisation:
 rule evaluate_fid:
     input:
         crops=source("crops.zarr.zip"),
+        test_crops=test_crops_if_any,
         textures=cell_shards("textures"),
         cellpose=style_network,
         inception=inception_weights,

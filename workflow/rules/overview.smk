@@ -22,6 +22,7 @@ rule overview:
         title=lambda wildcards: wildcards.page.replace("_", " ").capitalize(),
         datasets=lambda wildcards: {name: tables(name) for name in OVERVIEWS[wildcards.page]},
         curves=lambda wildcards: CONFIG.learning_curves if wildcards.page == "learning_curve" else [],
+        replicates=lambda wildcards: CONFIG.replicates if wildcards.page == "learning_curve" else [],
         ablations=lambda wildcards: CONFIG.ablations if wildcards.page == "ablations" else [],
         version=STAGE_VERSIONS["overview"],
     script:

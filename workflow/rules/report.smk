@@ -2,7 +2,7 @@ rule report:
     input:
         crops=source("crops.zarr.zip"),
         crops_table=source("crops.csv"),
-        checked=source("check/findings.csv"),
+        checked=findings,
         masks=cell_shards("masks"),
         views=cell_shards_3d("views", WITH_VIEWS),
         volumes=cell_shards_3d("volumes"),

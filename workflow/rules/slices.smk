@@ -2,6 +2,7 @@ rule slices:
     input:
         volumes="results/{dataset}/volumes/shard-{shard}.zarr.zip",
         masks="results/{dataset}/masks/shard-{shard}.zarr.zip",
+        crops=source("crops.zarr.zip"),
     output:
         store="results/{dataset}/slices/shard-{shard}.zarr.zip",
     log:
@@ -17,6 +18,7 @@ rule slices:
         runtime=scaled(10, each=0.01, items=cells),
     params:
         dataset="{dataset}",
+        seeded_as=seeded_as,
         voxel_size_um=lambda wildcards: entry(wildcards).voxel_size_um,
         settings=settings_of("slicing"),
         version=STAGE_VERSIONS["slices"],

@@ -26,8 +26,9 @@ OF_SNAKEMAKE = {  # what Snakemake says before it has read a line of ours, or of
     "its name",
     "Config file is not valid JSON or YAML": "`cellcascade check mine.yaml` says in which line",
     "LockException": "another run is at work in this folder, or one was killed: `cellcascade recover` says which",
-    "MissingRuleException": "there is no such target; put targets first, as options that take several values swallow "
-    "what comes after them",
+    "MissingRuleException: No rule to produce results/mine/synthetic": "the file that names the data set `mine` was "
+    "not given: add `--configfile mine.yaml`; or the target is misspelled. Put targets first, as options that take "
+    "several values swallow what comes after them",
 }
 LEVELS = {Level.ERROR: "Errors of the check", Level.WARNING: "Warnings of the check", Level.NOTE: "Notes of the check"}
 GAP = "…"

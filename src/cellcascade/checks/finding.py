@@ -212,7 +212,7 @@ KINDS = {
     "no_gpu": Kind(
         Level.NOTE,
         "There is no GPU",
-        "Models are trained on the CPU: the default sizes take days there.",
+        "Models are trained on the CPU, and the configured trainings take hours or days there.",
         "add presets/cpu.yaml after your file: --configfile mine.yaml presets/cpu.yaml; or run on a machine with a GPU",
     ),
     "memory": Kind(

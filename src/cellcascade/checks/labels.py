@@ -36,15 +36,18 @@ class LabelFacts:
     slivers: int
 
 
-def label_facts(labels: np.ndarray, annotated: AnnotatedFrame, settings: CropSettings) -> LabelFacts:
+def label_facts(
+    labels: np.ndarray, annotated: AnnotatedFrame, settings: CropSettings, ignored: np.ndarray | None = None
+) -> LabelFacts:
     """Look at the labels of one annotation.
 
     Args:
         labels: Labels ([z,] y, x), 0 is background.
         annotated: The annotation that they are of.
         settings: The `crops` block: which cells are usable.
+        ignored: Where nobody annotated, bool; `None`: all is annotated.
     """
-    rows = [cell.row for cell in find_cells(labels, annotated, settings)]
+    rows = [cell.row for cell in find_cells(labels, annotated, settings, ignored)]
     whole = [row for row in rows if row["reason"] != FRAGMENTARY]
     boxes = ndimage.find_objects(labels)
     extents = [max(side.stop - side.start for side in boxes[row["label"] - 1][-2:]) for row in whole]

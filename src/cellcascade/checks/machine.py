@@ -1,51 +1,21 @@
-"""What this machine has, beside what a run asks for: device, memory, disk, and the commands of a cluster."""
+"""What a run asks for, beside what this machine has: device, memory, disk, and the commands of a cluster."""
 
 import math
 import os
-import shutil
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from cellcascade.checks.finding import Finding
 from cellcascade.checks.plan import Stage
 from cellcascade.config.datasets import Config, Dataset
-from cellcascade.core.gpus import visible_gpus
+from cellcascade.core.machine import Machine, gigabytes
 from cellcascade.core.scheduler import missing_commands
+from cellcascade.diffusion.priors import prior_folder
 
 BYTES_PER_VOXEL = {1: 1.0, 2: 2.2}  # of an image with labels and its levels, compressed, by bytes of its counts
 CELL_BYTES = 1.5  # per pixel of each slice of a synthetic cell, and per voxel of its volume; measured at CE's shape
 MODELS = 4e8  # bytes of trained models and their checkpoints
-
-
-@dataclass(frozen=True)
-class Machine:
-    """What this machine has.
-
-    Attributes:
-        cores: Number of cores that this process may use.
-        memory: Bytes of memory.
-        free: Free bytes on the disk of the results.
-        gpus: Names of the GPUs that can be seen.
-    """
-
-    cores: int
-    memory: int
-    free: int
-    gpus: tuple[str, ...]
-
-    @property
-    def text(self) -> str:
-        """In words."""
-        device = f"{len(self.gpus)} GPU{'s' * (len(self.gpus) > 1)}" if self.gpus else "no GPU"
-        return f"{self.cores} cores, {gigabytes(self.memory)} of memory, {device}, {gigabytes(self.free)} of disk free"
-
-
-def this_machine(folder: Path) -> Machine:
-    """What this machine has; `folder` is where results will be."""
-    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    free = shutil.disk_usage(folder).free
-    return Machine(len(os.sched_getaffinity(0)), memory, free, tuple(visible_gpus()))
+ON_CPU = 1000  # steps of a texture model's training from which on a CPU takes hours; presets/cpu.yaml has 500
 
 
 def machine_findings(
@@ -67,8 +37,8 @@ def machine_findings(
             yield Finding("no_scheduler", f"not found on PATH: {', '.join(absent)}", f"{here}, {profile}")
     elif config.device == "cuda" and not machine.gpus:
         yield Finding("gpu_missing", "nvidia-smi lists none", here)
-    elif config.device == "auto" and not machine.gpus:
-        yield Finding("no_gpu", "nvidia-smi lists none", here)
+    elif not machine.gpus and (long := long_trainings(config)):
+        yield Finding("no_gpu", f"{machine.device}, and trainings for one: {', '.join(long)}", here)
     large = [stage for stage in stages if stage.mem_mb * 1e6 > machine.memory]
     if large and profile is None:
         asked = ", ".join(f"{stage.rule} {gigabytes(stage.mem_mb * 1e6)}" for stage in large)
@@ -92,6 +62,11 @@ def disk_needed(data: Dataset, frame_shape: Sequence[int], itemsize: int) -> flo
     return data.images * math.prod(shape) * BYTES_PER_VOXEL[itemsize] + data.cells * cell + MODELS
 
 
-def gigabytes(count: float) -> str:
-    """Bytes in words."""
-    return f"{count / 1e9:.3g} GB" if count >= 1e9 else f"{count / 1e6:.0f} MB"
+def long_trainings(config: Config) -> list[str]:
+    """The data sets whose texture models are trained for so many steps that a CPU takes hours, with these steps."""
+    found = []
+    for name in dict.fromkeys(map(config.models_of, config.selected)):
+        texture = config.datasets[name].texture
+        training = texture.tuning if prior_folder(texture.base, "texture") else texture.training
+        found += [f"{name} {training.steps} steps of textures"] if training.steps > ON_CPU else []
+    return found

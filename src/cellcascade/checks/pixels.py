@@ -181,7 +181,7 @@ def _at_maximum(look: Look) -> float:
 def background_share(sample: Sample, rim: int) -> list[float]:
     """Share of each plane that is away from cells."""
     size = sample.recording.voxel_size_um[-2:]
-    return [float(away_from_cells(look.labels, size, rim).mean()) for look in sample.looks]
+    return [float(away_from_cells(look.labels, size, rim, look.ignored).mean()) for look in sample.looks]
 
 
 def _backgrounds(sample: Sample, rim: int, where: str) -> Iterator[Finding]:
@@ -200,7 +200,7 @@ def _backgrounds(sample: Sample, rim: int, where: str) -> Iterator[Finding]:
 
 def _most_frequent(look: Look, sample: Sample, rim: int) -> tuple[float, int]:
     """The most frequent counts of a plane's background, and their share of it."""
-    background = look.image[away_from_cells(look.labels, sample.recording.voxel_size_um[-2:], rim)]
+    background = look.image[away_from_cells(look.labels, sample.recording.voxel_size_um[-2:], rim, look.ignored)]
     occurrences = np.bincount(background)
     return float(occurrences.max() / len(background)), int(occurrences.argmax())
 

@@ -6,12 +6,13 @@ from pathlib import Path
 
 from cellcascade.checks.data import Checked, check_recordings
 from cellcascade.checks.finding import Finding, Level
-from cellcascade.checks.machine import disk_needed, gigabytes, machine_findings, this_machine
+from cellcascade.checks.machine import disk_needed, machine_findings
 from cellcascade.checks.page import SequencePart, verdict_of, write_check
 from cellcascade.checks.plan import Stage, planned_stages
 from cellcascade.checks.weights import memory_of_tuning, weight_findings
 from cellcascade.config.datasets import Config
 from cellcascade.core.errors import InputError
+from cellcascade.core.machine import gigabytes, this_machine
 from cellcascade.data.recording import held_out_recording, training_recording
 
 PAGE = "results/{name}/check/index.html"  # where the workflow writes it as well

@@ -26,12 +26,14 @@ class Look:
         image: Counts of the plane that shows the most of its cells, (y, x).
         labels: Labels of this plane, (y, x).
         facts: What all its labels say.
+        ignored: Where nobody annotated the plane, bool (y, x); `None`: all is annotated.
     """
 
     annotated: AnnotatedFrame
     image: np.ndarray = field(repr=False)
     labels: np.ndarray = field(repr=False)
     facts: LabelFacts = field(repr=False)
+    ignored: np.ndarray | None = field(default=None, repr=False)
 
     @property
     def name(self) -> str:
@@ -108,9 +110,10 @@ def _chosen(recording: Recording, frames: list[AnnotatedFrame]) -> Iterator[Anno
 
 
 def _look(recording: Recording, item: AnnotatedFrame, settings: CropSettings) -> Look:
-    image, labels = recording.read(item)
-    facts = label_facts(labels, item, settings)
+    (image, labels), ignored = recording.read(item), recording.read_ignored(item)
+    facts = label_facts(labels, item, settings, ignored)
     if labels.ndim == 3:
         fullest = int(np.count_nonzero(labels, (1, 2)).argmax())
         image, labels = image[fullest].copy(), labels[fullest].copy()
-    return Look(item, image, labels, facts)
+        ignored = None if ignored is None else ignored[fullest]
+    return Look(item, image, labels, facts, ignored)

@@ -10,7 +10,7 @@ from cellcascade.core.errors import InputError
 from cellcascade.diffusion.multiview_weights import check_weights
 from cellcascade.diffusion.priors import check_prior, prior_folder
 from cellcascade.diffusion.texture.memory import of_base
-from cellcascade.diffusion.texture.pretrained import check_autoencoder, check_base
+from cellcascade.diffusion.texture.pretrained import check_autoencoder, check_base, is_hub_id
 from cellcascade.evaluation.cellpose.weights import check_start
 
 
@@ -40,12 +40,12 @@ def _looks(config: Config, name: str) -> Iterator[Callable[[], object]]:
         yield partial(check_start, data.evaluation)
     if data.has_views and config.multiview.folder:
         yield partial(check_weights, config.multiview.folder)
-    if latent and texture.autoencoder and Path(texture.autoencoder).is_dir():
+    if latent and texture.autoencoder and not is_hub_id(texture.autoencoder):
         yield partial(check_autoencoder, texture.autoencoder)
     if of_masks := prior_folder(data.mask_ddpm.base, "mask_ddpm"):
         yield partial(check_prior, of_masks, "mask_ddpm")
     if of_textures := prior_folder(texture.base, "texture"):
         yield partial(check_prior, of_textures, "texture")
-    elif Path(texture.base).is_dir():
+    elif texture.pretrained and not is_hub_id(texture.base):
         own = latent and not texture.autoencoder
         yield partial(check_base, texture.base, latent=own, block=None if latent else texture.block)

@@ -63,9 +63,17 @@ class Dataset(Stages):
         None,
         description="3D: annotated slices of each stack learned from: their count, evenly spread, or their numbers",
     )
+    train_patch: Count | None = Field(
+        None, description="edge of the square in each frame's middle that is all they learn from; null: all"
+    )
     archive: str | None = Field(None, description="address or path of the folder's zip archive, for `download_ctc`")
     archive_sha256: Annotated[str, Field(pattern="^[0-9a-fA-F]{64}$")] | None = Field(
         None, description="its SHA-256, to be checked; null: not known"
+    )
+    ignore_label: int | None = Field(
+        None,
+        description="number in the annotations that marks what nobody annotated, e.g. -1 or 255: nothing is learned "
+        "from there, and nothing is scored; null: all is annotated",
     )
     split_labels: bool = Field(
         False,
@@ -106,9 +114,9 @@ class Dataset(Stages):
         return self.ndim == 3 and self.reconstruction.method != "spharm"
 
     @property
-    def annotated(self) -> dict[str, int | list[int] | None]:
-        """Which annotations the models learn from, as `ctc.annotated_frames` takes them; `None` for all."""
-        return {"frames": self.train_frames, "slices": self.train_slices}
+    def annotated(self) -> tuple[int | list[int] | None, ...]:
+        """Which annotations the models learn from: frames, slices and the edge of a patch; `None` for all."""
+        return self.train_frames, self.train_slices, self.train_patch
 
     def conflicts(self) -> Iterator[Conflict]:
         """See `Settings`."""
@@ -173,6 +181,8 @@ class Dataset(Stages):
 
     def _frames(self) -> Iterator[Conflict]:
         size_um, shape = self.voxel_size_um, self.population.frame_shape
+        if self.ignore_label == 0:
+            yield Conflict(("ignore_label",), "ignore_label 0: 0 is background; mark what nobody annotated otherwise")
         if self.train_slices and self.ndim == 2:
             yield Conflict(
                 ("train_slices", "voxel_size_um"),
@@ -193,6 +203,11 @@ class Dataset(Stages):
             yield Conflict(
                 ("voxel_size_um",), f"y and x pixel sizes differ: {size_um}; resample the frames to square pixels"
             )
+
+
+def _how_many(chosen: int | list[int] | None) -> int | None:
+    """How many frames or slices a choice of them names, or the edge of a patch."""
+    return len(chosen) if isinstance(chosen, list) else chosen
 
 
 class Shards(Settings):
@@ -271,8 +286,8 @@ class Config(Settings):
             elif self.datasets[source].annotated != dataset.annotated:
                 yield Conflict(
                     (key,),
-                    f"the models of {source!r} learned from other train_frames or train_slices; leave models_from "
-                    "out, so that this data set trains its own",
+                    f"the models of {source!r} learned from other train_frames, train_slices or train_patch; leave "
+                    "models_from out, so that this data set trains its own",
                 )
 
     def all_conflicts(self) -> Iterator[Conflict]:
@@ -300,6 +315,14 @@ class Config(Settings):
         for parent, name in self._variants(other_annotations=True):
             curves.setdefault(parent, []).append(name)
         return [[*names, parent] for parent, names in curves.items()]
+
+    @property
+    def replicates(self) -> list[list[str]]:
+        """Names of data sets of one learning curve that learn from as much each, but from other frames or slices."""
+        groups: dict[tuple, list[str]] = {}
+        for parent, name in self._variants(other_annotations=True):
+            groups.setdefault((parent, *map(_how_many, self.datasets[name].annotated)), []).append(name)
+        return [names for names in groups.values() if len(names) > 1]
 
     @property
     def ablations(self) -> list[tuple[str, str]]:

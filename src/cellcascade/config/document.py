@@ -78,7 +78,7 @@ def _allowed(kind: Any, limits: list) -> str:
         parts = [
             "true or false" if part is bool else _allowed(part, limits) for part in inner if part is not type(None)
         ]
-        return " or ".join([*filter(None, parts), "null"])
+        return " or ".join([*filter(None, parts), *(["null"] if type(None) in inner else [])])
     if origin is tuple:
         each = _allowed(inner[0], [])
         if any(getattr(limit, "func", None) is rising for limit in limits):

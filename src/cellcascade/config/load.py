@@ -110,9 +110,20 @@ def _read_yaml(path: Path) -> Mapping[str, Any]:
     """The keys of a YAML file."""
     import yaml
 
+    class Loader(yaml.SafeLoader):
+        """Refuses keys that are there twice: of two data sets of one name, the first would be gone without a word."""
+
+        def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict:
+            seen: set[str] = set()
+            for key in (key for key, _ in node.value if isinstance(key, yaml.ScalarNode)):
+                if key.value in seen:
+                    raise yaml.constructor.ConstructorError(None, None, f"{key.value} is there twice", key.start_mark)
+                seen.add(key.value)
+            return super().construct_mapping(node, deep)
+
     try:
-        read = yaml.safe_load(read_text(path))
-    except yaml.YAMLError as error:
+        read = yaml.load(read_text(path), Loader)
+    except (yaml.YAMLError, ValueError, RecursionError) as error:  # the last two: no such date, a block within itself
         raise _unreadable(path, " ".join(str(error).split())) from error
     if not isinstance(read, Mapping | None):
         raise _unreadable(path, f"{type(read).__name__} {read!r}"[:100])

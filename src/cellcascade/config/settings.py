@@ -189,14 +189,45 @@ class Slicing(Settings):
     spacing_um: Positive | None = Field(
         None, description="distance of slices, micrometres; null: the data set's z spacing"
     )
+    height_ratio: Positive | None = Field(
+        None,
+        description="height of the cells over their width; null: drawn from densely annotated stacks; where there are "
+        "none, as reconstructed, about 1",
+    )
+
+
+class Randomise(Settings):
+    """Exposure, focus and noise that differ from the annotated frames', drawn for each image; off as they stand."""
+
+    contrast: Range[Positive] = Field(
+        (1.0, 1.0), description="range of how many times as bright above the background, e.g. [0.5, 2]"
+    )
+    blur: Range[NotNegative] = Field(
+        (0.0, 0.0), description="range of the width of a Gaussian blur, pixels, e.g. [0, 1.5]"
+    )
+    noise: Range[Annotated[float, Field(ge=1)]] = Field(
+        (1.0, 1.0), description="range of how many times the noise of the background, e.g. [1, 2]"
+    )
 
 
 class Population(Settings):
     """Single cells to full images (paper, section 2, cell population synthesis)."""
 
-    clustering: Fraction = Field(0.5, description="probability p that a cell is put near earlier ones")
-    reach: Count = Field(10, description="how near, pixels")
-    gap: CountOrZero = Field(1, description="least background between two cells, pixels")
+    clustering: Fraction | Literal["from_data"] = Field(
+        "from_data",
+        description="from_data: as many cells touch, and as far apart, as in the annotated frames; else: probability p "
+        "that a cell is put near earlier ones",
+    )
+    reach: Count | Literal["from_data"] = Field(
+        "from_data", description="how near, pixels; from_data: as near as three quarters of the annotated cells are"
+    )
+    gap: CountOrZero | Literal["from_data"] = Field(
+        "from_data", description="least background between two cells, pixels; from_data: as in the annotated frames"
+    )
+    distractors: bool = Field(
+        True,
+        description="paste bright things that annotators left unlabelled, as many as in densely annotated frames",
+    )
     rim: Count = Field(6, description="background of the crop pasted around a cell, pixels; hides the seam")
     cells_per_image: Range[CountOrZero] | None = Field(
         None, description="range of the number of cells; null: numbers drawn from the annotated frames, times density"
@@ -207,6 +238,7 @@ class Population(Settings):
     frame_shape: tuple[Count, ...] | None = Field(
         None, description="(z, y, x) or (y, x) of the images, pixels; null: as the real frames"
     )
+    randomise: Randomise = Randomise()
 
     def conflicts(self) -> Iterator[Conflict]:
         """See `Settings`."""

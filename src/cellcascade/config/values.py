@@ -90,7 +90,8 @@ class Training(Settings):
     checkpoint_every: Count = Field(500, description="steps between checkpoints; a killed job loses at most these")
     precision: Literal["bf16", "fp16", "fp32"] = Field(
         "bf16",
-        description="numbers of training and sampling on a GPU: bf16 (on cards without it, fp16), fp16 or fp32",
+        description="numbers of training and sampling on a GPU: bf16 (without it, fp16), fp16 or fp32; bf16 also of "
+        "training on CPUs with AMX",
     )
 
 

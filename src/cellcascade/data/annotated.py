@@ -120,30 +120,30 @@ def count_slices(annotated: Sequence[AnnotatedFrame]) -> int:
     return sum(1 if item.z is not None else _open_stack(item).shape[0] for item in annotated)
 
 
-def read_annotated(annotated: AnnotatedFrame, ndim: int) -> tuple[np.ndarray, np.ndarray]:
-    """Read a frame and its labels; of an annotated slice, that slice alone is read.
+def read_counts(annotated: AnnotatedFrame, ndim: int) -> np.ndarray:
+    """Read the counts of a frame, or of its annotated slice alone.
 
     Args:
         annotated: An annotated frame.
         ndim: Axes of the data set's frames: 2 or 3.
 
     Returns:
-        Counts and labels (uint16, 0 is unlabelled), both (y, x) or (z, y, x); both (y, x) for an annotated slice.
+        Counts, (y, x) or (z, y, x); (y, x) for an annotated slice.
 
     Raises:
-        InputError: A file is damaged, of the wrong type, or the two do not fit together.
+        InputError: The file is damaged, or no frame.
     """
-    labels = read_labels(annotated, ndim)
     image = open_frame(annotated.image, ndim, annotated.channel, annotated.t)
-    return image[... if annotated.z is None else annotated.z], labels
+    return image[... if annotated.z is None else annotated.z]
 
 
-def read_labels(annotated: AnnotatedFrame, ndim: int) -> np.ndarray:
+def read_labels(annotated: AnnotatedFrame, ndim: int, ignore: int | None = None) -> np.ndarray:
     """Read the labels of a frame, or of its annotated slice, without its counts.
 
     Args:
         annotated: An annotated frame.
         ndim: Axes of the data set's frames: 2 or 3.
+        ignore: The number that marks what nobody annotated; it counts as 0.
 
     Returns:
         Labels (uint16, 0 is unlabelled), (y, x) or (z, y, x); (y, x) for an annotated slice.
@@ -151,18 +151,35 @@ def read_labels(annotated: AnnotatedFrame, ndim: int) -> np.ndarray:
     Raises:
         InputError: A file is damaged, of the wrong type, or the two do not fit together.
     """
-    pixels = _check_labels(annotated, open_frame(annotated.image, ndim, annotated.channel, annotated.t), ndim)
-    part: Index = annotated.z if annotated.cut and annotated.z is not None else ...
-    labels = pixels[part]
+    labels = _read_numbers(annotated, ndim)
+    if ignore is not None:
+        labels[labels == ignore] = 0
     if labels.min() < 0 or labels.max() > np.iinfo(np.uint16).max:
         raise InputError(
             "An annotation holds numbers that are no labels",
             where=annotated.labels,
             found=f"values from {labels.min()} to {labels.max()}",
             expected="0 for what is no cell, 1 to 65535 for cells",
-            fix="number the cells anew and write them as a 16 bit TIFF",
+            fix="number the cells anew and write them as a 16 bit TIFF; or, if a number marks what nobody annotated, "
+            "set ignore_label in the data set's entry, e.g. `ignore_label: -1`",
         )
     return labels.astype(np.uint16, copy=False)
+
+
+def read_ignored(annotated: AnnotatedFrame, ndim: int, ignore: int) -> np.ndarray:
+    """Where a frame, or its annotated slice, has the number that marks what nobody annotated: bool, as its labels.
+
+    Raises:
+        InputError: A file is damaged, of the wrong type, or the two do not fit together.
+    """
+    return _read_numbers(annotated, ndim) == ignore
+
+
+def _read_numbers(annotated: AnnotatedFrame, ndim: int) -> np.ndarray:
+    """The annotation of a frame, or of its annotated slice, as it is in its file; an array of its own."""
+    pixels = _check_labels(annotated, open_frame(annotated.image, ndim, annotated.channel, annotated.t), ndim)
+    part: Index = annotated.z if annotated.cut and annotated.z is not None else ...
+    return pixels[part]
 
 
 def _files_of(path: Path) -> list[Path]:
@@ -196,12 +213,13 @@ def _wanted(numbers: list[int], choice: int | Sequence[int], what: str, where: P
 
 
 def _check_same(image: Pixels, first: Pixels, one_shape: bool) -> None:
-    if image.dtype != first.dtype or (one_shape and image.shape != first.shape):
+    of_planes = [f" of {'/'.join(map(str, item.unnamed))} planes" if item.unnamed else "" for item in (image, first)]
+    if image.dtype != first.dtype or of_planes[0] != of_planes[1] or (one_shape and image.shape != first.shape):
         raise InputError(
             "A frame differs from the first one",
             where=image.path,
-            found=f"shape {image.shape}, {image.dtype}",
-            expected=f"shape {first.shape}, {first.dtype}, as {first.path.name}",
+            found=f"shape {image.shape}{of_planes[0]}, {image.dtype}",
+            expected=f"shape {first.shape}{of_planes[1]}, {first.dtype}, as {first.path.name}",
             fix="keep frames of one shape and type in a sequence; put the others into a data set of their own",
         )
 

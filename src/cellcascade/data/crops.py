@@ -23,7 +23,9 @@ from cellcascade.core.logs import progress
 from cellcascade.core.processes import in_order
 from cellcascade.core.seeds import numpy_generator
 from cellcascade.data.annotated import AnnotatedFrame
+from cellcascade.data.contacts import ContactLight, measure_contacts, neighbour_light
 from cellcascade.data.inpainting import clear_of, cut_alone, section_at
+from cellcascade.data.layout import FrameLayout, fit_heights, fit_layout, measure_frame
 from cellcascade.data.objects import FRAGMENTARY, Cell, Slice, crop_origin, find_cells
 from cellcascade.data.recording import Recording
 from cellcascade.data.shards import Store, digests_of
@@ -107,17 +109,30 @@ class Crops:
 
 @dataclass(frozen=True)
 class _Seen:
-    """What one annotation shows: its rows of the table, where its border cuts cells, and the type of its counts."""
+    """What one annotation shows.
+
+    Attributes:
+        annotated: The annotation.
+        rows: Its rows of the table.
+        cut_by_border: By axis, whether its border cuts cells.
+        dtype: Type of its counts.
+        layout: How its cells lie; `None` of a slice alone, and of a frame that is annotated in part.
+        contacts: Their light where they touch, likewise.
+        share: Share of its pixels that somebody annotated.
+    """
 
     annotated: AnnotatedFrame
     rows: list[dict]
     cut_by_border: np.ndarray
     dtype: np.dtype
+    layout: FrameLayout | None
+    contacts: ContactLight | None
+    share: float
 
     @property
-    def cells(self) -> int:
-        """Number of its cells, usable or not; fragments are none."""
-        return sum(row["reason"] != FRAGMENTARY for row in self.rows)
+    def cells(self) -> float:
+        """Number of its cells, usable or not, were all of it as full as what is annotated; fragments are none."""
+        return sum(row["reason"] != FRAGMENTARY for row in self.rows) / self.share
 
 
 def make_crops(
@@ -204,11 +219,27 @@ def _see(
     recording: Recording, item: AnnotatedFrame, *, dataset: str, settings: CropSettings
 ) -> tuple[_Seen, dict[str, np.ndarray]]:
     """Find the cells of one annotation and cut those that can be used: arrays as in the store, none without a cell."""
-    image, labels = recording.read(item)
-    cells = list(find_cells(labels, item, settings))
-    crops = _cut_frame(image, labels, cells, dataset=dataset, frame=item.frame, size=settings.size)
+    (image, labels), ignored = recording.read(item), recording.read_ignored(item)
+    cells = list(find_cells(labels, item, settings, ignored))
+    crops = _cut_frame(image, labels, cells, dataset=dataset, frame=item.frame, size=settings.size, ignored=ignored)
     arrays = {name: np.stack([crop[name] for crop in crops]) for name in CROPS.arrays} if crops else {}
-    return _Seen(item, [cell.row for cell in cells], _cut_by_border(labels, recording.ndim), image.dtype), arrays
+    size_um, dense = recording.voxel_size_um, item.z is None and ignored is None
+    seen = _Seen(
+        annotated=item,
+        rows=[cell.row for cell in cells],
+        cut_by_border=_cut_by_border(labels, recording.ndim),
+        dtype=image.dtype,
+        share=1.0 if ignored is None else float(1 - ignored.mean()),
+        layout=_layout(labels, cells, size_um) if dense else None,
+        contacts=measure_contacts(image, labels, size_um) if dense else None,
+    )
+    return seen, arrays
+
+
+def _layout(labels: np.ndarray, cells: Sequence[Cell], voxel_size_um: Sequence[float]) -> FrameLayout:
+    names = [cell.row["label"] for cell in cells if cell.row["reason"] != FRAGMENTARY]
+    usable = [cell.row["label"] for cell in cells if cell.row["kept"]]
+    return measure_frame(labels, names, [size / voxel_size_um[-1] for size in voxel_size_um], usable)
 
 
 def _record(
@@ -219,10 +250,12 @@ def _record(
     dataset: str,
     window: tuple[float, float],
 ) -> CropsRecord:
-    per_slice: dict[int, list[int]] = {}
+    per_slice: dict[int, list[float]] = {}
+    seen = [each for each in seen if each.share]  # a frame that nobody annotated says nothing of their number
     for each in seen:
         if each.annotated.z is not None:
             per_slice.setdefault(each.annotated.frame, []).append(each.cells)
+    layouts = [each.layout for each in seen if each.layout]
     return CropsRecord(
         dataset=dataset,
         seed=SEED,
@@ -231,10 +264,13 @@ def _record(
         window=window,
         frame_shape=_commonest(recording.read_image(item).shape for item in frames),
         frame_dtype=seen[-1].dtype.name,
-        frames=sorted({item.frame for item in frames}),
+        frames=sorted({each.annotated.frame for each in seen}),
         cut_by_border=np.any([each.cut_by_border for each in seen], 0).tolist(),
-        cells_per_frame=[each.cells for each in seen if each.annotated.z is None],
+        cells_per_frame=[round(each.cells) for each in seen if each.annotated.z is None],
         cells_per_slice=[float(np.mean(counts)) for counts in per_slice.values()],
+        layout=fit_layout(layouts),
+        heights=fit_heights(layouts),
+        neighbour_light=neighbour_light([each.contacts for each in seen if each.contacts]),
         digests=digests_of(dict.fromkeys(path for item in frames for path in (item.image, item.labels))),
     )
 
@@ -251,13 +287,20 @@ def _cut_by_border(labels: np.ndarray, ndim: int) -> np.ndarray:
 
 
 def _cut_frame(
-    image: np.ndarray, labels: np.ndarray, cells: Sequence[Cell], *, dataset: str, frame: int, size: int
+    image: np.ndarray,
+    labels: np.ndarray,
+    cells: Sequence[Cell],
+    *,
+    dataset: str,
+    frame: int,
+    size: int,
+    ignored: np.ndarray | None,
 ) -> list[dict]:
     """Cut the slices of a frame's cells, plane by plane; completes the cells' rows."""
     cuts: dict[tuple[int, int], tuple[np.ndarray, np.ndarray]] = {}
     planes = [(plane.z, cell.row["label"], cell, plane) for cell in cells for plane in cell.slices]
     for z, same in groupby(sorted(planes, key=itemgetter(0, 1)), key=itemgetter(0)):
-        section = section_at(image, labels, z if image.ndim == 3 else 0, size=size)
+        section = section_at(image, labels, z if image.ndim == 3 else 0, size=size, ignored=ignored)
         for _, label, cell, plane in same:
             generator = numpy_generator(SEED, dataset, "crops", frame, z, label)
             origin = crop_origin(cell.slices[0], size)

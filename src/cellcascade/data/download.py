@@ -12,6 +12,7 @@ import stat
 import urllib.error
 import urllib.request
 import zipfile
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -106,7 +107,7 @@ def unpack(file: Path, folder: Path) -> None:
             shutil.move(inside / names[0] if len(names) == 1 and (inside / names[0]).is_dir() else inside, scratch)
     except FileNotFoundError as error:
         raise _no_archive(file, "no such file") from error
-    except (zipfile.BadZipFile, EOFError, OSError, NotImplementedError, RuntimeError) as error:
+    except (zipfile.BadZipFile, EOFError, OSError, NotImplementedError, RuntimeError, zlib.error) as error:
         raise _no_archive(file, f"{type(error).__name__}: {error}") from error
 
 

@@ -52,7 +52,9 @@ def clear_of(mask: np.ndarray) -> np.ndarray:
     return ~_spread(np.pad(mask > 0, around), RIM)
 
 
-def section_at(image: np.ndarray, labels: np.ndarray, depth: int, *, size: int) -> Section:
+def section_at(
+    image: np.ndarray, labels: np.ndarray, depth: int, *, size: int, ignored: np.ndarray | None = None
+) -> Section:
     """Find the background of a plane: where it is, its level and its noise.
 
     Args:
@@ -60,12 +62,14 @@ def section_at(image: np.ndarray, labels: np.ndarray, depth: int, *, size: int) 
         labels: Its labels, ([z,] y, x).
         depth: The plane (z) to look at; 0 in 2D.
         size: Length of the crops' sides, pixels: how fine the level follows the frame.
+        ignored: Where nobody annotated, bool, of the labels' shape: no background, whatever is there.
     """
     volume = labels if labels.ndim == 3 else labels[None]
     plane = image[depth] if image.ndim == 3 else image
     near, own = volume[max(depth - 1, 0) : depth + 2], min(depth, 1)
     # the planes above and below count as well: their cells shine through
-    labelled = near.any(0)
+    labelled, unknown = near.any(0), _planes_near(ignored, depth)
+    labelled |= unknown
     donors = clear_of(labelled)
     if donors.mean() < 0.01:
         free = ~labelled if not labelled.all() else labelled
@@ -73,7 +77,7 @@ def section_at(image: np.ndarray, labels: np.ndarray, depth: int, *, size: int) 
     middle = np.median(plane[donors])
     contrast = np.median(plane[near[own] > 0]) - middle
     smooth = ndimage.uniform_filter(plane.astype(np.float32), size // 32 + 1)
-    foreign = (smooth - middle > 0.5 * max(contrast, 1)) & ~labelled
+    foreign = (smooth - middle > 0.5 * max(contrast, 1)) & ~labelled | unknown
     cleared = donors & clear_of(foreign)
     donors = cleared if cleared.any() else donors
     level = _level(plane, donors, size)
@@ -91,6 +95,14 @@ def section_at(image: np.ndarray, labels: np.ndarray, depth: int, *, size: int) 
         places=np.flatnonzero(np.isfinite(source)),
         noise=noise,
     )
+
+
+def _planes_near(ignored: np.ndarray | None, depth: int) -> np.ndarray | np.bool_:
+    """Where nobody annotated a plane, or those above and below it, (y, x)."""
+    if ignored is None:
+        return np.bool_(False)
+    volume = ignored if ignored.ndim == 3 else ignored[None]
+    return volume[max(depth - 1, 0) : depth + 2].any(0)
 
 
 def cut_alone(

@@ -11,6 +11,7 @@ from cellcascade.data.annotated import AnnotatedFrame
 
 ONE_PIECE = 0.95  # share of a cell's area that its largest piece must hold
 FRAGMENTARY = "fragment"  # the reason in the table
+PARTLY_SEEN = "touches what is not annotated"
 SEAM = 0.4  # share of a sliver's pixels beside other objects from which on it is a seam along them
 FRAGMENT = 0.25  # share of the median object's size below which one without a core is a fragment
 
@@ -32,20 +33,23 @@ class Cell:
     slices: list[Slice] = field(default_factory=list)
 
 
-def find_cells(labels: np.ndarray, annotated: AnnotatedFrame, options: CropSettings) -> Iterator[Cell]:
+def find_cells(
+    labels: np.ndarray, annotated: AnnotatedFrame, options: CropSettings, ignored: np.ndarray | None = None
+) -> Iterator[Cell]:
     """Find every annotated object, with the slices to cut if it is usable.
 
     Args:
         labels: Labels ([z,] y, x), 0 is background.
         annotated: The annotation that they are of.
         options: The `crops` block of the configuration.
+        ignored: Where nobody annotated, bool, of the labels' shape; `None`: all is annotated.
 
     Returns:
         The objects by their labels. The rows hold `frame`, `label`, `z` and `area` (pixels) of the widest slice,
         whether it is `kept`, and else the `reason`.
     """
     volume = labels if labels.ndim == 3 else labels[None]
-    fragments = fragments_of(volume)
+    fragments, beside = fragments_of(volume), labels_beside(labels, ignored)
     for label, box in enumerate(ndimage.find_objects(volume), 1):
         if box is None:
             continue
@@ -56,13 +60,22 @@ def find_cells(labels: np.ndarray, annotated: AnnotatedFrame, options: CropSetti
         row = {"frame": annotated.frame, "label": label, "z": z, "area": int(areas[widest])}
         plane = _one_piece(inside[widest], box, z)
         touches = any(side.start == 0 or side.stop == edge for side, edge in zip(box[1:], volume.shape[1:]))
-        row["reason"] = FRAGMENTARY if label in fragments else "touches border" if touches else _unfit(plane, options)
+        outer = "touches border" if touches else PARTLY_SEEN if label in beside else ""
+        row["reason"] = FRAGMENTARY if label in fragments else outer or _unfit(plane, options)
         row["kept"] = not row["reason"]
         cell = Cell(row)
         if row["kept"] and plane:
             others = (_one_piece(inside[i], box, i + box[0].start) for i in _heights(areas, options.slices_per_cell))
             cell.slices = [plane] + [other for other in others if other and _fits(other, plane, options)]
         yield cell
+
+
+def labels_beside(labels: np.ndarray, ignored: np.ndarray | None) -> set[int]:
+    """Labels of objects that touch, in a plane, what nobody annotated: they may go on there."""
+    if ignored is None:
+        return set()
+    wide = ndimage.binary_dilation(ignored, np.ones((1, 3, 3)[-labels.ndim :], bool))
+    return set(np.unique(labels[wide]).tolist()) - {0}
 
 
 def has_core(labels: np.ndarray) -> np.ndarray:

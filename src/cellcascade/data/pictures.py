@@ -1,5 +1,6 @@
 """PNG, JPEG 2000 and JPEG files: headers, read without pixels, and pixels."""
 
+import struct
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,7 @@ from cellcascade.data.header import Header, Index, unreadable
 
 EXPECTED = "an undamaged grey image of 8 or 16 bit"
 SUFFIXES = (".png", ".jp2", ".j2k", ".jpg", ".jpeg", ".bmp")
-READ_ERRORS = (OSError, ValueError, SyntaxError, Image.DecompressionBombError)
+READ_ERRORS = (OSError, ValueError, SyntaxError, EOFError, struct.error, Image.DecompressionBombError)
 TYPES = {"1": "bool", "L": "uint8", "P": "uint8", "I": "int32", "F": "float32"}
 COLOURS = {"LA": 2, "RGB": 3, "RGBA": 4, "CMYK": 4, "YCbCr": 3}
 

@@ -1,8 +1,10 @@
 """Frames and labels in image files of any format: which part of a file is the frame, read when it is indexed."""
 
 from collections.abc import Callable, Iterator
+from copy import copy
 from dataclasses import dataclass
 from pathlib import Path
+from types import EllipsisType
 
 import numpy as np
 
@@ -13,6 +15,7 @@ from cellcascade.data.header import Header, Index
 TIFF_SUFFIXES = (".tif", ".tiff")
 SEG_SUFFIX = "_seg.npy"
 SUFFIXES = (*TIFF_SUFFIXES, *pictures.SUFFIXES)  # of files with frames or labels
+Patch = tuple[slice, slice]  # of the last two axes
 UNNAMED = "IQ"  # axes whose meaning a TIFF file does not say
 
 
@@ -41,6 +44,7 @@ class Pixels:
         colour: Whether several channels are left, of which none was chosen.
         shape: Shape of the frame, ([z,] y, x).
         dtype: Type of its pixels.
+        unnamed: Length of the axes of which the file does not say what they are, where a part of it is the frame.
     """
 
     def __init__(self, path: Path, header: Header, fixed: dict[int, int] | None = None, *, colour: bool = False):
@@ -53,8 +57,18 @@ class Pixels:
             colour: Whether several channels are left, of which none was chosen.
         """
         self.path, self.dtype, self.colour, self._fixed = path, header.dtype, colour, fixed or {}
+        unnamed = [size for name, size in zip(header.axes, header.shape) if name in UNNAMED]
+        self.unnamed = [size for size in unnamed if size > 1] if self._fixed else []
         self._kept = [axis for axis in range(len(header.shape)) if axis not in self._fixed]
         self.shape = tuple(header.shape[axis] for axis in self._kept)
+        self._patch: Patch | None = None
+
+    def middle(self, edge: int) -> "Pixels":
+        """The square patch in the middle of y and x; all of what is smaller than its edge, pixels."""
+        found = copy(self)
+        found._patch = middle(self.shape, edge)
+        found.shape = (*self.shape[:-2], *(side.stop - side.start for side in found._patch))
+        return found
 
     @property
     def ndim(self) -> int:
@@ -75,6 +89,14 @@ class Pixels:
         Raises:
             InputError: The file is damaged.
         """
+        if self._patch:  # whole slices are read, as most formats keep them together
+            given = _each_axis(part)
+            first, rest = given[: self.ndim - 2], given[self.ndim - 2 :]
+            y, x = self._patch
+            return self._read(first or ...)[..., y, x][(..., *rest, *[slice(None)] * (2 - len(rest)))]
+        return self._read(part)
+
+    def _read(self, part: Index) -> np.ndarray:
         return _format_of(self.path).read_part(self.path, self._in_file(part) if self._fixed else part)
 
     def __array__(self, dtype: np.dtype | None = None, copy: bool | None = None) -> np.ndarray:
@@ -83,10 +105,23 @@ class Pixels:
 
     def _in_file(self, part: Index) -> tuple[int | slice, ...]:
         """The same part as an index of the whole file."""
-        given = [] if part is ... else list(part) if isinstance(part, tuple) else [part]
-        given += [slice(None)] * (self.ndim - len(given))
+        given = _each_axis(part)
+        given += (slice(None),) * (len(self._kept) - len(given))
         by_axis = {**self._fixed, **dict(zip(self._kept, given))}
         return tuple(by_axis[axis] for axis in sorted(by_axis))
+
+
+def _each_axis(part: Index) -> tuple[int | slice, ...]:
+    """What is indexed of the first axes."""
+    if isinstance(part, EllipsisType):
+        return ()
+    return part if isinstance(part, tuple) else (part,)
+
+
+def middle(shape: tuple[int, ...], edge: int) -> Patch:
+    """Where the square patch in the middle of y and x is, the last two axes of a shape."""
+    y, x = (slice(max(0, (side - edge) // 2), max(0, (side - edge) // 2) + min(edge, side)) for side in shape[-2:])
+    return y, x
 
 
 def read_header(path: Path) -> Header:

@@ -15,7 +15,7 @@ from cellcascade.data.layouts.choosing import locate
 from cellcascade.data.layouts.finding import find_frames
 from cellcascade.data.layouts.pairs import Part, Wanted
 from cellcascade.data.pieces import split
-from cellcascade.data.pixels import Pixels, open_frame
+from cellcascade.data.pixels import Pixels, middle, open_frame
 
 
 @dataclass(frozen=True)
@@ -29,12 +29,14 @@ class Recording:
         voxel_size_um: Size of a pixel, ([z,] y, x), micrometres; its length says whether the frames are 2D or 3D.
         chosen_frames: Only these annotated frames: a count, evenly spaced, or their numbers; `None` for all.
         chosen_slices: Of each stack only these annotated slices, likewise.
+        patch: Of each frame only the square patch in the middle, of this edge, pixels; `None` for whole frames.
         layout: How its files are laid out, a name of `layouts.choosing` or `"ctc"`.
         part: Which part of the annotated frames it is, where they are divided; `None` for all.
         test_share: Share of the annotated frames in the part `"test"`, where the layout does not divide them.
         channel: Channel of the frames, from 0, where they have several.
         labels: Name of the labels, where images have several.
         split_labels: Whether each connected piece of a label is a cell of its own.
+        ignore_label: Number in the annotations that marks what nobody annotated; `None` if all is.
     """
 
     folder: Path
@@ -43,12 +45,14 @@ class Recording:
     voxel_size_um: tuple[float, ...]
     chosen_frames: Choice = None
     chosen_slices: Choice = None
+    patch: int | None = None
     layout: str = "ctc"
     part: Part | None = None
     test_share: float = 0.0
     channel: int | None = None
     labels: str | None = None
     split_labels: bool = False
+    ignore_label: int | None = None
 
     @property
     def ndim(self) -> int:
@@ -72,7 +76,7 @@ class Recording:
 
     def all_of(self, annotations: Literal["ST", "GT"]) -> "Recording":
         """The same frames with all their annotations of one kind."""
-        return replace(self, annotations=annotations, chosen_frames=None, chosen_slices=None)
+        return replace(self, annotations=annotations, chosen_frames=None, chosen_slices=None, patch=None)
 
     def frames(self) -> list[AnnotatedFrame]:
         """The annotated frames, in the order of frame and slice.
@@ -102,8 +106,8 @@ class Recording:
         Raises:
             InputError: A file is damaged, of the wrong type, or the two do not fit together.
         """
-        image, labels = annotated.read_annotated(frame, self.ndim)
-        return image, split(labels, frame.labels) if self.split_labels else labels
+        labels = self.read_labels(frame)
+        return self._within(annotated.read_counts(frame, self.ndim)), labels
 
     def read_labels(self, frame: AnnotatedFrame) -> np.ndarray:
         """The labels that `read` gives, without the counts.
@@ -111,18 +115,43 @@ class Recording:
         Raises:
             InputError: A file is damaged, of the wrong type, or the two do not fit together.
         """
-        labels = annotated.read_labels(frame, self.ndim)
-        return split(labels, frame.labels) if self.split_labels else labels
+        labels = annotated.read_labels(frame, self.ndim, self.ignore_label)
+        return self._within(split(labels, frame.labels) if self.split_labels else labels)
+
+    def read_ignored(self, frame: AnnotatedFrame) -> np.ndarray | None:
+        """Where nobody annotated a frame (bool, as its labels), or its annotated slice; `None` if all is annotated.
+
+        Raises:
+            InputError: A file is damaged, of the wrong type, or the two do not fit together.
+        """
+        if self.ignore_label is None:
+            return None
+        ignored = self._within(annotated.read_ignored(frame, self.ndim, self.ignore_label))
+        return ignored if ignored.any() else None
 
     def read_image(self, frame: AnnotatedFrame) -> Pixels:
-        """Counts of the whole frame, ([z,] y, x), also where only a slice of it is annotated.
+        """Counts of the frame, ([z,] y, x), with all its slices also where only some are annotated.
 
         Nothing is read before it is indexed: `[z]` reads a slice, `[...]` the whole frame.
 
         Raises:
             InputError: The file is no such frame, or damaged.
         """
-        return open_frame(frame.image, self.ndim, frame.channel, frame.t)
+        image = open_frame(frame.image, self.ndim, frame.channel, frame.t)
+        return image.middle(self.patch) if self.patch else image
+
+    def count_cells(self) -> int:
+        """Number of annotated cells in the frames; one that several slices of a stack show counts once."""
+        return len(
+            {(item.frame, label) for item in self.frames() for label in np.unique(self.read_labels(item)) if label}
+        )
+
+    def _within(self, pixels: np.ndarray) -> np.ndarray:
+        """The patch of a frame's counts or labels that counts."""
+        if self.patch is None:
+            return pixels
+        y, x = middle(pixels.shape, self.patch)
+        return pixels[..., y, x]
 
     @property
     def _is_ctc(self) -> bool:
@@ -154,7 +183,12 @@ def training_recording(config: Config, dataset: str) -> Recording:
         InputError: Its folder is of no known layout.
     """
     data = config.datasets[dataset]
-    return replace(_recording(config, data, "train"), chosen_frames=data.train_frames, chosen_slices=data.train_slices)
+    return replace(
+        _recording(config, data, "train"),
+        chosen_frames=data.train_frames,
+        chosen_slices=data.train_slices,
+        patch=data.train_patch,
+    )
 
 
 def held_out_recording(config: Config, dataset: str, annotations: Literal["ST", "GT"] = "ST") -> Recording | None:
@@ -185,6 +219,7 @@ def _recording(config: Config, data: Dataset, part: Part) -> Recording:
             channel=data.channel,
             labels=data.labels,
             split_labels=data.split_labels,
+            ignore_label=data.ignore_label,
         )
     found = Recording(
         folder,
@@ -193,6 +228,7 @@ def _recording(config: Config, data: Dataset, part: Part) -> Recording:
         data.voxel_size_um,
         channel=data.channel,
         split_labels=data.split_labels,
+        ignore_label=data.ignore_label,
     )
     if data.test_sequence is None and data.kept_share:
         return replace(found, part=part, test_share=data.kept_share)

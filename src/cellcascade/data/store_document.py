@@ -4,6 +4,8 @@ import types
 from dataclasses import dataclass, field
 from typing import Any, get_args, get_origin
 
+from pydantic import BaseModel
+
 from cellcascade.data.shards import Array, Record, Schema
 from cellcascade.data.stores import (
     BACKGROUND,
@@ -131,6 +133,11 @@ STORES: list[tuple[Schema, Described]] = [
                 "cut_by_border": "by axis, ([z,] y, x): does the border of a frame cut an annotated cell?",
                 "cells_per_frame": "number of cells in each frame that is annotated as a whole",
                 "cells_per_slice": "mean number of cells in the annotated slices, for each frame with single ones",
+                "layout": "how the cells of densely annotated frames lie: `edges` of classes of distance between two "
+                "cells, pixels; `closeness`, pairs in each, relative to cells strewn at random; `touching`, share of "
+                "the cells by frame; `gap` and `reach`, as in `population`; `least_share`, size of cells at the border",
+                "heights": "3D: height over width of densely annotated cells, from the smallest to the largest",
+                "neighbour_light": "share of the light around a cell that falls on a cell beside it",
             },
         ),
     ),
@@ -139,12 +146,16 @@ STORES: list[tuple[Schema, Described]] = [
         Described(
             "Background",
             "DATASET/background.zarr.zip",
-            "The background of the frames: smooth fields, and noise.",
+            "The background of the frames: smooth fields, noise, and bright things without a label, each in a crop.",
             {
                 "fields": "smooth backgrounds of single frames, at low resolution, counts",
                 "levels": "levels of the background at which the noise was measured, counts",
                 "residuals": "quantiles of the noise at each level, counts",
                 "correlation": "correlation of the noise; lag 0 is in the middle",
+                "thing_image": "counts of bright things without a label; neighbours are replaced by background",
+                "thing_mask": "the thing",
+                "thing_slices": "how many slices are not empty; 1 in 2D",
+                "thing_border": "border of the frame that it reaches, (y, x): -1 the first, 1 the last, 0 none",
             },
             {
                 "frame_shape": "shape of the frames, ([z,] y, x), pixels",
@@ -153,6 +164,7 @@ STORES: list[tuple[Schema, Described]] = [
                 "mean": "mean of the background, counts",
                 "std": "its standard deviation, counts",
                 "skewness": "its skewness",
+                "things_per_frame": "bright things without a label in each frame that is annotated as a whole",
             },
         ),
     ),
@@ -286,7 +298,9 @@ def _kind(annotation: Any) -> str:
         return "texts by number"
     if origin is types.UnionType:
         return " or ".join(map(_kind, inner))
-    names = {int: "whole number", float: "number", bool: "true or false", str: "text"}
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return "values by name"
+    names = {int: "whole number", float: "number", bool: "true or false", str: "text", type(None): "none"}
     return names[annotation] if origin is None else f"{len(inner)} values" if len(inner) > 1 else "list"
 
 

@@ -6,6 +6,7 @@ Axes: n items, v views, c channels, z y x pixels or voxels, s slices. Masks are 
 import numpy as np
 
 from cellcascade.core.stages import STAGE_VERSIONS
+from cellcascade.data.layout import LayoutRecord
 from cellcascade.data.shards import Array, Record, Schema
 
 CELL = {"cell_id": Array("n", "int32"), "valid": Array("n", "uint8")}
@@ -25,6 +26,10 @@ class CropsRecord(Record):
         cut_by_border: By axis ([z,] y, x), whether the frame's border cuts an annotated cell.
         cells_per_frame: Number of cells of each densely annotated frame.
         cells_per_slice: Mean number of cells of the annotated slices, for each sparsely annotated frame.
+        layout: How the cells of densely annotated frames lie; `None` where there are too few to tell.
+        heights: Height over width of the cells of densely annotated stacks, from the smallest to the largest at equal
+            steps of rank; none where too few are seen.
+        neighbour_light: Share of the light around a cell that falls on a cell beside it.
     """
 
     stage_version: int = STAGE_VERSIONS["crops"]
@@ -37,6 +42,9 @@ class CropsRecord(Record):
     cut_by_border: tuple[bool, ...]
     cells_per_frame: tuple[int, ...]
     cells_per_slice: tuple[float, ...]
+    layout: LayoutRecord | None = None
+    heights: tuple[float, ...] = ()
+    neighbour_light: float = 1.0
 
     @property
     def ndim(self) -> int:
@@ -77,6 +85,7 @@ class BackgroundRecord(Record):
         mean: Mean of the background, counts.
         std: Its standard deviation, counts.
         skewness: Its skewness.
+        things_per_frame: Bright things without a label that were cut out of each densely annotated frame.
     """
 
     stage_version: int = STAGE_VERSIONS["background"]
@@ -86,15 +95,20 @@ class BackgroundRecord(Record):
     mean: float
     std: float
     skewness: float
+    things_per_frame: tuple[int, ...] = ()
 
 
 BACKGROUND = Schema(
-    "background/2",
+    "background/3",
     {
         "fields": Array("field ... y x", "float32"),
         "levels": Array("level", "float32"),
         "residuals": Array("level score", "float32"),
         "correlation": Array("... y x", "float32"),
+        "thing_image": Array("thing z y x", "uint16"),
+        "thing_mask": Array("thing z y x", "uint8"),
+        "thing_slices": Array("thing", "int32"),
+        "thing_border": Array("thing axis", "int8"),
     },
     BackgroundRecord,
 )

@@ -1,6 +1,7 @@
 """TIFF files: headers, read without pixels, and parts of their pixels."""
 
 import struct
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,11 @@ from cellcascade.core.errors import InputError
 from cellcascade.data.header import Header, Index, unreadable
 
 EXPECTED = "an undamaged TIFF file with one image or one stack"
-READ_ERRORS = (OSError, ValueError, IndexError, KeyError, struct.error, RuntimeError, tifffile.TiffFileError)
+# What tifffile and its decoders raise over damaged files, found by damaging files at random.
+READ_ERRORS = (
+    *(OSError, ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RuntimeError, MemoryError),
+    *(struct.error, zlib.error, tifffile.TiffFileError),
+)
 
 
 def read_header(path: Path) -> Header:
@@ -65,7 +70,7 @@ def spacing_um(path: Path) -> dict[str, float]:
     try:
         with tifffile.TiffFile(path) as file:
             return _of_ome(tifffile.xml2dict(file.ome_metadata)) if file.ome_metadata else _of_imagej(file)
-    except (*READ_ERRORS, TypeError, AttributeError, ZeroDivisionError):  # what is said is of a kind of its own
+    except READ_ERRORS:  # what is said is of a kind of its own
         return {}
 
 

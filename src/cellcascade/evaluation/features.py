@@ -13,6 +13,7 @@ STYLE = "Cellpose style (256-d), trained on the real images"
 def compare_features(
     *,
     crops: Path,
+    test_crops: Path | None,
     textures: list[Path],
     inception: Path | None,
     cellpose: Path | None,
@@ -24,7 +25,8 @@ def compare_features(
     """Stage `evaluate_fid`: compare synthetic cells with real ones by FID and KID.
 
     Args:
-        crops: Store of the real crops.
+        crops: Store of the crops that the models were trained on.
+        test_crops: Store of crops of the test sequence, of the same size; `None` where nothing is kept for tests.
         textures: Shards of synthetic cells; valid ones count.
         inception: Weights of the FID's Inception; `None`: without.
         cellpose: A Cellpose 3 that was trained on the real images; `None`: without.
@@ -37,7 +39,8 @@ def compare_features(
         InputError: A store or a network cannot be used, or neither network is given.
     """
     features = describers(inception, cellpose, device)
-    write_table(table, cell_distances(crops, textures, features, dataset=dataset, seed=seed))
+    found = cell_distances(crops, textures, features, dataset=dataset, seed=seed, test_crops=test_crops)
+    write_table(table, found)
 
 
 def describers(inception: Path | None, cellpose: Path | None, device: str) -> dict[str, Features]:

@@ -20,10 +20,11 @@ from cellcascade.data.stores import PredictionsRecord
 from cellcascade.evaluation.cellpose.record import NetworkRecord, Regime, read_record
 from cellcascade.evaluation.gain import paired_gain
 from cellcascade.evaluation.predictions import join_frames, open_predictions
-from cellcascade.metrics.seg import THRESHOLDS, score
+from cellcascade.evaluation.strata import object_traits, seg_by_stratum
+from cellcascade.metrics.seg import score
 
 REFERENCES: dict[str, Literal["GT", "ST"]] = {"gold": "GT", "silver": "ST"}
-FACTS = ("train_frames", "train_slices", "start", "steps", "diameter", "real_share")  # of a network, in its scores
+FACTS = ("train_frames", "train_slices", "train_cells", "start", "steps", "diameter", "real_share")  # of a network
 Row = dict[str, str | float | None]  # scores or facts by their column
 
 
@@ -114,12 +115,12 @@ def score_rows(
 
     Returns:
         One row per reference: `reference`, `seg`, `n_objects`, `precision`, `recall`, `f1` (at IoU 0.5), `f1_60` to
-        `f1_90`, `frames`. Gold truth beside silver truth annotates some of the cells: as the others are no false ones,
-        it has no `precision` and no `f1`.
+        `f1_90`, `ap_50`, `ap_75`, `ap_90`, `seg_dim` and the others of `STRATA`, `frames`. Gold truth beside silver
+        truth annotates some of the cells: as the others are no false ones, it has no `precision`, no `f1` and no `ap`.
     """
     rows = [_row(recording, reference, items, made) for reference, items in annotations.items()]
     if len(rows) > 1:
-        rows[0] |= {name: None for name in rows[0] if name == "precision" or name.startswith("f1")}
+        rows[0] |= {name: None for name in rows[0] if name.startswith(("precision", "f1", "ap"))}
     return rows
 
 
@@ -131,7 +132,7 @@ def join_scores(*, scores: list[Path], dataset: str, seg: Path, gain: Path) -> N
             that this one is a variant of.
         dataset: Name of the data set.
         seg: CSV to write: all rows.
-        gain: CSV to write: gain over regime real with its interval.
+        gain: CSV to write: gain over regime real with its interval, of all objects and of those of each stratum.
     """
     table = pd.concat([pd.read_csv(path) for path in scores], ignore_index=True).assign(dataset=dataset)
     write_table(seg, table)
@@ -139,17 +140,39 @@ def join_scores(*, scores: list[Path], dataset: str, seg: Path, gain: Path) -> N
 
 
 def _row(recording: Recording, reference: str, items: Sequence[AnnotatedFrame], made: Mapping[int, np.ndarray]) -> Row:
+    traits = []
+
     def pairs() -> Iterator[tuple[np.ndarray, np.ndarray]]:
         for frame, slices in groupby(items, key=lambda item: item.frame):
             result = made[frame]
             for item in slices:
-                yield recording.read_labels(item), result if item.z is None else result[item.z]
+                image, labels = recording.read(item)
+                traits.append(object_traits(image, labels, recording.voxel_size_um[-labels.ndim :]))
+                part = result if item.z is None else result[item.z]
+                yield labels, without_ignored(part, recording.read_ignored(item))
 
     got = score(pairs())
     row: Row = {"reference": reference, "seg": got.seg, "n_objects": got.n_objects}
     row |= {"precision": got.precision[0.5], "recall": got.recall[0.5], "f1": got.f1[0.5]}
-    row |= {f"f1_{round(100 * t)}": got.f1[t] for t in THRESHOLDS if t > 0.5}
+    row |= {f"f1_{round(100 * t)}": got.f1[t] for t in (0.6, 0.7, 0.8, 0.9)}
+    row |= {f"ap_{round(100 * t)}": got.ap[t] for t in (0.5, 0.75, 0.9)}
+    strata = seg_by_stratum(pd.concat(traits, ignore_index=True), got.jaccards)
+    row |= {f"seg_{name}": value for name, value in strata.items()}
     return {**row, "frames": len({item.frame for item in items})}
+
+
+def without_ignored(result: np.ndarray, ignored: np.ndarray | None) -> np.ndarray:
+    """A segmentation without the objects of which more than half lies where nobody annotated.
+
+    Args:
+        result: Labels, ([z,] y, x).
+        ignored: Where nobody annotated, bool; `None`: all is annotated.
+    """
+    if ignored is None:
+        return result
+    sizes = np.bincount(result.ravel())
+    hidden = 2 * np.bincount(result[ignored], minlength=len(sizes)) > sizes
+    return np.where(hidden[result], 0, result)
 
 
 def _facts(network: NetworkRecord) -> Row:

@@ -1,13 +1,12 @@
-"""The settings that fit the cells and the machine."""
+"""The settings that fit the cells."""
 
 import math
-import os
-import subprocess
 from dataclasses import dataclass
 
 import numpy as np
 
 from cellcascade.config.values import BUNDLED_GRID
+from cellcascade.data.layout import FEWEST_PAIRS
 from cellcascade.intake.measures import Cells
 
 MARGIN = 2  # free pixels wanted between a cell and the crop's edge, the default of crops.margin
@@ -27,6 +26,7 @@ class Advice:
         reach: How near, pixels.
         gap: Least background between two cells, pixels.
         rim: Background pasted around a cell, pixels.
+        by_data: Whether the annotated cells are so many that the workflow itself sees from them how cells lie.
     """
 
     crop_size: int
@@ -36,19 +36,7 @@ class Advice:
     reach: int
     gap: int
     rim: int
-
-
-@dataclass(frozen=True)
-class Machine:
-    """What the workflow can count on.
-
-    Attributes:
-        cores: Processor cores that this process may use.
-        gpu_gb: Memory of the smallest GPU, gigabytes; `None` without a GPU.
-    """
-
-    cores: int
-    gpu_gb: float | None
+    by_data: bool
 
 
 def advise(cells: Cells, extent: tuple[float, ...], *, dense: bool) -> Advice:
@@ -73,18 +61,8 @@ def advise(cells: Cells, extent: tuple[float, ...], *, dense: bool) -> Advice:
         reach=reach,
         gap=round(float(np.clip(np.percentile(between, 5) - 0.1 * diameter, 0, 3))),
         rim=int(np.clip(round(diameter / 6), 3, 8)),
+        by_data=dense and sum(count * (count - 1) // 2 for count in cells.per_frame) >= FEWEST_PAIRS,
     )
-
-
-def this_machine() -> Machine:
-    """The cores and the GPU of the machine on which this runs."""
-    command = ["nvidia-smi", "--query-gpu=memory.total", "--format=csv,noheader,nounits"]
-    try:
-        listed = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True).stdout.split()
-        memory = min(float(value) for value in listed) / 1024
-    except (OSError, subprocess.SubprocessError, ValueError):
-        memory = None
-    return Machine(len(os.sched_getaffinity(0)), memory)
 
 
 def _clustering(cells: Cells, near: float, extent: tuple[float, ...]) -> float:

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import numpy as np
 
+from cellcascade.core.machine import Machine
 from cellcascade.data.layouts.choosing import EXAMPLES
-from cellcascade.intake.advice import Advice, Machine
+from cellcascade.intake.advice import Advice
 from cellcascade.intake.looking import Look
 from cellcascade.intake.measures import MOST_FRAMES
 
@@ -60,8 +61,7 @@ def lines(found: Look, advice: Advice, machine: Machine) -> Iterator[str]:
     yield f"  voxels    {' x '.join(f'{value:g}' for value in found.recording.voxel_size_um)} um: {_source(found)}"
     if found.voxel_source == "guess":
         yield f"            say it with --voxel-size {'Z Y X' if found.recording.ndim == 3 else 'Y X'} (micrometres)"
-    gpu = f"a GPU of {machine.gpu_gb:.0f} GB" if machine.gpu_gb else "no GPU: small models"
-    yield f"  machine   {machine.cores} cores, {gpu}"
+    yield f"  machine   {machine.text}{'' if machine.has_gpu else ': small models'}"
     yield f"  settings  crops of {advice.crop_size} pixels, {_planned(machine)}"
 
 
@@ -75,7 +75,7 @@ def document(name: str, out: Path, found: Look, advice: Advice, machine: Machine
         advice: The settings that fit its cells.
         machine: What the workflow can count on.
     """
-    path, gpu = Path(os.path.abspath(found.path)), machine.gpu_gb is not None
+    path, gpu = Path(os.path.abspath(found.path)), machine.has_gpu
     body = "\n".join(f"    {line}" for line in _entry(found, advice, path.name, gpu))
     options = f"--configfile {shlex.quote(str(out))} --cores {machine.cores}"
     return (
@@ -98,6 +98,8 @@ def _entry(found: Look, advice: Advice, folder: str, gpu: bool) -> Iterator[str]
         yield _line(f"channel: {recording.channel}", "from 0")
     if recording.labels is not None:
         yield f"labels: {_text(recording.labels)}"
+    if recording.ignore_label is not None:
+        yield _line(f"ignore_label: {recording.ignore_label}", "what nobody annotated")
     if found.is_ctc:
         yield f"train_sequence: {_text(recording.sequence)}"
         yield f"annotations: {recording.annotations}"
@@ -116,9 +118,10 @@ def _entry(found: Look, advice: Advice, folder: str, gpu: bool) -> Iterator[str]
         yield _line(f"  slices_per_cell: {advice.slices_per_cell}", "there are few cells")
     yield _line("  window_percentiles: [0.1, 99.9]", "counts that become black and white")
     yield "population:"
-    yield _line(f"  clustering: {advice.clustering}", "from how close the annotated cells are: 0 to 1")
-    yield f"  reach: {advice.reach}"
-    yield f"  gap: {advice.gap}"
+    if not advice.by_data:
+        yield _line(f"  clustering: {advice.clustering}", "from how close the annotated cells are: 0 to 1")
+        yield f"  reach: {advice.reach}"
+        yield f"  gap: {advice.gap}"
     yield f"  rim: {advice.rim}"
 
 
@@ -149,5 +152,5 @@ def _tests(found: Look) -> str:
 
 
 def _planned(machine: Machine) -> str:
-    gpu = machine.gpu_gb is not None
+    gpu = machine.has_gpu
     return f"{CELLS[gpu]} synthetic cells in {IMAGES[gpu]} images"

@@ -67,20 +67,26 @@ class Look:
         return self.recording.layout == "ctc"
 
 
-def look(path: Path, voxel_size_um: Sequence[float] | None = None, channel: int | None = None) -> Look:
+def look(
+    path: Path,
+    voxel_size_um: Sequence[float] | None = None,
+    channel: int | None = None,
+    ignore_label: int | None = None,
+) -> Look:
     """Look at a folder of images and masks, or at an archive of it.
 
     Args:
         path: The folder or archive.
         voxel_size_um: Size of a pixel, ([z,] y, x), micrometres; `None`: as the files say, or else a guess.
         channel: Channel of the frames; `None`: the one in which cells and background differ most.
+        ignore_label: Number in the annotations that marks what nobody annotated; `None` if all is.
 
     Raises:
         InputError: The folder cannot be read, or holds no annotated cell.
     """
     if not path.is_dir() and archive_of(path) is None:
         raise _nothing_there(path)
-    recording, channels = _channel_chosen(path, channel)
+    recording, channels = _channel_chosen(path, channel, ignore_label)
     if voxel_size_um:
         recording = replace(recording, voxel_size_um=_checked_size(voxel_size_um, recording))
     frames = recording.checked_frames()
@@ -96,21 +102,21 @@ def look(path: Path, voxel_size_um: Sequence[float] | None = None, channel: int 
     return Look(path, recording, frames, shapes, dtype, cells, channels, source, test_sequence, tests)
 
 
-def _channel_chosen(path: Path, channel: int | None) -> tuple[Recording, dict[int, float]]:
+def _channel_chosen(path: Path, channel: int | None, ignore: int | None) -> tuple[Recording, dict[int, float]]:
     """The recording of a folder, in the channel that shows the cells best, and the contrast of each channel."""
     problem: InputError | None = None
     for wanted in _candidates(path, channel):
         try:
-            recording = _recording(path, wanted)
+            recording = replace(_recording(path, wanted), ignore_label=ignore)
             found = contrast(recording, recording.frames()[0])
         except InputError as error:
-            problem = problem or error
+            problem = error  # the last one: those before it may say that a choice is needed, which was made since
             continue
         if wanted.labels and not recording.read_labels(recording.frames()[0]).any():
             continue  # of several labels, those without cells
         if wanted.channel is None or channel is not None:
             return recording, {}
-        contrasts = {wanted.channel: found, **_contrasts(path, wanted)}
+        contrasts = {wanted.channel: found, **_contrasts(path, wanted, ignore)}
         best = max(contrasts, key=lambda number: contrasts[number])
         return replace(recording, channel=best), contrasts
     raise problem or missing_folder(path)
@@ -118,20 +124,21 @@ def _channel_chosen(path: Path, channel: int | None) -> tuple[Recording, dict[in
 
 def _candidates(path: Path, channel: int | None) -> Iterator[Wanted]:
     """What of the files might be read: where a choice is needed, nothing can be read without one."""
-    for number in (None, 0) if channel is None else (channel,):
-        yield Wanted(number)
     archive = archive_of(path)
-    for name in ome_zarr.names_of(unpacked(archive) if archive else path):
+    names = ome_zarr.names_of(unpacked(archive) if archive else path)
+    for number in () if len(names) > 1 else (None, 0) if channel is None else (channel,):
+        yield Wanted(number)
+    for name in names:
         for number in (None, 0) if channel is None else (channel,):
             yield Wanted(number, name)
 
 
-def _contrasts(path: Path, wanted: Wanted) -> dict[int, float]:
+def _contrasts(path: Path, wanted: Wanted, ignore: int | None) -> dict[int, float]:
     """The contrast of each channel beyond the first."""
     found: dict[int, float] = {}
     for number in range(1, MOST_CHANNELS):
         try:
-            recording = _recording(path, replace(wanted, channel=number))
+            recording = replace(_recording(path, replace(wanted, channel=number)), ignore_label=ignore)
             found[number] = contrast(recording, recording.frames()[0])
         except InputError:
             break

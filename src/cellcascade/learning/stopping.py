@@ -11,7 +11,7 @@ from torch import Tensor
 
 from cellcascade.config.values import FOLDS
 from cellcascade.core.seeds import torch_generator
-from cellcascade.learning.device import autocast
+from cellcascade.learning.device import training_autocast
 from cellcascade.learning.objective import Objective, in_parts
 
 logger = logging.getLogger(__name__)
@@ -65,7 +65,7 @@ class HeldOut:
             for number in range(self.batches):
                 batch = self.objective.draw(torch_generator(self.seed, "held out", number))
                 for part, share in in_parts(batch, 1, device):
-                    with autocast(device, self.precision):
+                    with training_autocast(device, self.precision):
                         total += float(self.objective.loss(part)) * share / self.batches
         self.losses.append((step, total))
         if self.best_step == step:

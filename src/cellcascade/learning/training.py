@@ -26,7 +26,7 @@ from cellcascade.core.errors import InputError
 from cellcascade.core.files import atomic_path, digest
 from cellcascade.core.logs import progress
 from cellcascade.core.seeds import torch_generator
-from cellcascade.learning.device import autocast, precision_on
+from cellcascade.learning.device import precision_on, training_autocast
 from cellcascade.learning.objective import Objective, in_parts
 from cellcascade.learning.stopping import HeldOut
 
@@ -274,7 +274,7 @@ class _Run:
         for index in range(self.settings.accumulation):
             batch = self.objective.draw(torch_generator(self.seed, "step", step, *([index] if index else [])))
             for part, share in in_parts(batch, self.parts, self.device):
-                with autocast(self.device, self.settings.precision):
+                with training_autocast(self.device, self.settings.precision):
                     value = self.objective.loss(part)
                 yield value * share / self.settings.accumulation
 

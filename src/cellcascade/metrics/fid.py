@@ -1,8 +1,9 @@
 """How near synthetic cells are to real ones: Fréchet and kernel distance of image features (FID, KID).
 
-FID is biased upwards by an amount that depends on the number of images, so both pairs, two halves of the real images
-and real against synthetic ones, are compared at the same number. KID has no such bias. Frames of one sequence show
-the same cells again and again: halves of their crops share them, so that real-real is the floor, not a goal.
+The real side are cells of the test sequence, which nothing has learned from: synthetic ones are compared with them, and
+so are the real training cells. Where there are no test cells, two halves of the training cells are compared; frames of
+one sequence show the same cells again and again, so that real-real is then a floor, not a goal. FID is biased upwards
+by an amount that depends on the number of images, so both pairs are compared at the same number. KID has no such bias.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -15,7 +16,7 @@ from scipy.linalg import svdvals
 
 from cellcascade.core.errors import InputError
 from cellcascade.core.seeds import numpy_generator
-from cellcascade.data.cells import synthetic_stacks
+from cellcascade.data.cells import check_size, synthetic_stacks
 from cellcascade.data.crops import Crops, read_crops, to_unit
 
 SPLITS = 5  # random halves of the real images that a figure is the mean of
@@ -86,16 +87,23 @@ class CellRows:
 
 
 def feature_distances(
-    real: CellRows, synthetic: CellRows, *, generator: np.random.Generator, resamples: int = 200
+    real: CellRows,
+    synthetic: CellRows,
+    *,
+    training: CellRows | None = None,
+    generator: np.random.Generator,
+    resamples: int = 200,
 ) -> pd.DataFrame:
     """FID and KID of real against real and real against synthetic features, at one number of images.
 
-    A figure is the mean over random disjoint halves of the real images, with no cell in both; the synthetic ones are
-    compared with the first half of each. Intervals are those of `_deviations`.
+    A figure is the mean over random choices of as many images from each set. Without training images, the two real
+    sets are random disjoint halves, with no cell in both, and the synthetic ones are compared with the first of them.
+    Intervals are those of `_deviations`.
 
     Args:
         real: Features (N, d) of real images.
         synthetic: Features (M, d) of synthetic images.
+        training: Features (K, d) of other real images that the real ones are compared with; `None` for halves.
         generator: Source of the random halves.
         resamples: Half-samples that an interval is made from.
 
@@ -103,13 +111,14 @@ def feature_distances(
         One row per metric (`FID`, `KID`) and pair (`real-real`, `real-synthetic`): `metric`, `pair`, `value`, `low`,
         `high` (95 % interval), `n` (images on each side), `warning`. Values are NaN where n is below 4.
     """
-    n, dims = _images_on_a_side(real, synthetic), real.values.shape[1]
+    n, dims = _images_on_a_side(real, synthetic, training), real.values.shape[1]
     values: dict[tuple[str, str], list[float]] = {(metric, pair): [] for metric in METRICS for pair in PAIRS}
     deviations: dict[tuple[str, str], list[float]] = {key: [] for key in values}
     for _ in range(SPLITS if n >= FEWEST else 0):
         order, made = real.order(generator), synthetic.order(generator)[:n]
         first = real.take(order[:n])
-        for pair, other in zip(PAIRS, (real.take(order[-n:]), synthetic.take(made))):
+        alike = training.take(training.order(generator)[:n]) if training else real.take(order[-n:])
+        for pair, other in zip(PAIRS, (alike, synthetic.take(made))):
             varied = _deviations(first, other, max(2, resamples // SPLITS), generator)
             for metric, distance in METRICS.items():
                 values[metric, pair].append(distance(first.values, other.values))
@@ -118,16 +127,23 @@ def feature_distances(
 
 
 def cell_distances(
-    crops: Path, textures: Sequence[Path], features: Mapping[str, Features], *, dataset: str, seed: int
+    crops: Path,
+    textures: Sequence[Path],
+    features: Mapping[str, Features],
+    *,
+    dataset: str,
+    seed: int,
+    test_crops: Path | None = None,
 ) -> pd.DataFrame:
     """FID and KID of a data set's synthetic cells (paper, section 4).
 
-    Counts of both kinds pass through the window of the real crops. In 3D every slice is an image of its own; where
+    All counts pass through the window of the training crops. In 3D every slice is an image of its own; where
     the real crops hold the widest slice of each cell alone, so does the synthetic side.
 
     Args:
-        crops: Store of the real crops.
+        crops: Store of the crops that the models were trained on.
         textures: Shards of synthetic cells; valid ones count.
+        test_crops: Store of crops of the test sequence, the real side; `None`: halves of the training crops.
         features: What describes an image, by name: functions from images (n, y, x), 0 to 1, to features (n, d).
         dataset: Name of the data set, for the table and the random numbers.
         seed: The run's seed.
@@ -143,21 +159,28 @@ def cell_distances(
     widest_only = volumes and bool(data.widest.all())
     suffix = "" if not volumes else ", widest slices" if widest_only else ", per slice"
     images = [_real_slices(data, generator), _synthetic_slices(textures, data.size, widest_only, generator)]
+    if test_crops is not None:
+        test = read_crops(test_crops)
+        check_size(test_crops, test.size, data.size)
+        images.append(_real_slices(test, generator))
     found = []
     for name, describe in features.items():
-        sides = (
+        training, synthetic, *tests = (
             CellRows(_described(name, describe, to_unit(side.values, data.record.window)), side.cells)
             for side in images
         )
-        table = feature_distances(*sides, generator=generator)
+        real, alike = (tests[0], training) if tests else (training, None)
+        table = feature_distances(real, synthetic, training=alike, generator=generator)
         table.insert(0, "dataset", dataset)
         table.insert(1, "features", name + suffix)
         found.append(table)
     return pd.concat(found, ignore_index=True)
 
 
-def _images_on_a_side(real: CellRows, synthetic: CellRows) -> int:
+def _images_on_a_side(real: CellRows, synthetic: CellRows, training: CellRows | None) -> int:
     """How many images each side of a comparison has, so that no cell reaches into both halves of the real ones."""
+    if training:
+        return min(len(rows.cells) for rows in (real, synthetic, training))
     largest = np.unique(real.cells, return_counts=True)[1].max(initial=0)
     return max(0, min((len(real.cells) - largest + 1) // 2, len(synthetic.cells)))
 

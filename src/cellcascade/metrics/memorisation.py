@@ -20,6 +20,7 @@ from cellcascade.data.crops import Crops, read_crops
 LARGEST = 32  # pixels of a side at which cells are compared
 AT_ONCE = 256  # cells that are in memory at their full size
 PERCENTILE = 5  # percentile of the distances of real test cells below which a cell is suspiciously near
+FEWEST = 20  # real test cells below which a share of 5 % is less than one cell
 
 T = TypeVar("T")
 Distance = Callable[[np.ndarray, np.ndarray], np.ndarray]
@@ -117,9 +118,10 @@ def shares(what: str, synthetic: np.ndarray, test: np.ndarray, training: int) ->
         "threshold": threshold,
         "share_synthetic": near_synthetic,
         "share_real": near_real,
-        "excess": near_synthetic - near_real,
+        "excess": near_synthetic - near_real if len(test) >= FEWEST else np.nan,
         "nearest_synthetic_median": np.median(synthetic),
         "nearest_real_median": np.median(test),
+        "nearest_ratio": np.median(synthetic) / np.median(test),
     }
 
 
@@ -131,7 +133,9 @@ def compare_memorisation(
     Row `mask` compares outlines, each cell on its widest slice, by one minus the intersection over union; row `image`
     compares the counts inside the cells, synthetic and test cells on their widest slices with every training crop, by
     one minus their correlation. The threshold is the 5th percentile of the distances of real test cells, so that
-    `share_real` is 0.05 with enough of them (`n_real_test`), and one cell's share with fewer than about 20.
+    `share_real` is 0.05 with enough of them (`n_real_test`), and one cell's share with fewer than 20; there is no
+    `excess` then. `nearest_ratio` compares the medians of the distances, with any number of cells: about 1 where
+    synthetic cells are as new as real ones, 0 of copies.
 
     Args:
         crops: Store of the crops that the models were trained on.

@@ -19,7 +19,7 @@ from cellcascade.core.errors import InputError
 from cellcascade.data.ctc import LABELS
 from cellcascade.data.tiff import READ_ERRORS
 
-THRESHOLDS = (0.5, 0.6, 0.7, 0.8, 0.9)
+THRESHOLDS = (0.5, 0.6, 0.7, 0.75, 0.8, 0.9)
 RESULT = re.compile(r"mask(\d{3,4})\.tif")
 LARGEST_TABLE = 1 << 22  # entries; beyond it sorting is cheaper than a table with an entry for every number
 BLOCK = 1 << 20  # pixels
@@ -55,6 +55,8 @@ class Score:
         precision: Share of the result's objects that are true, by the threshold of the IoU; 0 if there are none.
         recall: Share of the reference objects that were found, by the threshold of the IoU.
         f1: Harmonic mean of the two, by the threshold of the IoU.
+        ap: Average precision as cell segmenters use it, by the threshold of the IoU: true objects over all of the
+            reference and of the result, each pair counted once.
         jaccards: IoU of each reference object with the object that covers more than half of it `(n_objects)`,
             0 where there is none; in the order of images and labels.
     """
@@ -65,6 +67,7 @@ class Score:
     precision: dict[float, float]
     recall: dict[float, float]
     f1: dict[float, float]
+    ap: dict[float, float]
     jaccards: np.ndarray
 
 
@@ -137,6 +140,7 @@ def score(pairs: Iterable[tuple[np.ndarray, np.ndarray]]) -> Score:
         precision={threshold: count / max(n_found, 1) for threshold, count in true.items()},
         recall={threshold: count / len(pooled) for threshold, count in true.items()},
         f1={threshold: 2 * count / (len(pooled) + n_found) for threshold, count in true.items()},
+        ap={threshold: count / (len(pooled) + n_found - count) for threshold, count in true.items()},
         jaccards=pooled,
     )
 

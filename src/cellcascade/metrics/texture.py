@@ -15,6 +15,7 @@ from cellcascade.data.cells import CellStack, real_stacks, synthetic_stacks
 from cellcascade.data.crops import read_crops
 from cellcascade.geometry.masks import signed_distance
 from cellcascade.metrics.compare import compare_values, side_by_side
+from cellcascade.metrics.grain import measure_grain
 
 BAND = 2  # pixels on each side of the outline in which edges are measured
 RING = 3  # pixels outside the outline in which the surroundings are measured
@@ -35,8 +36,9 @@ def measure_textures(images: np.ndarray, masks: np.ndarray) -> pd.DataFrame:
     Returns:
         One row per cell: `intensity_mean` and `intensity_std` (counts, inside the mask), `edge_gradient` (counts per
         pixel: mean magnitude of the gradient after a blur of 1 pixel, within 2 pixels of the outline), `ring_mean`
-        (counts, within 3 pixels outside the outline) and `otsu_iou` (intersection over union of the mask and Otsu's
-        threshold of the crop after a blur of 1 pixel).
+        (counts, within 3 pixels outside the outline), `otsu_iou` (intersection over union of the mask and Otsu's
+        threshold of the crop after a blur of 1 pixel), `grain` (counts) and `grain_correlation` (-1 to 1), the finest
+        structure's strength and correlation of neighbouring pixels, see `measure_grain`.
     """
     return pd.DataFrame([_measured(*cell) for cell in zip(images, masks)], dtype=float)
 
@@ -198,12 +200,15 @@ def _measured(counts: np.ndarray, cell: np.ndarray) -> dict[str, float]:
     gradient = np.hypot(*np.gradient(smooth))
     bright = smooth > threshold_otsu(smooth)
     ring = (distance < 0) & (distance >= -RING)
+    grain, neighbours = measure_grain(image, mask)
     return {
         "intensity_mean": image[mask].mean(),
         "intensity_std": image[mask].std(),
         "edge_gradient": gradient[np.abs(distance) <= BAND].mean(),
         "ring_mean": image[ring].mean() if ring.any() else np.nan,
         "otsu_iou": (bright & mask).sum() / (bright | mask).sum(),
+        "grain": grain,
+        "grain_correlation": neighbours,
     }
 
 

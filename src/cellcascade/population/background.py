@@ -20,13 +20,15 @@ from cellcascade.core.seeds import numpy_generator
 from cellcascade.data.annotated import AnnotatedFrame
 from cellcascade.data.recording import Recording
 from cellcascade.data.shards import digests_of
-from cellcascade.data.stores import BACKGROUND, CROPS, BackgroundRecord
+from cellcascade.data.stores import BACKGROUND, CROPS, BackgroundRecord, CropsRecord
+from cellcascade.population.distractors import Thing, Things, cut_things
 from cellcascade.population.noise import correlation_of, gaussian_correlation, quantiles, residuals_at
 
 SEED = 0  # the background is the same whatever the seed of the run
 FRAMES = {2: 12, 3: 4}  # frames learned from, by number of axes
 SMOOTHNESS = 16  # the field's Gaussian width is the frame's shorter edge divided by this
 Z_DECAY = 0.4  # of sparsely annotated stacks, in which it cannot be measured
+THING_ARRAYS = ("image", "mask", "slices", "border")  # of `Things`
 SAMPLES = 400_000  # pixels per frame that the quantiles are taken from
 AT_ONCE = 1 << 16  # pixels whose noise is mapped to counts at once
 
@@ -43,6 +45,8 @@ class Background:
         frame_shape: Shape of the real frames, ([z,] y, x).
         largest: Largest count that the camera's type can hold.
         z_decay: Share of a slice's signal that the next slice beyond a cell shows; 0 in 2D.
+        things: Bright things without a label.
+        things_per_frame: How many there are, by densely annotated frame.
     """
 
     fields: np.ndarray
@@ -52,6 +56,8 @@ class Background:
     frame_shape: tuple[int, ...]
     largest: int
     z_decay: float
+    things: Things
+    things_per_frame: tuple[int, ...]
 
 
 @dataclass(frozen=True)
@@ -62,11 +68,13 @@ class _Frame:
         image: Counts, ([z,] y, x).
         labels: Labels, 0 where there is no cell or nothing is annotated, ([z,] y, x).
         known: Where it is annotated, ([z,] y, x).
+        ignored: Where its annotations say that nobody annotated: never learned from, ([z,] y, x).
     """
 
     image: np.ndarray
     labels: np.ndarray
     known: np.ndarray
+    ignored: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -78,12 +86,14 @@ class _Learned:
         samples: Level of the field and counts minus level at some background pixels, (2, pixel).
         correlation: Correlation of its noise, ([z,] y, x).
         decays: Its cells' signal beyond their end slices, relative to that of the end slices.
+        things: Its bright things without a label; `None` where not all of it is annotated.
     """
 
     field: np.ndarray
     samples: np.ndarray
     correlation: np.ndarray
     decays: list[float]
+    things: list[Thing] | None
 
 
 def fit_background(*, recording: Recording, crops: Path, rim: int, dataset: str, store: Path) -> None:
@@ -99,10 +109,11 @@ def fit_background(*, recording: Recording, crops: Path, rim: int, dataset: str,
     Raises:
         InputError: No frame has background pixels.
     """
-    cells = CROPS.open(crops).record
-    learned = _learn_frames(recording, rim, numpy_generator(SEED, cells.dataset, "background"))
+    source = CROPS.open(crops)
+    cells, size = source.record, source.shape("image")[-1]
+    learned = _learn_frames(recording, rim, size, numpy_generator(SEED, cells.dataset, "background"))
     samples = np.concatenate([item.samples for item in learned], axis=1)
-    model = _combined(learned, samples, frame_shape=cells.frame_shape, largest=cells.largest)
+    model = _combined(learned, samples, cells, size)
     counts = np.rint(samples.sum(0))
     mean, std = float(counts.mean()), float(counts.std())
     record = BackgroundRecord(
@@ -115,8 +126,11 @@ def fit_background(*, recording: Recording, crops: Path, rim: int, dataset: str,
         mean=mean,
         std=std,
         skewness=float((((counts - mean) / max(std, 1e-9)) ** 3).mean()),
+        things_per_frame=model.things_per_frame,
     )
-    BACKGROUND.write(store, {name: getattr(model, name) for name in BACKGROUND.arrays}, record)
+    things = {f"thing_{name}": getattr(model.things, name) for name in THING_ARRAYS}
+    arrays = {name: getattr(model, name) for name in BACKGROUND.arrays if name not in things}
+    BACKGROUND.write(store, arrays | things, record)
 
 
 def read_background(store: Path) -> Background:
@@ -127,7 +141,14 @@ def read_background(store: Path) -> Background:
     """
     opened = BACKGROUND.open(store)
     arrays, facts = {name: opened[name] for name in BACKGROUND.arrays}, opened.record
-    return Background(**arrays, frame_shape=facts.frame_shape, largest=facts.largest, z_decay=facts.z_decay)
+    return Background(
+        things=Things(*(arrays.pop(f"thing_{name}") for name in THING_ARRAYS)),
+        **arrays,
+        frame_shape=facts.frame_shape,
+        largest=facts.largest,
+        z_decay=facts.z_decay,
+        things_per_frame=facts.things_per_frame,
+    )
 
 
 def sample_background(
@@ -190,12 +211,12 @@ def _amplitude(model: Background, shape: tuple[int, ...]) -> np.ndarray:
     return np.sqrt(power / power.mean(dtype=float)).astype(np.float32)
 
 
-def _learn_frames(recording: Recording, rim: int, generator: np.random.Generator) -> list[_Learned]:
+def _learn_frames(recording: Recording, rim: int, size: int, generator: np.random.Generator) -> list[_Learned]:
     """What frames of a sequence, evenly spread over it, show of its background."""
     frames = _by_image(recording.frames())
     chosen = np.unique(np.linspace(0, len(frames) - 1, FRAMES[recording.ndim]).round().astype(int))
     read = (_read(recording, frames[index]) for index in chosen)
-    learned = [_learn(frame, recording.voxel_size_um, rim=rim, generator=generator) for frame in read]
+    learned = [_learn(frame, recording.voxel_size_um, rim=rim, size=size, generator=generator) for frame in read]
     shown = [item for item in learned if item is not None]
     if not shown:
         raise _no_background(recording.folder, len(chosen))
@@ -212,22 +233,26 @@ def _by_image(frames: Sequence[AnnotatedFrame]) -> list[list[AnnotatedFrame]]:
 def _read(recording: Recording, annotations: Sequence[AnnotatedFrame]) -> _Frame:
     """One frame, from all its annotations: one of the whole frame, or several of single slices."""
     if annotations[0].z is None:
-        image, labels = recording.read(annotations[0])
-        return _Frame(image, labels, np.ones(image.shape, bool))
+        (image, labels), ignored = recording.read(annotations[0]), recording.read_ignored(annotations[0])
+        none = np.zeros(image.shape, bool)
+        return _Frame(image, labels, ~none, none if ignored is None else ignored)
     image = recording.read_image(annotations[0])[...]
-    labels, known = np.zeros(image.shape, np.int32), np.zeros(image.shape, bool)
+    labels, known, unseen = np.zeros(image.shape, np.int32), np.zeros(image.shape, bool), np.zeros(image.shape, bool)
     for annotated in annotations:
         labels[annotated.z] = recording.read_labels(annotated)
         known[annotated.z] = True
-    return _Frame(image, labels, known)
+        if (ignored := recording.read_ignored(annotated)) is not None:
+            unseen[annotated.z] = ignored
+    return _Frame(image, labels, known, unseen)
 
 
 def _learn(
-    frame: _Frame, voxel_size_um: Sequence[float], *, rim: int, generator: np.random.Generator
+    frame: _Frame, voxel_size_um: Sequence[float], *, rim: int, size: int, generator: np.random.Generator
 ) -> _Learned | None:
     """What a frame shows of the background; `None` if all of it is a cell or close to one."""
     image, widths = frame.image.astype(np.float32), _field_widths(frame.image.shape, voxel_size_um)
-    usable = _usable(image, away_from_cells(frame.labels, voxel_size_um, rim), frame.known, widths)
+    away = away_from_cells(frame.labels, voxel_size_um, rim, frame.ignored)
+    usable = _usable(image, away, frame.known, widths)
     if not usable.any():
         return None
     field = _field(image, usable, widths)
@@ -239,8 +264,9 @@ def _learn(
     dithered = image.ravel()[taken] + generator.uniform(-0.5, 0.5, len(taken))
     samples = np.stack([level.ravel()[taken], dithered - level.ravel()[taken]])
     dense = image.ndim == 3 and frame.known.all()
-    decays = _decays(image, frame.labels, level) if dense else []
-    return _Learned(field, samples, correlation_of(image - level, level, usable), decays)
+    decays = _decays(image, frame.labels, level, frame.ignored) if dense else []
+    things = cut_things(frame.image, frame.labels, size=size, generator=generator) if frame.known.all() else None
+    return _Learned(field, samples, correlation_of(image - level, level, usable), decays, things)
 
 
 def _usable(image: np.ndarray, away: np.ndarray, known: np.ndarray, widths: Sequence[float]) -> np.ndarray:
@@ -254,36 +280,49 @@ def _usable(image: np.ndarray, away: np.ndarray, known: np.ndarray, widths: Sequ
     return usable
 
 
-def away_from_cells(labels: np.ndarray, voxel_size_um: Sequence[float], rim: int) -> np.ndarray:
-    """Pixels away from cells: at least the rim and a quarter of a cell, less where frames are crowded."""
+def away_from_cells(
+    labels: np.ndarray, voxel_size_um: Sequence[float], rim: int, ignored: np.ndarray | None = None
+) -> np.ndarray:
+    """Pixels away from cells: at least the rim and a quarter of a cell, less where frames are crowded.
+
+    Args:
+        labels: Labels, ([z,] y, x).
+        voxel_size_um: Size of a pixel, ([z,] y, x), micrometres.
+        rim: Pixels around cells that are not background, at least.
+        ignored: Where nobody annotated, bool: there may be cells, so the rim around it is not background either.
+    """
+    spacing = [size / voxel_size_um[-1] for size in voxel_size_um]
+    seen = np.ones(labels.shape, bool)
+    if ignored is not None and ignored.any():
+        seen = edt.edt(np.ascontiguousarray(~ignored), anisotropy=spacing) > rim
     sizes = np.bincount(labels.ravel())[1:]
     sizes = sizes[sizes > 0]
     if not len(sizes):
-        return np.ones(labels.shape, bool)
+        return seen
     radius = max(rim, 0.25 * float(np.median(sizes)) ** (1 / labels.ndim))
-    spacing = [size / voxel_size_um[-1] for size in voxel_size_um]
     distance = edt.edt(np.ascontiguousarray(labels == 0), anisotropy=spacing)
     while (distance > radius).mean() < 0.05 and radius > 1:
         radius *= 0.7
-    return distance > radius
+    return (distance > radius) & seen
 
 
-def _combined(
-    learned: Sequence[_Learned], samples: np.ndarray, *, frame_shape: tuple[int, ...], largest: int
-) -> Background:
-    """The model of several frames; `samples` are those of all of them, (2, pixel)."""
+def _combined(learned: Sequence[_Learned], samples: np.ndarray, cells: CropsRecord, size: int) -> Background:
+    """The model of several frames; `samples` are those of all of them, (2, pixel), `size` is the edge of the crops."""
     levels, residuals = quantiles(*samples)
     # The median over frames: single frames with haze around their cells do not make the noise cloudy.
     correlation = np.median([item.correlation for item in learned], axis=0)
     decays = [decay for item in learned for decay in item.decays] or [Z_DECAY]
+    things = [item.things for item in learned if item.things is not None]
     return Background(
         fields=np.stack([_resized(item.field, learned[0].field.shape) for item in learned]),
         levels=levels,
         residuals=residuals,
         correlation=gaussian_correlation(correlation, levels, residuals),
-        frame_shape=frame_shape,
-        largest=largest,
-        z_decay=0.0 if len(frame_shape) == 2 else float(np.clip(np.median(decays), 0, 0.8)),
+        frame_shape=cells.frame_shape,
+        largest=cells.largest,
+        z_decay=0.0 if len(cells.frame_shape) == 2 else float(np.clip(np.median(decays), 0, 0.8)),
+        things=Things.of([thing for frame in things for thing in frame], size),
+        things_per_frame=tuple(len(frame) for frame in things),
     )
 
 
@@ -298,14 +337,14 @@ def _no_background(folder: Path, frames: int) -> InputError:
     )
 
 
-def _decays(image: np.ndarray, labels: np.ndarray, level: np.ndarray) -> list[float]:
+def _decays(image: np.ndarray, labels: np.ndarray, level: np.ndarray, ignored: np.ndarray) -> list[float]:
     """Signal in the slice beyond each end of each cell, relative to the cell's end slice: the blur along z."""
     decays = []
     for label, box in enumerate(ndimage.find_objects(labels), 1):
         for end, beyond in ((box[0].stop - 1, box[0].stop), (box[0].start, box[0].start - 1)) if box else ():
             if not 0 <= beyond < len(image):
                 continue
-            here = (labels[end] == label) & (labels[beyond] == 0)
+            here = (labels[end] == label) & (labels[beyond] == 0) & ~ignored[beyond]
             signal = (image[end] - level[end])[here].sum()
             if here.sum() >= 5 and signal > 0:
                 decays.append(float((image[beyond] - level[beyond])[here].sum() / signal))

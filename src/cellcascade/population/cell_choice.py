@@ -15,6 +15,7 @@ from cellcascade.data.crops import Crops, read_crops
 from cellcascade.population.cell_library import CellLibrary
 
 LIKE = 8  # cells of the library, at least, of which one stands for a real cell; of a large library it is a share
+OF_FEW = 5  # of a small library, at most one in so many
 AT_ONCE = 256  # crops read at once
 
 
@@ -25,10 +26,28 @@ class Lender:
     Attributes:
         count: Number of its annotated cells; of sparsely annotated stacks, of those in one slice.
         traits: Brightness and size (n, 2) of its usable cells, see `traits_of`; of all frames' where it has none.
+        depths: Where the widest slice of these cells lies, 0 to 1 from the first slice to the last (n); not a number
+            where that is not known, as in 2D.
+        touching: Share of its cells that touch others; 0 where too few are annotated to tell.
     """
 
     count: float
     traits: np.ndarray
+    depths: np.ndarray
+    touching: float = 0.0
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A cell that is to be placed.
+
+    Attributes:
+        index: Its number in the library.
+        depth: Where its widest slice belongs, 0 to 1; not a number: anywhere.
+    """
+
+    index: int
+    depth: float
 
 
 class CellChoice:
@@ -41,43 +60,49 @@ class CellChoice:
 
     def __init__(self, library: CellLibrary, crops: Path):
         real = read_crops(crops)
-        traits, frames = traits_of(*_widest(real)), real.frame[real.widest > 0]
+        record, rows = real.record, np.flatnonzero(real.widest)
+        areas = np.concatenate(list(_areas(real, rows)))
+        if (
+            not record.cells_per_frame
+        ):  # a random slice of a cell is smaller than its widest: the larger half is near it
+            rows, areas = rows[areas >= np.median(areas)], areas[areas >= np.median(areas)]
+        traits, frames = traits_of(real.brightness[rows], areas), real.frame[rows]
         self._mean, self._std = traits.mean(0), np.maximum(traits.std(0), 1e-6)
         self._cells = cKDTree((traits_of(library.brightness, library.areas) - self._mean) / self._std)
-        record = real.record
+        known = record.ndim == 3 and bool(record.cells_per_frame)
+        depths = (real.z[rows] + 0.5) / record.frame_shape[0] if known else np.full(len(rows), np.nan)
         counts: Sequence[float] = record.cells_per_frame or record.cells_per_slice
         # the numbers of cells bear no frame: they are the frames' own where every frame has one
-        own = [traits[frames == frame] for frame in record.frames] if len(counts) == len(record.frames) else []
+        own = [frames == frame for frame in record.frames] if len(counts) == len(record.frames) else []
+        every = np.ones(len(rows), bool)
+        seen = record.layout.touching if record.layout else (0.0,)
+        touching = seen if len(seen) == len(counts) else [float(np.mean(seen))] * len(counts)
         self.lenders = [
-            Lender(count, found if len(found) else traits)
-            for count, found in zip(counts, own or [traits] * len(counts), strict=True)
-        ] or [Lender(float("nan"), traits)]
+            Lender(count, traits[of if of.any() else every], depths[of if of.any() else every], share)
+            for count, of, share in zip(counts, own or [every] * len(counts), touching, strict=True)
+        ] or [Lender(float("nan"), traits, depths)]
 
     def lender(self, generator: np.random.Generator) -> Lender:
         """A random real frame."""
         return self.lenders[int(generator.integers(len(self.lenders)))]
 
-    def like(self, lender: Lender, count: int, generator: np.random.Generator) -> list[int]:
-        """Numbers in the library of so many cells, each like a random one of a frame.
+    def like(self, lender: Lender, count: int, generator: np.random.Generator) -> list[Choice]:
+        """So many cells of the library, each like a random one of a frame, and as deep.
 
         A cell is one of those nearest in brightness and size, so many of them that a frame's cells together can call
         up the whole library.
         """
-        wanted = lender.traits[generator.integers(len(lender.traits), size=count)]
-        near = min(self._cells.n, max(LIKE, -(-self._cells.n // len(lender.traits))))
+        rows = generator.integers(len(lender.traits), size=count)
+        wanted = lender.traits[rows]
+        near = max(min(LIKE, -(-self._cells.n // OF_FEW)), -(-self._cells.n // len(lender.traits)))
         found = self._cells.query((wanted - self._mean) / self._std, np.arange(1, near + 1))[1]
-        return found[np.arange(count), generator.integers(near, size=count)].tolist()
+        chosen = found[np.arange(count), generator.integers(near, size=count)].tolist()
+        return [Choice(index, depth) for index, depth in zip(chosen, lender.depths[rows].tolist(), strict=True)]
 
 
 def traits_of(brightness: np.ndarray, areas: np.ndarray) -> np.ndarray:
     """What makes cells alike, (n, 2): logarithms of their mean counts (n), and of their areas (n), on widest slices."""
     return np.stack([np.log1p(brightness), np.log(areas)], 1)
-
-
-def _widest(crops: Crops) -> tuple[np.ndarray, np.ndarray]:
-    """Brightness and area (n) of the real cells on their widest slices."""
-    rows = np.flatnonzero(crops.widest)
-    return crops.brightness[rows], np.concatenate(list(_areas(crops, rows)))
 
 
 def _areas(crops: Crops, rows: np.ndarray) -> Iterator[np.ndarray]:

@@ -166,31 +166,41 @@ class CellLibrary:
         return image, mask
 
     def _read(self, index: int) -> Cell:
-        image, mask = self._voxels(index)
         cell_id, shard, _, _ = self._rows[index].tolist()
-        store = self._store(shard)
-        distance = distance_to(mask)
-        far = distance > np.median(distance[~mask]) if not mask.all() else ~mask
-        dark = image[far] if far.any() else np.array([store.record.background], np.float32)
-        level, darkest = float(dark.mean()), float(np.percentile(dark, DARKEST))
-        part = _seen(mask, self._margin)
-        signal, gain = np.zeros((0, 0, 0), np.float32), 0.0
-        if store.shape("image")[1] > 1:
-            signal, gain = _light(image[part], mask[part], level)
-        start_z, start_y, start_x = (side.start for side in part)
-        depth, height, width = mask.shape
-        return Cell(
-            image=image[part].copy(),
-            around=_around(image, mask)[part].copy(),
-            mask=mask[part].copy(),
-            level=level,
-            darkest=darkest,
-            signal=signal,
-            gain=gain,
-            cell_id=cell_id,
-            start=(start_z, start_y, start_x),
-            crop=(depth, height, width),
-        )
+        background = self._store(shard).record.background
+        return cell_of(*self._voxels(index), rim=self._margin, cell_id=cell_id, background=background)
+
+
+def cell_of(image: np.ndarray, mask: np.ndarray, *, rim: int, cell_id: int = 0, background: float = 0.0) -> Cell:
+    """A cell from its crop, of which no more is kept than is seen.
+
+    Args:
+        image: Counts, float32, (z, y, x).
+        mask: The cell, (z, y, x).
+        rim: Pixels around the cell that are seen of its crop.
+        cell_id: Number of the synthetic cell.
+        background: Counts, where the crop has no pixel beside the cell.
+    """
+    distance = distance_to(mask)
+    far = distance > np.median(distance[~mask]) if not mask.all() else ~mask
+    dark = image[far] if far.any() else np.array([background], np.float32)
+    level = float(dark.mean())
+    part = _seen(mask, max(rim, BLUR))
+    signal, gain = _light(image[part], mask[part], level)
+    start_z, start_y, start_x = (side.start for side in part)
+    depth, height, width = mask.shape
+    return Cell(
+        image=image[part].copy(),
+        around=_around(image, mask)[part].copy(),
+        mask=mask[part].copy(),
+        level=level,
+        darkest=float(np.percentile(dark, DARKEST)),
+        signal=signal,
+        gain=gain,
+        cell_id=cell_id,
+        start=(start_z, start_y, start_x),
+        crop=(depth, height, width),
+    )
 
 
 def _measured(image: np.ndarray, mask: np.ndarray) -> tuple[float, float, float]:

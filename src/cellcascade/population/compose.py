@@ -17,13 +17,18 @@ from cellcascade.core.errors import InputError
 from cellcascade.core.files import atomic_path
 from cellcascade.core.logs import progress
 from cellcascade.core.seeds import numpy_generator, seed_for
+from cellcascade.data.layout import LayoutRecord
 from cellcascade.data.ngff import write_image
 from cellcascade.data.stores import CROPS, CropsRecord
+from cellcascade.population.arrangement import Target, arrange_cells, rules_of
 from cellcascade.population.background import Background, read_background, sample_background, sample_noise
-from cellcascade.population.cell_choice import CellChoice
+from cellcascade.population.canvas import Canvas, Placement
+from cellcascade.population.cell_choice import CellChoice, Lender
 from cellcascade.population.cell_library import CellLibrary
+from cellcascade.population.distractors import place_things
 from cellcascade.population.paint import paint
-from cellcascade.population.placement import Canvas, place_cells
+from cellcascade.population.placement import Rules, place_cells
+from cellcascade.population.randomise import randomise
 from cellcascade.population.tables import CellRow, ImageRow, cell_rows, write_tables
 
 FULLEST = 0.7  # share of an image that cells may cover; beyond, there is not always room for all of them
@@ -64,14 +69,14 @@ def make_images(
     frames = CROPS.open(crops).record
     _check_number(settings, frames, crops)
     library, model = CellLibrary(textures, settings.rim), read_background(background)
-    choice = CellChoice(library, crops)
+    choice, rules = CellChoice(library, crops), rules_of(settings, frames.layout)
     rows: list[ImageRow] = []
     with atomic_path(folder) as scratch:
         scratch.mkdir()
         for index in progress(range(*images), total=images[1] - images[0], what="images"):
             began, key = time.monotonic(), (seeded_as, "population", index)
-            draws = Draws(numpy_generator(seed, *key), numpy_generator(seed, *key, "background"))
-            composed = compose(library, model, frames, choice=choice, settings=settings, draws=draws)
+            draws = Draws(*(numpy_generator(seed, *key, *of) for of in ((), ("background",), ("things",))))
+            composed = compose(library, model, frames, choice=choice, settings=settings, rules=rules, draws=draws)
             row = ImageRow(f"img-{index:05d}", seed_for(seed, *key), composed.not_placed, composed.cells)
             _write(scratch, row, composed, frames.voxel_size_um, dataset=dataset, export=export)
             rows.append(row)
@@ -89,10 +94,12 @@ class Draws:
     Attributes:
         cells: Of the cells, their number and their places.
         background: Of the background.
+        things: Of the bright things without a label.
     """
 
     cells: np.random.Generator
     background: np.random.Generator
+    things: np.random.Generator
 
 
 @dataclass(frozen=True)
@@ -119,6 +126,7 @@ def compose(
     *,
     choice: CellChoice,
     settings: Population,
+    rules: Rules,
     draws: Draws,
 ) -> Composed:
     """Compose one image (paper, section 2, cell population synthesis).
@@ -129,25 +137,40 @@ def compose(
         frames: What is known of the real frames.
         choice: Says which cells go together.
         settings: The `population` block.
+        rules: How far apart cells are put.
         draws: Sources of randomness of this image.
     """
     shape = settings.frame_shape or frames.frame_shape
-    canvas = _canvas(shape, frames, settings)
+    canvas = _canvas(shape, frames, settings.rim, rules)
     lender = choice.lender(draws.cells)
     wanted = _number(settings, frames, lender.count, library, shape=shape, generator=draws.cells)
     chosen = choice.like(lender, wanted, draws.cells)
-    placed = place_cells(library, canvas, chosen, settings=settings, generator=draws.cells)
+    if settings.clustering == "from_data" and frames.layout:
+        target = _target(frames.layout, lender, shape, frames)
+        placed = arrange_cells(library, canvas, chosen, rules=rules, target=target, generator=draws.cells)
+    else:
+        placed = place_cells(library, canvas, [item.index for item in chosen], rules=rules, generator=draws.cells)
     noise, scores = sample_noise(model, shape, draws.background)
     ground = sample_background(model, shape, draws.background, noise).reshape(canvas.shape)
-    scores = scores.reshape(canvas.shape)
-    light = paint(canvas, placed, ground, scores=scores, rim=settings.rim, z_decay=model.z_decay)
+    things = _things(canvas, placed, model, settings, draws.things)
+    light = paint(
+        canvas,
+        [*placed, *things],
+        ground,
+        scores=scores.reshape(canvas.shape),
+        rim=settings.rim,
+        z_decay=model.z_decay,
+        neighbour_light=frames.neighbour_light,
+    )
+    canvas.labels[canvas.labels > len(placed)] = 0
+    light = randomise(light, ground, settings.randomise, across=canvas.spacing[0], generator=draws.background)
     image = _whole_counts(light, model.largest, draws.background)
     labels = canvas.labels.astype(np.uint16 if len(placed) <= 65535 else np.uint32)
     cells = cell_rows(canvas, placed, image, frames.voxel_size_um)
     return Composed(image.reshape(shape), labels.reshape(shape), cells, wanted - len(placed))
 
 
-def _canvas(shape: Sequence[int], frames: CropsRecord, settings: Population) -> Canvas:
+def _canvas(shape: Sequence[int], frames: CropsRecord, rim: int, rules: Rules) -> Canvas:
     """An empty canvas for an image of a shape ([z,] y, x)."""
     size_um = frames.voxel_size_um
     depth, height, width = (1, *shape)[-3:]
@@ -155,9 +178,36 @@ def _canvas(shape: Sequence[int], frames: CropsRecord, settings: Population) -> 
     return Canvas(
         (depth, height, width),
         spacing=(size_um[0] / size_um[-1] if frames.ndim == 3 else 1.0, 1.0, 1.0),
-        gap=settings.gap,
-        reach=max(settings.reach, settings.rim),
+        gap=rules.gap,
+        reach=max(rules.reach, rim),
         cut=(cut_z, cut_y, cut_x),
+    )
+
+
+def _target(layout: LayoutRecord, lender: Lender, shape: Sequence[int], frames: CropsRecord) -> Target:
+    """The layout of an image of a shape ([z,] y, x) that is to be like a frame."""
+    return Target(layout, lender.touching, lender.count * float(np.prod(shape) / np.prod(frames.frame_shape)))
+
+
+def _things(
+    canvas: Canvas,
+    placed: Sequence[Placement],
+    model: Background,
+    settings: Population,
+    generator: np.random.Generator,
+) -> list[Placement]:
+    """Bright things without a label, put on a canvas: as many as on a frame, in proportion to its size."""
+    if not (settings.distractors and any(model.things_per_frame)):
+        return []
+    usual = generator.choice(model.things_per_frame) * canvas.labels.size / np.prod(model.frame_shape)
+    count = int(usual + generator.random())
+    return place_things(
+        model.things,
+        canvas,
+        count,
+        first=len(placed) + 1,
+        rim=settings.rim,
+        generator=generator,
     )
 
 

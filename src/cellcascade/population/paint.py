@@ -41,6 +41,7 @@ def paint(
     scores: np.ndarray,
     rim: int,
     z_decay: float,
+    neighbour_light: float = 1.0,
 ) -> np.ndarray:
     """Paint placed cells over a background without a seam.
 
@@ -55,6 +56,7 @@ def paint(
         scores: Standard normal noise, correlated as the background's is, (z, y, x).
         rim: Width of the rim, pixels.
         z_decay: Share of a slice's signal that the next slice beyond a cell shows; 0 in 2D.
+        neighbour_light: Share of the light around a cell that falls on the cells next to it.
 
     Returns:
         Counts, float32, (z, y, x).
@@ -74,11 +76,11 @@ def paint(
         if z_decay:
             _glow(canvas, item, image, free=free, scores=scores, decay=z_decay)
     for item in placed:
-        _shine(canvas, item, image, rim=rim)
+        _shine(canvas, item, image, rim=rim, share=neighbour_light)
     return image
 
 
-def _shine(canvas: Canvas, item: Placement, image: np.ndarray, *, rim: int) -> None:
+def _shine(canvas: Canvas, item: Placement, image: np.ndarray, *, rim: int, share: float) -> None:
     """Add the light that a cell sheds on the cells next to it, as far as its rim reaches: light adds.
 
     Args:
@@ -86,6 +88,7 @@ def _shine(canvas: Canvas, item: Placement, image: np.ndarray, *, rim: int) -> N
         item: The cell.
         image: The canvas' counts, which the light is added to, (z, y, x).
         rim: Width of the rim, pixels.
+        share: Share of the light that falls on them.
     """
     cell, body = item.cell, item.body or Body.of(item.cell.mask, canvas.around)
     first = np.subtract(body.start, canvas.around.reach)  # where the halo begins in the cell's part of its crop
@@ -96,7 +99,7 @@ def _shine(canvas: Canvas, item: Placement, image: np.ndarray, *, rim: int) -> N
     lit = (labels > 0) & (labels != item.label)
     if lit.any():
         lit &= body.halo[of_halo][cut] <= rim
-        image[here][lit] += np.maximum(cell.around[of_cell][cut] - cell.level, 0)[lit]
+        image[here][lit] += share * np.maximum(cell.around[of_cell][cut] - cell.level, 0)[lit]
 
 
 def _rim(cell: Cell, cut: tuple[slice, ...], ground: _Ground, *, weight: np.ndarray, share: np.ndarray) -> np.ndarray:

@@ -5,10 +5,10 @@ field leaves no position to some of its cells, all of them move a little to make
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
-from cellcascade.config.settings import Population
 from cellcascade.population.bodies import Corner
 from cellcascade.population.canvas import Canvas, Placement
 from cellcascade.population.cell_library import CellLibrary, Drawn, drawn
@@ -16,12 +16,27 @@ from cellcascade.population.packing import packed, room_of
 from cellcascade.population.search import free_corner, near_corner
 
 
+@dataclass(frozen=True)
+class Rules:
+    """How far apart cells are put.
+
+    Attributes:
+        clustering: Probability that a cell is put near earlier ones.
+        reach: How near, pixels.
+        gap: Least background between two cells, pixels.
+    """
+
+    clustering: float
+    reach: int
+    gap: int
+
+
 def place_cells(
-    library: CellLibrary, canvas: Canvas, chosen: Sequence[int], *, settings: Population, generator: np.random.Generator
+    library: CellLibrary, canvas: Canvas, chosen: Sequence[int], *, rules: Rules, generator: np.random.Generator
 ) -> list[Placement]:
     """Place cells one after the other; those for which there is no room are left out.
 
-    A cell is put near earlier ones (within `settings.reach` pixels) with probability `settings.clustering`, else
+    A cell is put near earlier ones (within `rules.reach` pixels) with probability `rules.clustering`, else
     anywhere that is free, as a frame is a window on a field of cells: where its border cuts annotated cells, the canvas
     may show no more than a sliver of a cell.
 
@@ -29,7 +44,7 @@ def place_cells(
         library: The cells.
         canvas: The empty canvas; the cells are put on it.
         chosen: Which cells to place, by their numbers in the library.
-        settings: The `population` block.
+        rules: How far apart they are put.
         generator: Source of randomness.
 
     Returns:
@@ -42,22 +57,22 @@ def place_cells(
         item = drawn(library, index, canvas.around, generator)
         cells.append(item)
         canvas.free.fit(item.body)
-        near = bool(generator.random() < settings.clustering) and bool(placed)
+        near = bool(generator.random() < rules.clustering) and bool(placed)
         corner = None
         if near:
-            corner = near_corner(canvas, item.body, placed, reach=settings.reach, generator=generator)
+            corner = near_corner(canvas, item.body, placed, reach=rules.reach, generator=generator)
         if corner is None:
             corner = free_corner(canvas, item.body, generator=generator)
         if corner is None:
             left.append(number)
             continue
-        near = near and canvas.separation(item.body.mask, corner) <= settings.reach
+        near = near and canvas.separation(item.body.mask, corner) <= rules.reach
         canvas.put(item.body, corner, len(placed) + 1)
-        placed.append(_placement(item, corner, len(placed) + 1, clustered=near))
-    return _with_room(canvas, cells, placed, left, generator) if left else placed
+        placed.append(placement_of(item, corner, len(placed) + 1, clustered=near))
+    return with_room(canvas, cells, placed, left, generator) if left else placed
 
 
-def _with_room(
+def with_room(
     canvas: Canvas, cells: Sequence[Drawn], placed: list[Placement], left: list[int], generator: np.random.Generator
 ) -> list[Placement]:
     """The cells of a dense field, after all have moved; as they were, if that makes no room for any that was left out.
@@ -82,12 +97,12 @@ def _with_room(
     canvas.become(fuller)
     clustered = dict(zip(before, (item.clustered for item in placed)))
     return [
-        _placement(cells[taken[index]], corner, label, clustered=clustered.get(taken[index], False))
+        placement_of(cells[taken[index]], corner, label, clustered=clustered.get(taken[index], False))
         for label, (index, corner) in enumerate(found, 1)
     ]
 
 
-def _placement(item: Drawn, corner: Corner, label: int, *, clustered: bool) -> Placement:
+def placement_of(item: Drawn, corner: Corner, label: int, *, clustered: bool) -> Placement:
     """A cell on a canvas whose bounding box is at a corner."""
     z, y, x = (c - first for c, first in zip(corner, item.body.start))
     return Placement(item.cell, (z, y, x), label, clustered, item.turn, item.body)

@@ -15,6 +15,7 @@ from cellcascade.report.words import named
 
 REAL, SYNTHETIC, INK, PAPER = "#7b8794", "#c8553d", "#1f2933", "#fbfaf8"
 COLOURS = {"none": "#a8b0b9", "real": "#5f6b77", "copy_paste": "#3d6b8c", "synthetic": "#dd9a4b", "both": "#c8553d"}
+CURVES = {"real": 0.95, "copy_paste": 1.0, "both": 1.05}  # regimes of a learning curve; its points' shift to the side
 GROUPS = {"shape": "#3d6b8c", "texture": "#c8553d", "population": "#6b8f3d"}
 LINE = "#dde1e6"
 FARTHEST = 3.0  # real standard deviations; distances beyond are drawn at the edge
@@ -189,26 +190,25 @@ def forest(rows: Sequence[Mapping]) -> Figure:
     return figure
 
 
-def learning_curves(seg: pd.DataFrame, references: Sequence[str], unit: str) -> Figure:
-    """SEG against how much was annotated, with and without synthetic images.
+def learning_curves(seg: pd.DataFrame, references: Sequence[str]) -> Figure:
+    """SEG against the number of annotated cells, with and without synthetic images.
 
     Args:
-        seg: Rows of `seg.csv` of the data sets that form the curve, and `annotated`, the number of frames or slices.
+        seg: Rows of `seg.csv` of the data sets that form the curve.
         references: The references, one panel each.
-        unit: What `annotated` counts, for the axis.
     """
     figure = Figure(figsize=(min(5.55 * len(references), 11.1), 3.9), layout="constrained")
     for axes, name in zip(figure.subplots(1, len(references), squeeze=False)[0], references):
         chosen = seg[seg["reference"] == name]
-        counts = sorted(chosen["annotated"].unique())
-        for regime in ("real", "both"):
+        counts = sorted(chosen["train_cells"].unique())
+        for regime in CURVES:
             _curve(axes, chosen[chosen["regime"] == regime], regime)
         _generalist(axes, chosen.loc[chosen["regime"] == "none", "seg"])
         axes.set_xscale("log")
         axes.set_xticks(counts, [f"{count}" for count in counts])
         axes.xaxis.set_minor_locator(NullLocator())
         quiet(axes, f"SEG, {name} truth")
-        axes.set_xlabel(f"annotated training {unit}", fontsize=8, color=INK)
+        axes.set_xlabel("annotated training cells", fontsize=8, color=INK)
         axes.legend(ncols=3, frameon=False, fontsize=8.5, labelcolor=INK, loc="lower right", bbox_to_anchor=(1, 0.99))
     return figure
 
@@ -226,12 +226,14 @@ def _generalist(axes: Axes, seg: pd.Series) -> None:
 
 
 def _curve(axes: Axes, seg: pd.DataFrame, regime: str) -> None:
-    colour, shift = COLOURS[regime], {"real": 0.97, "both": 1.03}[regime]
-    by_count = seg.groupby("annotated")["seg"]
+    if seg.empty:
+        return
+    colour, shift = COLOURS[regime], CURVES[regime]
+    by_count = seg.groupby("train_cells")["seg"]
     mean, spread = by_count.mean(), by_count.std().fillna(0)
     axes.fill_between(mean.index, mean - spread, mean + spread, color=colour, alpha=0.16, lw=0)
     axes.plot(mean.index, mean, color=colour, lw=2, marker="o", ms=5, label=named(regime))
-    axes.scatter(seg["annotated"] * shift, seg["seg"], s=14, color=colour, alpha=0.55, lw=0, zorder=3)
+    axes.scatter(seg["train_cells"] * shift, seg["seg"], s=14, color=colour, alpha=0.55, lw=0, zorder=3)
 
 
 def quiet(axes: Axes, title: str) -> None:

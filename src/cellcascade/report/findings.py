@@ -8,7 +8,7 @@ from typing import Protocol
 import numpy as np
 import pandas as pd
 
-from cellcascade.report import charts
+from cellcascade.report import charts, strata
 from cellcascade.report.pictures import Picture
 from cellcascade.report.sources import read_table
 from cellcascade.report.words import counted, interval, mean_and_spread, named, plain, readable, signed, with_spread
@@ -25,15 +25,15 @@ DISTANCES = ("property", "real_mean", "real_std", "synthetic_mean", "synthetic_s
 KINDS = ("shape", "texture", "population")  # the tables of distances
 COLUMNS = {
     "seg": (
-        *("dataset", "regime", "train_frames", "train_slices", "seed", "reference"),
+        *("dataset", "regime", "train_frames", "train_cells", "seed", "reference"),
         *("seg", "n_objects", "precision", "recall", "f1"),
     ),
-    "gain": ("dataset", "reference", "train_frames", "regime", "over", "gain", "low", "high", "seeds"),
+    "gain": ("dataset", "reference", "train_frames", "regime", "over", "objects", "gain", "low", "high", "seeds"),
     "fid": ("features", "metric", "pair", "value", "low", "high", "n", "warning"),
     **dict.fromkeys(KINDS, DISTANCES),
     "memorisation": (
         *("what", "n_synthetic", "n_real_test", "n_train", "share_synthetic", "share_real", "excess"),
-        *("nearest_synthetic_median", "nearest_real_median"),
+        *("nearest_synthetic_median", "nearest_real_median", "nearest_ratio"),
     ),
 }
 WHY = {
@@ -44,7 +44,6 @@ WHY = {
 }
 EXCESS = 0.05  # share of samples beyond the real baseline from which copying must be suspected
 NO_GAIN = "No gain measured"
-FEWEST = 20  # real test cells below which a share of 5 % is less than one cell
 
 
 class _Distance(Protocol):
@@ -73,12 +72,14 @@ class Segmentation:
         strip: SEG of every training, and F1 by overlap.
         regimes: Names of the regimes and what they mean.
         facts: How the networks were trained, as one sentence.
+        objects: Gains by kind of object, of the reference that annotates most.
     """
 
     tables: list[dict]
     strip: Picture
     regimes: list[tuple[str, str]]
     facts: str
+    objects: list[dict]
 
 
 @dataclass(frozen=True)
@@ -135,16 +136,6 @@ def read_evaluation(paths: Mapping[str, Path]) -> dict[str, pd.DataFrame]:
     return {name: table for name, table in tables.items() if len(table)}
 
 
-def annotated(seg: pd.DataFrame) -> pd.Series:
-    """How much was annotated, by row of `seg.csv`: slices of stacks, frames in 2D."""
-    return seg["train_slices"].fillna(seg["train_frames"]).astype(int)
-
-
-def annotated_unit(seg: pd.DataFrame) -> str:
-    """What `annotated` counts: `slice` or `frame`."""
-    return "slice" if seg["train_slices"].notna().any() else "frame"
-
-
 def main_reference(seg: pd.DataFrame) -> str:
     """The reference that annotates most objects, which says most."""
     return seg.groupby("reference")["n_objects"].max().idxmax()
@@ -156,9 +147,9 @@ def regimes_in(table: pd.DataFrame) -> list[str]:
 
 
 def gains_over(baseline: str, tables: Tables) -> pd.DataFrame:
-    """The rows of `gain.csv` that compare with a regime; none where gains were not measured."""
+    """The rows of `gain.csv` of all objects that compare with a regime; none where gains were not measured."""
     table = tables.get("gain", pd.DataFrame(columns=COLUMNS["gain"]))
-    return table[table["over"] == baseline]
+    return table[(table["over"] == baseline) & (table["objects"] == "all")]
 
 
 def verdict(tables: Tables) -> Verdict:
@@ -182,15 +173,21 @@ def verdict(tables: Tables) -> Verdict:
         )
     row = rows.iloc[-1]
     kind, word = judge(row.low, row.high)
-    learned = counted(annotated(seg).max(), f"annotated {annotated_unit(seg)}")
+    learned = counted(int(seg["train_cells"].max()), "annotated cell")
     facts = f"{counted(int(row.seeds), 'seed')}, {reference} truth, models trained on {learned}"
     against = _against_pasting(pasted.iloc[-1]) if len(pasted) else "Copying and pasting the real cells was not tried."
-    return Verdict(
-        word,
-        f"With synthetic images beside the real ones, SEG changes by {_with_limits(row)} ({facts}). "
-        f"{WHY[kind] if np.isfinite(row.low) else WHY['single']} {against}",
-        kind,
+    sentences = (
+        f"With synthetic images beside the real ones, SEG changes by {_with_limits(row)} ({facts}).",
+        WHY[kind] if np.isfinite(row.low) else WHY["single"],
+        strata.sentence(_of_kinds(tables["gain"], reference)),
+        against,
     )
+    return Verdict(word, " ".join(filter(None, sentences)), kind)
+
+
+def _of_kinds(gain: pd.DataFrame, reference: str) -> pd.DataFrame:
+    """The rows of `gain.csv` of one reference, regime Both over Real."""
+    return gain[(gain["reference"] == reference) & (gain["regime"] == "both") & (gain["over"] == "real")]
 
 
 def _with_limits(row: pd.Series) -> str:
@@ -217,6 +214,7 @@ def segmentation(tables: Tables) -> Segmentation | None:
     if "seg" not in tables:
         return None
     seg, gain = tables["seg"], gains_over("real", tables)
+    measured = tables.get("gain", pd.DataFrame(columns=COLUMNS["gain"]))
     references = sorted(seg["reference"].unique(), key=lambda name: name != main_reference(seg))
     strip = charts.figure_uri(charts.strips(seg, references))
     note = (
@@ -225,6 +223,7 @@ def segmentation(tables: Tables) -> Segmentation | None:
     )
     return Segmentation(
         tables=[_seg_table(seg[seg["reference"] == name], gain[gain["reference"] == name]) for name in references],
+        objects=strata.table(measured[measured["reference"] == references[0]]),
         strip=Picture(strip, "SEG by regime and seed; F1 by overlap", note, 1112),
         regimes=[(named(name), MEANINGS[name]) for name in regimes_in(seg)],
         facts=_training_facts(seg[seg["regime"] != "none"]),
@@ -338,9 +337,11 @@ def memorisation(table: pd.DataFrame | None) -> list[dict]:
         what = {"mask": "masks", "image": "cell images"}.get(row.what, row.what)
         shares = [f"{100 * value:.1f} %" for value in (row.share_synthetic, row.share_real)]
         kind, found = _copies(row.excess, int(row.n_real_test))
+        ratio = plain(row.nearest_ratio, ".2f")
         words = (
             f"{what.capitalize()}: {found}. {shares[0]} of the synthetic ones lie closer to a training cell than the "
-            f"closest 5 % of the real test cells do; of the real test cells, {shares[1]} do"
+            f"closest 5 % of the real test cells do; of the real test cells, {shares[1]} do. The median distance to "
+            f"the nearest training cell is {ratio} times that of real test cells"
         )
         rows.append(
             {
@@ -352,6 +353,7 @@ def memorisation(table: pd.DataFrame | None) -> list[dict]:
                 "medians": [plain(value, ".3f") for value in (row.nearest_synthetic_median, row.nearest_real_median)],
                 "counts": [f"{int(value):,}" for value in (row.n_synthetic, row.n_real_test, row.n_train)],
                 "excess": signed(100 * row.excess, 1),
+                "ratio": ratio,
             }
         )
     return rows
@@ -359,6 +361,6 @@ def memorisation(table: pd.DataFrame | None) -> list[dict]:
 
 def _copies(excess: float, n_real_test: int) -> tuple[str, str]:
     """Word the excess of near samples over real cells: `good`, `bad` or `open`, and the words."""
-    if n_real_test < FEWEST or not np.isfinite(excess):
+    if not np.isfinite(excess):
         return "open", f"cannot be judged: only {n_real_test} real test cells"
     return ("bad", "copies are likely") if excess > EXCESS else ("good", "no sign of copying")

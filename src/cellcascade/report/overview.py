@@ -10,11 +10,11 @@ import numpy as np
 import pandas as pd
 
 from cellcascade.core.files import write_table
-from cellcascade.evaluation.gain import paired_gain
+from cellcascade.evaluation.gain import gain_over_replicates, paired_gain
 from cellcascade.report import charts, findings
 from cellcascade.report.pages import write_page
 from cellcascade.report.pictures import Picture
-from cellcascade.report.words import counted, interval, mean_and_spread, plain, readable, signed
+from cellcascade.report.words import counted, interval, mean_and_spread, named, plain, readable, signed
 
 Tables = Mapping[str, findings.Tables]
 GAP = 3.0  # real standard deviations at which a distance has its full tint
@@ -36,14 +36,12 @@ class Curve:
 
     Attributes:
         title: What its data sets have in common.
-        unit: What was annotated: frames or slices.
         chart: The curve.
-        rows: Its points by reference and number of annotations.
+        rows: Its points by reference and number of annotated cells.
         missing: Data sets that were not measured.
     """
 
     title: str
-    unit: str
     chart: Picture
     rows: list[dict]
     missing: list[str]
@@ -60,6 +58,7 @@ class OverviewPage:
         seg: SEG by data set and reference.
         fid: FID and KID by data set and kind of features.
         curves: Learning curves.
+        replicates: Gains over data sets that learn from other frames.
         ablations: Variants against the data sets that they differ from.
         distances: Distances of shape, texture and population by property.
         memorisation: Whether training cells are copied, by data set and kind of sample.
@@ -71,6 +70,7 @@ class OverviewPage:
     seg: list[dict]
     fid: findings.Features | None
     curves: list[Curve]
+    replicates: list[dict]
     ablations: dict | None
     distances: dict | None
     memorisation: list[dict]
@@ -81,6 +81,7 @@ def write_overview(
     title: str,
     datasets: dict[str, dict[str, Path]],
     curves: list[list[str]],
+    replicates: list[list[str]],
     ablations: list[tuple[str, str]],
     html: Path,
     table: Path,
@@ -91,6 +92,7 @@ def write_overview(
         title: Heading of the page.
         datasets: By data set, its CSV files by the names of `findings.COLUMNS`; what was not measured is not named.
         curves: Data sets that differ in their number of annotated training frames alone; each list is one curve.
+        replicates: Data sets that learn from as much each, but from other frames; each list is one group.
         ablations: Pairs of a data set and a variant of it.
         html: The page to write; it loads nothing from elsewhere.
         table: CSV to write: the rows of `seg.csv` of all data sets.
@@ -106,6 +108,7 @@ def write_overview(
         seg=seg_rows(tables),
         fid=features(tables),
         curves=[curve for names in curves if (curve := learning_curve(names, tables))],
+        replicates=[row for names in replicates for row in replicate_rows(names, tables)],
         ablations=ablation_section(ablations, tables),
         distances=distance_rows(tables),
         memorisation=memorisation(tables),
@@ -179,7 +182,7 @@ def seg_rows(tables: Tables) -> list[dict]:
                 {
                     "dataset": name,
                     "reference": reference,
-                    "annotated": counted(findings.annotated(chosen).max(), findings.annotated_unit(chosen)),
+                    "annotated": counted(int(chosen["train_cells"].max()), "cell"),
                     "objects": int(chosen["n_objects"].max()),
                     "seeds": int(chosen.groupby("regime")["seed"].nunique().max()),
                     "start": ", ".join(dict.fromkeys(starts)) or UNKNOWN,
@@ -216,14 +219,12 @@ def learning_curve(names: Sequence[str], tables: Tables) -> Curve | None:
     measured = {name: tables[name] for name in names if "seg" in tables.get(name, {})}
     if not measured:
         return None
-    seg = pd.concat(found["seg"] for found in measured.values()).assign(annotated=findings.annotated)
+    seg = pd.concat(found["seg"] for found in measured.values())
     references = sorted(seg["reference"].unique(), reverse=True)
-    unit = f"{findings.annotated_unit(seg)}s"
-    chart = charts.figure_uri(charts.learning_curves(seg, references, unit))
+    chart = charts.figure_uri(charts.learning_curves(seg, references))
     note = "Points: single trainings; lines: their means; bands: ± one standard deviation over seeds."
     return Curve(
         title=os.path.commonprefix(list(names)).rstrip("_-") or names[-1],
-        unit=unit,
         chart=Picture(chart, "learning curve", note, min(556 * len(references), 1112)),
         rows=_curve_rows(seg, references, [findings.gains_over("real", found) for found in measured.values()]),
         missing=[name for name in names if name not in measured],
@@ -231,17 +232,17 @@ def learning_curve(names: Sequence[str], tables: Tables) -> Curve | None:
 
 
 def _curve_rows(seg: pd.DataFrame, references: Sequence[str], gains: Sequence[pd.DataFrame]) -> list[dict]:
-    """SEG of Real and Both and the gain, by reference and number of annotations."""
+    """SEG of Real, Copy and paste, and Both, and the gain, by reference and number of annotated cells."""
     known = {(row.dataset, row.reference): row for gain in gains for row in gain[gain["regime"] == "both"].itertuples()}
     rows = []
     for reference in references:
-        for (annotated, name), part in seg[seg["reference"] == reference].groupby(["annotated", "dataset"]):
+        for (cells, name), part in seg[seg["reference"] == reference].groupby(["train_cells", "dataset"]):
             gain = known.get((name, reference))
-            by_regime = [part.loc[part["regime"] == regime, "seg"] for regime in ("real", "both")]
+            by_regime = [part.loc[part["regime"] == regime, "seg"] for regime in charts.CURVES]
             rows.append(
                 {
                     "reference": reference,
-                    "annotated": int(annotated),
+                    "annotated": int(cells),
                     "values": [mean_and_spread(values) for values in by_regime],
                     "gain": signed(gain.gain) if gain else UNKNOWN,
                     "interval": interval(gain.low, gain.high) if gain else "",
@@ -249,6 +250,25 @@ def _curve_rows(seg: pd.DataFrame, references: Sequence[str], gains: Sequence[pd
                 }
             )
     return rows
+
+
+def replicate_rows(names: Sequence[str], tables: Tables) -> list[dict]:
+    """Gains of regimes over data sets that learn from other frames, with the spread over these."""
+    measured = [name for name in names if "gain" in tables.get(name, {})]
+    if not measured:
+        return []
+    gains = gain_over_replicates(pd.concat(tables[name]["gain"] for name in measured))
+    return [
+        {
+            "names": ", ".join(measured),
+            "reference": row.reference,
+            "pair": f"{named(row.regime)} over {named(row.over)}",
+            "gain": signed(row.gain),
+            "interval": interval(row.low, row.high),
+            "datasets": int(row.datasets),
+        }
+        for row in gains[gains["regime"].isin(["copy_paste", "both"])].itertuples()
+    ]
 
 
 def ablation_section(pairs: Sequence[tuple[str, str]], tables: Tables) -> dict | None:

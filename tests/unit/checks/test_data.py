@@ -4,11 +4,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from cellcascade.checks.data import check_data
+from cellcascade.checks.data import check_data, check_recordings
 from cellcascade.checks.finding import KINDS
 from cellcascade.config.settings import CropSettings
 from cellcascade.core.errors import InputError
 from cellcascade.data.recording import Recording
+from tests.partly import partly
 from tests.unit.checks.scenes import check, codes, confluent, frame, frames, interpolated, relabelled, write
 
 
@@ -165,3 +166,12 @@ def test_a_corner_of_background_is_a_warning(tmp_path):
 
     found = check(write(tmp_path, relabelled(all_but_a_corner)))
     assert "little_background" in codes(found, "warning") and "no_background" not in codes(found)
+
+
+def test_what_nobody_annotated_is_neither_background_nor_wrong(tmp_path):
+    recording, settings = partly(tmp_path), CropSettings(size=48)
+    checked = check_recordings("toy", recording, test_recording=None, settings=settings, rim=4)
+    assert {finding.code for finding in checked.findings} == {"few_usable_cells"}
+    facts = dict(checked.sequences[0].facts)
+    assert "3 touches what is not annotated" in facts["usable"]
+    assert 0 < int(facts["background"].split()[0]) < 50

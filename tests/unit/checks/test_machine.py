@@ -1,15 +1,15 @@
 """This machine beside what a run asks for: device, memory, disk, the commands of a cluster."""
 
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
-from cellcascade.checks.machine import Machine, disk_needed, machine_findings, this_machine
+from cellcascade.checks.machine import disk_needed, machine_findings
 from cellcascade.checks.plan import Stage
 from cellcascade.config.datasets import Config
 from cellcascade.config.load import load_config
 from cellcascade.core.errors import InputError
+from cellcascade.core.machine import Machine
 from cellcascade.core.scheduler import COMMANDS, absent
 
 LARGE = Machine(cores=8, memory=64 * 10**9, free=10**12, gpus=("GPU-1",))
@@ -31,9 +31,11 @@ def test_a_machine_that_has_all_has_no_finding():
 
 def test_a_missing_gpu_matters_if_the_configuration_asks_for_one():
     without = replace(LARGE, gpus=())
-    assert found(without).keys() == {"no_gpu"}
+    assert found(without) == {"no_gpu": "no GPU, and trainings for one: A 2000 steps of textures"}
     assert found(without, device="cuda").keys() == {"gpu_missing"}
-    assert found(without, device="cpu") == {}
+    assert found(without, defaults={"texture": {"tuning": {"steps": 200}}}) == {}, "settings for a CPU need no cure"
+    scratch = {"texture": {"base": "scratch", "train": {"steps": 5000}}}
+    assert "A 5000 steps" in found(without, device="cpu", defaults=scratch)["no_gpu"]
 
 
 def test_memory_and_disk_are_compared_with_what_is_asked_for():
@@ -70,8 +72,3 @@ def test_a_profile_that_is_none_is_named(tmp_path, text):
     with pytest.raises(InputError, match="The profile cannot be read") as caught:
         found(profile=tmp_path)
     assert caught.value.where.endswith("config.yaml")
-
-
-def test_this_machine_is_described():
-    machine = this_machine(Path())
-    assert machine.cores >= 1 and machine.memory > 10**8 and machine.free > 0 and "cores" in machine.text

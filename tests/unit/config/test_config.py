@@ -64,17 +64,26 @@ VARIANTS = {
 def test_variants_are_left_out_of_all_and_form_curves_and_ablations():
     config = load_config({"datasets": VARIANTS})
     assert config.selected == ["A", "B", "C"]
-    assert config.learning_curves == [["A_1", "A_2", "A"], ["B_1", "B"], ["C_3", "C"]]
+    assert config.learning_curves == [["A_1", "A_2", "A"], ["B_1", "B"], ["C_3", "C"]] and config.replicates == []
     assert config.ablations == [("A", "A_rho"), ("A_1", "A_1_rho")]
     one = load_config({"datasets": VARIANTS, "run": ["B", "A_rho"]})
     assert one.selected == ["B", "A_rho"] and one.learning_curves == [["B_1", "B"]] and one.ablations == []
+
+
+def test_replicates_learn_from_as_much_each():
+    more = {
+        "A_2b": {"inherits": "A", "train_frames": [1, 4]},
+        "A_p": {"inherits": "A", "train_frames": 2, "train_patch": 64},
+    }
+    config = load_config({"datasets": {**VARIANTS, **more}})
+    assert config.replicates == [["A_2", "A_2b"]]
 
 
 def test_models_of_other_frames_are_not_reused_and_folders_of_results_are_no_names():
     (found,) = problems({"datasets": {**VARIANTS, "A_1": {"inherits": "A", "models_from": "A", "train_frames": 1}}})
     assert "datasets.A_1.models_from: the models of 'A' learned from other train_frames" in found
     (found,) = problems({"datasets": {**VARIANTS, "C_3": {"inherits": "C", "models_from": "C", "train_slices": 3}}})
-    assert "datasets.C_3.models_from: the models of 'C' learned from other train_frames or train_slices" in found
+    assert "datasets.C_3.models_from: the models of 'C' learned from other train_frames, train_slices" in found
     (found,) = problems({"datasets": {"A": {**PLANE, "train_slices": 3}}})
     assert "train_slices 3 is for stacks" in found
     (found,) = problems({"datasets": {"overview": PLANE}})
@@ -106,6 +115,7 @@ def test_all_problems_are_reported_at_once_each_with_its_path():
         "device: Input should be 'auto', 'cpu' or 'cuda' (found 'gpu')",
         "defaults.cells: Input should be greater than or equal to 1 (found 0)",
         "defaults.population.clustering: Input should be less than or equal to 1 (found 2)",
+        "defaults.population.clustering: Input should be 'from_data' (found 2)",
         "datasets.A.crops.sise: unknown key (found 64)",
         "datasets.A.train_sequence: must be text; put it in quotes (found 1)",
         "datasets.B.folder: is required, and missing",

@@ -11,7 +11,7 @@ import tifffile
 
 from cellcascade.core.errors import InputError
 from cellcascade.data import ctc
-from cellcascade.data.annotated import count_slices, read_annotated
+from cellcascade.data.annotated import AnnotatedFrame, count_slices, read_counts, read_labels
 from cellcascade.data.pixels import open_frame
 from tests.ctc_data import annotated_frames, check_sequence, scene_3d, write_2d, write_3d, write_sparse_gold, write_tiff
 
@@ -28,6 +28,10 @@ def data_3d(tmp_path: Path) -> Path:
 
 def label_file(folder: Path, frame: int = 0) -> Path:
     return folder / "01_ST" / "SEG" / f"man_seg{frame:03d}.tif"
+
+
+def read_annotated(item: AnnotatedFrame, ndim: int) -> tuple[np.ndarray, np.ndarray]:
+    return read_counts(item, ndim), read_labels(item, ndim)
 
 
 def fails(folder: Path, *words: str, annotations: str = "ST", ndim: int = 2) -> InputError:

@@ -16,6 +16,7 @@ def compare(folder, **networks):
     images = np.random.default_rng(0).integers(0, 100, (8, 8, 8))
     given = {"inception": None, "cellpose": None, **networks}
     compare_features(
+        test_crops=None,
         crops=write_crops(folder / "c.zarr.zip", images),
         textures=[write_textures(folder / "t.zarr.zip", images[:4, None])],
         table=folder / "fid.csv",

@@ -3,9 +3,9 @@
 import numpy as np
 import pandas as pd
 import pytest
-from scipy.stats import ttest_rel
+from scipy.stats import ttest_1samp, ttest_rel
 
-from cellcascade.evaluation.gain import GAIN_COLUMNS, GAIN_KEYS, paired_gain
+from cellcascade.evaluation.gain import GAIN_COLUMNS, GAIN_KEYS, gain_over_replicates, paired_gain
 
 
 def models(values: dict[str, list[float]], **columns: object) -> pd.DataFrame:
@@ -52,6 +52,24 @@ def test_gain_leaves_out_seeds_without_a_partner_and_keeps_groups_apart():
     assert gain["gain"].tolist() == pytest.approx([0.15, -0.1]) and gain["seeds"].tolist() == [2, 1]
     single = gain.loc[("silver", 2, "both"), ["low", "high", "over_std", "regime_std"]]
     assert single.isna().all() and gain.iloc[0].notna().all()
+
+
+def test_the_gain_is_told_for_each_kind_of_objects_that_was_measured():
+    real, both = models({"real": [0.7, 0.8]}, seg_dim=0.5), models({"both": [0.7, 0.8]}, seg_dim=0.75)
+    both["seg_touching"] = real["seg_touching"] = np.nan
+    gain = paired_gain(pd.concat([real, both])).set_index("objects")["gain"]
+    assert gain.to_dict() == {"all": pytest.approx(0), "dim": pytest.approx(0.25)}
+
+
+def test_over_replicates_the_interval_is_that_of_their_means():
+    gains = [
+        paired_gain(models({"real": [0.5, 0.5], "both": [0.5 + 2 * up, 0.5]}, dataset=f"A_{up}"))
+        for up in (0.1, 0.2, 0.3)
+    ]
+    (row,) = gain_over_replicates(pd.concat(gains)).to_dict("records")
+    expected = ttest_1samp([0.1, 0.2, 0.3], 0).confidence_interval(0.95)
+    assert (row["regime"], row["over"], row["datasets"], row["gain"]) == ("both", "real", 3, pytest.approx(0.2))
+    assert (row["low"], row["high"]) == (pytest.approx(expected.low), pytest.approx(expected.high))
 
 
 def test_one_row_of_the_untrained_generalist_stands_for_all_seeds():

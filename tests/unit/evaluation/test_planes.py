@@ -15,6 +15,7 @@ from cellcascade.data.ngff import write_image
 from cellcascade.data.recording import Recording
 from cellcascade.evaluation.cellpose.cutting import Source, cut_planes, list_planes, normalise
 from cellcascade.evaluation.cellpose.planes import real_planes, synthetic_planes, training_set
+from tests.partly import EDGE, partly
 from tests.segmentation_data import SETTINGS, blobs, make_data, real
 
 
@@ -157,3 +158,11 @@ def test_images_without_cells_are_named_with_their_folder(data):
     with pytest.raises(InputError, match="nothing to train") as caught:
         training_set("synthetic", real(data), data / "D", Cellpose(), 4)
     assert caught.value.where == str(data / "D") and "0 images" in caught.value.found
+
+
+def test_what_nobody_annotated_is_shown_as_background(tmp_path):
+    """Else a network would learn that the cells there are none."""
+    found = real_planes(partly(tmp_path / "Mine"), orientations=False, most=10)
+    for image, labels in zip(found.images, found.labels, strict=True):
+        assert not labels[:, EDGE:].any() and np.ptp(image[:, EDGE:]) == 0
+        assert image[:, EDGE:].max() < image[labels > 0].mean()

@@ -1,5 +1,6 @@
 """Test frames are found, segmented and scored, against gold and silver truth."""
 
+import numpy as np
 import pandas as pd
 import pytest
 import tifffile
@@ -12,6 +13,7 @@ from cellcascade.evaluation import scoring
 from cellcascade.evaluation.cellpose import predict as predicting
 from cellcascade.evaluation.cellpose import v3
 from cellcascade.evaluation.cellpose.record import NetworkRecord
+from tests.partly import EDGE, partly
 from tests.segmentation_data import blobs, held_out, make_data, predict, train
 
 
@@ -49,7 +51,10 @@ def test_predictions_are_scored_on_gold_and_silver_by_file(data):
     assert seg["n_objects"].tolist() == [8, 12, 8, 12] and set(seg["dataset"]) == {"E"}
     assert seg.loc[seg["reference"] == "gold", "precision"].isna().all()
     assert seg["train_frames"].tolist() == [3] * 4 and (seg["seg"].between(0, 1)).all()
-    assert gain["gain"].tolist() == [0, 0] and set(gain["regime"]) == {"both"}
+    assert (gain["gain"] == 0).all() and set(gain["regime"]) == {"both"}
+    assert (gain["objects"] == "all").sum() == 2 and {"dim", "small"} < set(gain["objects"])
+    assert seg["seg_dim"].between(0, 1).all() and seg.loc[seg["reference"] == "silver", "ap_50"].notna().all()
+    assert seg.loc[seg["reference"] == "gold", "ap_50"].isna().all()
 
 
 def test_a_stopped_prediction_goes_on_with_the_frames_that_are_missing(data, monkeypatch):
@@ -109,7 +114,7 @@ def test_a_perfect_prediction_scores_one_in_3d_and_on_single_slices(tmp_path, mo
     tifffile.imwrite(folder / "02_GT/SEG/man_seg001.tif", labels)
     (tmp_path / "net").mkdir()
     facts = {"regime": "real", "version": 3, "start": "x", "network_diameter": 17, "planes": {}, "images": {}}
-    scores = {"train_frames": 1, "train_slices": 10, "steps": 1, "diameter": 16, "real_share": 1.0}
+    scores = {"train_frames": 1, "train_slices": 10, "train_cells": 40, "steps": 1, "diameter": 16, "real_share": 1.0}
     NetworkRecord(**facts, **scores).write(tmp_path / "net/config.json")
     (tmp_path / "net/model").write_bytes(b"")
     asked = []
@@ -120,3 +125,17 @@ def test_a_perfect_prediction_scores_one_in_3d_and_on_single_slices(tmp_path, mo
     assert table["seg"].tolist() == [1.0] and table["n_objects"].tolist() == [12] and table["precision"].tolist() == [1]
     assert table[list(scoring.FACTS)].iloc[0].to_dict() == {**scores, "start": "x"}
     assert asked == [{"diameter": 16, "anisotropy": 2.0, "volumes": "stitch", "options": {"channels": [0, 0]}}] * 2
+
+
+def test_what_nobody_annotated_is_not_scored(tmp_path):
+    recording = partly(tmp_path / "Mine")
+    items = recording.frames()
+    perfect = recording.read_labels(items[0]).copy()
+    perfect[20:30, EDGE - 4 : EDGE + 20] = 30  # most of it is where nobody annotated
+    perfect[70:90, EDGE + 10 : EDGE + 40] = 31
+    (row,) = scoring.score_rows(recording, {"gold": items}, {item.frame: perfect for item in items})
+    assert (row["seg"], row["precision"], row["recall"], row["n_objects"]) == (1, 1, 1, 9)
+    perfect[10:20, 2:12] = 32  # a false one where everything is annotated
+    (row,) = scoring.score_rows(recording, {"gold": items}, {item.frame: perfect for item in items})
+    assert row["precision"] == 0.75 and row["recall"] == 1
+    np.testing.assert_array_equal(scoring.without_ignored(perfect, None), perfect)

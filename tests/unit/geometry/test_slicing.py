@@ -4,7 +4,7 @@ import torch
 
 from cellcascade.config.settings import Slicing
 from cellcascade.core.errors import InputError
-from cellcascade.data.stores import MASKS, SLICES, VOLUMES
+from cellcascade.data.stores import CROPS, MASKS, SLICES, VOLUMES
 from cellcascade.geometry.raycast import occupancy
 from cellcascade.geometry.slicing import cut, make_slices, slice_heights
 from tests.stores import write_store
@@ -41,7 +41,7 @@ def disc(radius):
     return (np.hypot(y, x) < radius).astype(np.uint8)
 
 
-def sliced(folder, volumes, masks, *, reasons=None, max_invalid_fraction=0.0, ids=None, spacing_um=None):
+def sliced(folder, volumes, masks, *, reasons=None, max_invalid_fraction=0.0, ids=None, heights=(), **settings):
     """The slices of volumes; cells with a reason are invalid."""
     ids, reasons = np.arange(len(volumes)) if ids is None else np.asarray(ids), reasons or {}
     common = {"cell_id": ids, "valid": [cell not in reasons for cell in ids]}
@@ -50,10 +50,12 @@ def sliced(folder, volumes, masks, *, reasons=None, max_invalid_fraction=0.0, id
     make_slices(
         volumes=given,
         masks=outlines,
+        crops=write_store(CROPS, folder / "crops.zarr.zip", {}, heights=heights),
         voxel_size_um=(4.0, 1.0, 1.0),
-        settings=Slicing(spacing_um=spacing_um),
+        settings=Slicing(**settings),
         store=folder / "slices.zarr.zip",
         dataset="variant",
+        seeded_as="toy",
         max_invalid_fraction=max_invalid_fraction,
     )
     return SLICES.open(folder / "slices.zarr.zip")
@@ -68,6 +70,25 @@ def test_cells_are_cut_at_the_data_sets_distance_of_slices_or_at_another(tmp_pat
     finer = sliced(tmp_path, volumes, masks, spacing_um=2.0)
     assert finer.record.spacing_um == 2.0 and finer["n_slices"].tolist() == [19, 13]
     np.testing.assert_array_equal(finer["mask"][0, 1:18:2], made["mask"][0])
+
+
+def test_cells_are_as_high_as_those_of_annotated_stacks_or_as_configured(tmp_path):
+    volumes, masks = np.stack([ball(0.5)] * 40), np.stack([disc(0.5)] * 40)
+    widths = 32.0  # pixels, as are the distances of slices in the plane's unit
+    measured = np.linspace(0.3, 0.7, 21)
+    drawn = sliced(tmp_path, volumes, masks, heights=measured, spacing_um=1.0)["n_slices"] / widths
+    assert np.mean(drawn) == pytest.approx(0.5, abs=0.05) and drawn.min() >= 0.25 and drawn.max() <= 0.75
+    assert np.std(drawn) == pytest.approx(np.std(measured), rel=0.3)
+    flat = sliced(tmp_path, volumes[:1], masks[:1], heights=measured, spacing_um=1.0, height_ratio=0.25)
+    assert flat["n_slices"][0] / widths == pytest.approx(0.25, abs=0.05)
+    assert flat["section_iou"][0] > 0.95  # the widest slice stays as it is
+
+
+def test_heights_depend_on_the_cell_not_on_its_shard(tmp_path):
+    volumes, masks = np.stack([ball(0.5)] * 3), np.stack([disc(0.5)] * 3)
+    whole = sliced(tmp_path, volumes, masks, heights=(0.2, 1.0), spacing_um=1.0, ids=[4, 5, 6])
+    part = sliced(tmp_path, volumes[:1], masks[:1], heights=(0.2, 1.0), spacing_um=1.0, ids=[6])
+    assert whole["n_slices"][2] == part["n_slices"][0] and len(set(whole["n_slices"].tolist())) > 1
 
 
 def test_the_record_names_the_data_set_its_inputs_and_the_seed_of_its_volumes(tmp_path):

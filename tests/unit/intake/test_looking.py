@@ -10,6 +10,7 @@ from ome_zarr.writer import write_image, write_labels
 from cellcascade.core.errors import InputError
 from cellcascade.intake.looking import look
 from tests.ctc_data import scene_3d, write_2d, write_3d, write_sparse_gold
+from tests.partly import partly
 from tests.unit.data.layouts.writing import folders, nnunet, ome_zarr, scenes, seg_npy, stardist, write
 
 
@@ -121,3 +122,11 @@ def test_what_cannot_be_looked_at(tmp_path):
         look(tmp_path / "Mine")
     with pytest.raises(InputError, match="does not fit the frames"):
         look(tmp_path / "Mine", [0.0, 0.5])
+
+
+def test_frames_that_are_annotated_in_part(tmp_path):
+    partly(tmp_path / "Mine")
+    found = look(tmp_path / "Mine", ignore_label=-1)
+    assert found.recording.ignore_label == -1 and found.cells.per_frame == [3, 3, 3]
+    with pytest.raises(InputError, match="ignore_label: -1"):
+        look(tmp_path / "Mine")

@@ -7,11 +7,13 @@ import pytest
 
 from cellcascade.cli import main
 from cellcascade.config.load import read_config
+from cellcascade.core.machine import Machine
 from cellcascade.data.recording import held_out_recording, training_recording
-from cellcascade.intake.advice import Machine, advise
+from cellcascade.intake.advice import advise
 from cellcascade.intake.document import document
 from cellcascade.intake.looking import look
 from cellcascade.intake.measures import Cells
+from tests.partly import partly
 from tests.unit.data.layouts.writing import folders, scenes
 
 
@@ -50,15 +52,17 @@ def test_an_archive_as_it_was_downloaded(tmp_path):
     assert len(training_recording(config, "mine").checked_frames()) == 2
 
 
-@pytest.mark.parametrize("gpu", [None, 24.0])
-def test_settings_fit_the_machine(tmp_path, gpu):
+@pytest.mark.parametrize("gpus", [(), ("GPU-1",)])
+def test_settings_fit_the_machine(tmp_path, gpus):
     folders("images/{}.tif", "masks/{}.tif")(tmp_path / "Mine", *scenes(2))
     found = look(tmp_path / "Mine")
     advice = advise(found.cells, found.extent, dense=True)
-    (tmp_path / "x.yaml").write_text(document("x", tmp_path / "x.yaml", found, advice, Machine(8, gpu)))
+    (tmp_path / "x.yaml").write_text(
+        document("x", tmp_path / "x.yaml", found, advice, Machine(8, 10**10, 10**10, gpus))
+    )
     data = read_config("x.yaml").datasets["x"]
-    assert (data.cells, data.texture.tuning.steps) == ((100, 200) if gpu is None else (1000, 2000))
-    assert data.evaluation.regimes == (() if gpu is None else ("real", "copy_paste", "synthetic", "both"))
+    assert (data.cells, data.texture.tuning.steps) == ((100, 200) if not gpus else (1000, 2000))
+    assert data.evaluation.regimes == (() if not gpus else ("real", "copy_paste", "synthetic", "both"))
     assert data.test_share == 0, "two frames are too few to keep one for tests"
 
 
@@ -82,3 +86,11 @@ def test_cells_close_together_are_placed_close_together():
     loose = advise(cells([20] * 50, list(np.linspace(40, 200, 50))), (2000, 2000), dense=True)
     assert crowded.clustering == 0.9 and crowded.gap == 0 and crowded.reach == 4
     assert loose.clustering < 0.5 and loose.gap == 3 and loose.reach > 10
+    assert crowded.by_data and not advise(cells([20] * 5, [23.0] * 5, count=5), (500, 500), dense=True).by_data
+    assert not advise(cells([20] * 50, [23.0] * 50), (9, 500, 500), dense=False).by_data
+
+
+def test_what_nobody_annotated_is_written_down(tmp_path):
+    partly(tmp_path / "Mine")
+    assert main(["init", "Mine", "--ignore-label", "-1"]) == 0
+    assert read_config("mine.yaml").datasets["mine"].ignore_label == -1

@@ -4,7 +4,8 @@ import pytest
 import torch
 
 from cellcascade.core.errors import InputError
-from cellcascade.learning.device import autocast, has_bf16, machine, pick_device, precision_on
+from cellcascade.learning import device
+from cellcascade.learning.device import autocast, has_bf16, machine, pick_device, precision_on, training_autocast
 
 without_gpu = pytest.mark.skipif(torch.cuda.is_available(), reason="a GPU is there")
 
@@ -30,6 +31,15 @@ def test_apple_s_gpus_are_refused_with_the_reason():
 @pytest.mark.parametrize("precision", ["bf16", "fp16", "fp32"])
 def test_a_cpu_computes_in_single_precision(precision):
     assert precision_on(torch.device("cpu"), precision) == "fp32" and not has_bf16(torch.device("cpu"))
+
+
+@pytest.mark.parametrize("able", [True, False])
+def test_a_cpu_with_amx_trains_in_bf16_where_it_may(monkeypatch, able):
+    monkeypatch.setattr(device, "has_amx", lambda: able)
+    layer, given = torch.nn.Linear(3, 2), torch.ones(4, 3)
+    for precision, made in (("bf16", torch.bfloat16 if able else torch.float32), ("fp32", torch.float32)):
+        with training_autocast(torch.device("cpu"), precision):
+            assert layer(given).dtype == made
 
 
 @pytest.mark.parametrize("able", [True, False])

@@ -157,6 +157,33 @@ def test_the_smaller_synthetic_set_sets_the_number_for_both_pairs(monkeypatch):
     assert {len(x) for pair in seen for x in pair} == {13, 6}
 
 
+def test_with_training_images_both_pairs_share_the_real_side(monkeypatch):
+    """Rows are numbered: test below 1000, synthetic below 2000, training above."""
+    seen = watched(monkeypatch)
+    rows = [
+        CellRows(np.arange(first, first + n)[:, None], np.arange(n)) for first, n in ((0, 9), (1000, 30), (2000, 8))
+    ]
+    found = feature_distances(rows[0], rows[1], training=rows[2], generator=np.random.default_rng(0), resamples=10)
+    assert (found.n == 8).all()
+    assert all(a.max() < 1000 <= b.min() for a, b in seen)
+    assert {len(a) for a, _ in seen} == {8, 4} and any(b.min() >= 2000 for _, b in seen)
+
+
+def test_cells_of_the_test_sequence_are_the_real_side_through_the_window_of_training(tmp_path):
+    generator = np.random.default_rng(0)
+    sets = [generator.integers(0, 200, (n, 8, 8)) for n in (30, 12)]
+    crops, test = (write_crops(tmp_path / f"{name}.zarr.zip", images) for name, images in zip("ab", sets))
+    shard = write_textures(tmp_path / "0.zarr.zip", generator.integers(0, 200, (20, 1, 8, 8)))
+    seen = []
+    watch = {"seen": lambda images: seen.append(images) or flat(images)}
+    table = cell_distances(crops, [shard], watch, dataset="toy", seed=0, test_crops=test)
+    assert set(table.n) == {12}
+    np.testing.assert_array_equal(seen[2], to_unit(sets[1], [0, 100]))
+    small = write_crops(tmp_path / "c.zarr.zip", sets[1][:, :4, :4])
+    with pytest.raises(InputError, match=r"c\.zarr\.zip"):
+        cell_distances(crops, [shard], watch, dataset="toy", seed=0, test_crops=small)
+
+
 def test_warnings_name_what_is_too_few():
     found = compared(normal(0, 60, 16), normal(1, 60, 16))
     assert "30 images in 16 dimensions is biased" in found.loc[("FID", "real-real")].warning

@@ -181,3 +181,28 @@ def test_a_real_embryo_against_itself_agrees(tmp_path):
 def test_no_image_is_an_input_error(tmp_path):
     with pytest.raises(InputError, match="no synthetic image"):
         population.compare_images(recording=EMBRYO, synthetic=tmp_path, table=tmp_path / "p.csv")
+
+
+def test_what_nobody_annotated_is_left_out():
+    labels = squares((10, 10), (10, 20))
+    image, ignored = np.where(labels, 100, 10), np.zeros(labels.shape, bool)
+    image[:, 30:], ignored[:, 30:] = 200, True
+    found = population.measure_image(image, labels, (0.5, 0.5), ignored)
+    whole = population.measure_image(image[:, :30], labels[:, :30], (0.5, 0.5))
+    assert found["cells_per_image"] == [4] and found["foreground_share"] == [2 * 36 / 1800]
+    for name in ("background_mean", "background_std", "image_mean", "neighbour_distance_um", "contact_light"):
+        assert found[name] == pytest.approx(whole[name]), name
+    near = np.zeros(labels.shape, bool)
+    near[:, 26:] = True
+    assert population.ring_means(image, labels, ~near) == pytest.approx([10, 10])
+
+
+def test_frames_that_nobody_annotated_are_not_compared(tmp_path):
+    labels = squares((10, 10), (10, 30)).astype(np.int16)
+    hidden = np.full_like(labels, -1)
+    real_frames(tmp_path / "Mine", {0: (frame(labels), labels), 1: (frame(labels), hidden)})
+    write_image(tmp_path / "img-00000.ome.zarr", frame(labels), labels.astype(np.uint16), voxel_size_um=(0.5, 0.5))
+    mine = recording(tmp_path / "Mine", ignore_label=-1)
+    population.compare_images(recording=mine, synthetic=tmp_path, table=tmp_path / "table.csv")
+    table = pd.read_csv(tmp_path / "table.csv", index_col=0)
+    assert table.loc["cells_per_image", "n_real"] == 1 and table.loc["cells_per_image", "real_mean"] == 2

@@ -105,11 +105,17 @@ def test_nearest_finds_every_rotation_and_flip():
 def test_memorised_cells_are_found_and_fresh_ones_are_not_suspected(tmp_path):
     rows = table_of(tmp_path, copies(*draw(100, 0)))
     assert (rows.share_synthetic > 0.98).all() and (rows.excess > 0.9).all()
-    assert (rows.nearest_synthetic_median < rows.threshold).all()
+    assert (rows.nearest_synthetic_median < rows.threshold).all() and (rows.nearest_ratio < 0.2).all()
     fresh = table_of(tmp_path, draw(300, 2))
     assert (fresh.share_synthetic < 0.12).all()
+    assert fresh.nearest_ratio.tolist() == pytest.approx([1, 1], abs=0.2)
     assert fresh.share_real.tolist() == pytest.approx([0.05, 0.05], abs=0.006)
     assert fresh.loc["mask", ["n_synthetic", "n_real_test", "n_train"]].tolist() == [300, 200, 300]
+
+
+def test_few_test_cells_have_a_ratio_and_no_excess(tmp_path):
+    rows = table_of(tmp_path, draw(30, 2), test=draw(19, 1))
+    assert rows.excess.isna().all() and rows.nearest_ratio.tolist() == pytest.approx([1, 1], abs=0.3)
 
 
 def test_a_memorised_half_counts_half(tmp_path):

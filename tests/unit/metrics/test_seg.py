@@ -96,6 +96,7 @@ def test_false_positives_cost_precision_alone():
     found = image((1, np.s_[0:5, 0:5]), (2, np.s_[10:12, 0:5]), (3, np.s_[14:16, 0:5]), (4, np.s_[18:20, 0:5]))
     result = score([(reference, found)])
     assert result.seg == 1 and result.n_found == 4
+    assert result.ap[0.5] == pytest.approx(result.f1[0.5] / (2 - result.f1[0.5]))
     assert result.precision[0.5] == 1 / 4 and result.recall[0.5] == 1 and result.f1[0.5] == pytest.approx(2 / 5)
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from cellcascade.core.errors import InputError
 from cellcascade.data.stores import CROPS, MASKS
-from cellcascade.metrics.shape import compare_shapes, measure_shapes
+from cellcascade.metrics.shape import compare_shapes, measure_shapes, roughness
 from tests.stores import write_store
 
 COLUMNS = ["property", "real_mean", "real_std", "synthetic_mean", "synthetic_std", "w1_over_std"]
@@ -48,6 +48,23 @@ def test_a_dent_lowers_solidity_and_area_counts_pixels():
     assert whole.area == 400 and cut.area == 320
     assert whole.solidity == pytest.approx(1)
     assert cut.solidity == pytest.approx(320 / 400)
+
+
+def waved(radius, height, waves, size=128):
+    """A disc whose radius goes up and down by `height` pixels, so many times per turn."""
+    y, x = np.mgrid[:size, :size] - (size - 1) / 2
+    return (np.hypot(y, x) < radius + height * np.sin(waves * np.arctan2(y, x))).astype(np.uint8)
+
+
+def test_roughness_is_the_height_of_fine_waves_alone():
+    smooth, form, rough = measure_shapes([waved(40, 0, 0), waved(40, 2, 4), waved(40, 2, 12)])["roughness"]
+    assert smooth < 0.2 and form < 0.35
+    assert rough == pytest.approx(2 / np.sqrt(2), rel=0.15)
+
+
+def test_roughness_is_the_same_upside_down():
+    mask = waved(30, 1.5, 11)
+    assert roughness(mask[::-1]) == pytest.approx(roughness(mask), rel=0.02)
 
 
 def test_an_empty_mask_is_named():

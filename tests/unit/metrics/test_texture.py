@@ -65,6 +65,7 @@ def test_measures_of_a_drawn_cell_are_known():
     assert row.intensity_std == pytest.approx(10, abs=0.1)
     assert row.ring_mean == pytest.approx(30, abs=2)
     assert row.otsu_iou > 0.9
+    assert row.grain == pytest.approx(10, rel=0.1) and row.grain_correlation == pytest.approx(-1, abs=0.1)
 
 
 def test_the_ring_is_three_pixels_wide():

@@ -9,6 +9,7 @@ from cellcascade.core.errors import InputError
 from cellcascade.data.recording import Recording
 from cellcascade.data.stores import BACKGROUND, CROPS
 from cellcascade.population.background import fit_background, read_background, sample_background, sample_noise
+from tests.partly import partly
 from tests.stores import write_store
 
 
@@ -187,3 +188,13 @@ def test_a_background_without_spread_is_learned_as_it_is(tmp_path, counts):
         sample = sample_background(model, (96, 160), np.random.default_rng(0))
         noise = sample_noise(model, (96, 160), np.random.default_rng(0))[0]
     assert (sample == counts).all() and np.isfinite(noise).all() and noise.std() == pytest.approx(1, abs=0.05)
+
+
+def test_nothing_is_learned_from_what_nobody_annotated(tmp_path):
+    """There, pixels are ten times as bright as the background."""
+    recording = partly(tmp_path / "Mine")
+    write_store(CROPS, tmp_path / "crops.zarr.zip", {}, dataset="test", frame_dtype="uint8", frame_shape=(96, 112))
+    store = tmp_path / "background.zarr.zip"
+    fit_background(recording=recording, crops=tmp_path / "crops.zarr.zip", rim=6, dataset="test", store=store)
+    record = BACKGROUND.open(store).record
+    assert record.mean == pytest.approx(20, abs=1) and record.std == pytest.approx(20**0.5, abs=1)

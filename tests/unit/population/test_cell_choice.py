@@ -26,9 +26,10 @@ def library(tmp_path_factory):
     return CellLibrary([write_store(TEXTURES, path, {"image": images, "mask": masks, "n_slices": np.ones(200)})], rim=3)
 
 
-def choice(folder, library, frame, brightness, radii, **facts):
+def choice(folder, library, frame, brightness, radii, *, z=-1, **facts):
     count = len(frame)
     arrays = {"mask": discs(radii), "frame": frame, "label": np.arange(count), "brightness": brightness}
+    arrays["z"] = np.full(count, z)
     crops = write_store(CROPS, folder / "crops.zarr.zip", {**arrays, "widest": np.ones(count)}, **facts)
     return CellChoice(library, crops)
 
@@ -40,7 +41,7 @@ def test_a_frame_of_small_dim_cells_and_one_of_large_bright_ones_stay_apart(tmp_
     made = choice(tmp_path, library, frames, brightness, radii, frames=(3, 8), cells_per_frame=(30, 45))
     assert [lender.count for lender in made.lenders] == [30, 45]
     for lender, bright, large in zip(made.lenders, (40, 170), (np.pi * 4.5**2, np.pi * 8.5**2)):
-        found = made.like(lender, 400, rng)
+        found = [cell.index for cell in made.like(lender, 400, rng)]
         assert np.mean(library.brightness[found]) == pytest.approx(bright, rel=0.3)
         assert np.mean(library.areas[found]) == pytest.approx(large, rel=0.2)
     assert {made.lender(rng).count for _ in range(20)} == {30, 45}
@@ -49,7 +50,37 @@ def test_a_frame_of_small_dim_cells_and_one_of_large_bright_ones_stay_apart(tmp_
 def test_few_real_cells_call_up_many_of_the_library(tmp_path, library):
     made = choice(tmp_path, library, [0, 0, 0, 0], [60, 90, 130, 160], [5, 6, 7, 8], frames=(0,), cells_per_frame=(4,))
     found = made.like(made.lenders[0], 1000, np.random.default_rng(2))
-    assert len(set(found)) > 60
+    assert len({cell.index for cell in found}) > 60
+
+
+def test_of_a_small_library_the_nearest_few_stand_for_a_real_cell(tmp_path):
+    brightness = np.linspace(20, 200, 15)
+    masks = discs(np.full(15, 6))[:, None]
+    arrays = {"image": masks * brightness[:, None, None, None], "mask": masks, "n_slices": np.ones(15)}
+    few = CellLibrary([write_store(TEXTURES, tmp_path / "few.zarr.zip", arrays)], rim=3)
+    made = choice(tmp_path, few, np.zeros(15), brightness, np.full(15, 6), frames=(0,), cells_per_frame=(15,))
+    found = made.like(made.lenders[0], 500, np.random.default_rng(3))
+    assert np.std([few.brightness[cell.index] for cell in found]) > 0.8 * brightness.std()
+
+
+def test_cells_of_stacks_are_as_deep_as_the_bright_or_dim_ones_they_stand_for(tmp_path, library):
+    bright, z = np.repeat([40, 180], 20), np.repeat([2, 7], 20)
+    facts = {"frames": (0,), "frame_shape": (10, 64, 64), "voxel_size_um": (2.0, 1.0, 1.0)}
+    radii = np.tile(np.linspace(5, 9, 20), 2)
+    made = choice(tmp_path, library, np.zeros(40), bright, radii, z=z, cells_per_frame=(40,), **facts)
+    found = made.like(made.lenders[0], 300, np.random.default_rng(4))
+    light = np.array([library.brightness[cell.index] for cell in found])
+    assert {cell.depth for cell in found} == {0.25, 0.75}
+    assert np.corrcoef(light, [cell.depth for cell in found])[0, 1] > 0.9
+
+
+def test_where_slices_are_annotated_the_larger_half_is_taken(tmp_path, library):
+    radii = np.linspace(3, 9, 40)
+    facts = {"frame_shape": (10, 64, 64), "voxel_size_um": (2.0, 1.0, 1.0), "cells_per_frame": ()}
+    made = choice(tmp_path, library, np.zeros(40), np.full(40, 90), radii, cells_per_slice=(5.0,), **facts)
+    found = made.like(made.lenders[0], 300, np.random.default_rng(5))
+    assert np.mean([library.areas[cell.index] for cell in found]) > np.median(np.pi * radii**2)
+    assert np.isnan([cell.depth for cell in found]).all()
 
 
 def test_frames_without_a_usable_cell_lend_those_of_all(tmp_path, library):

@@ -8,6 +8,7 @@ from cellcascade.config.settings import Population
 from cellcascade.core.errors import InputError
 from cellcascade.data.stores import CROPS
 from cellcascade.population import cell_library
+from cellcascade.population.arrangement import rules_of
 from cellcascade.population.background import read_background
 from cellcascade.population.cell_choice import CellChoice
 from cellcascade.population.cell_library import CellLibrary
@@ -52,10 +53,11 @@ def test_what_is_left_out_of_a_crop_is_not_seen(tmp_path, ndim, shape):
     inputs = write_inputs(tmp_path, ndim=ndim, shape=shape, size=64)
     frames, model = CROPS.open(inputs["crops"]).record, read_background(inputs["background"])
     settings, made = Population(cells_per_image=(12, 12), clustering=0.6), []
+    rules = rules_of(settings, None)
     for rim in (settings.rim, 64):
-        library, draws = CellLibrary(inputs["textures"], rim), Draws(*map(np.random.default_rng, (5, 6)))
+        library, draws = CellLibrary(inputs["textures"], rim), Draws(*map(np.random.default_rng, (5, 6, 7)))
         choice = CellChoice(library, inputs["crops"])
-        made.append(compose(library, model, frames, choice=choice, settings=settings, draws=draws))
+        made.append(compose(library, model, frames, choice=choice, settings=settings, rules=rules, draws=draws))
     assert made[0].cells == made[1].cells and len(made[0].cells) > 5
     assert np.array_equal(made[0].image, made[1].image) and np.array_equal(made[0].labels, made[1].labels)
 

@@ -6,19 +6,18 @@ import pytest
 from scipy import ndimage
 from scipy.spatial import cKDTree
 
-from cellcascade.config.settings import Population
 from cellcascade.population.cell_library import CellLibrary
-from cellcascade.population.placement import Canvas, place_cells
+from cellcascade.population.placement import Canvas, Rules, place_cells
 from tests.unit.population.scenes import make, opened, write_inputs, write_textures
 
 
-def placements(tmp_path, wanted, shape=(1, 300, 300), seed=8, **settings):
+def placements(tmp_path, wanted, shape=(1, 300, 300), seed=8, clustering=0.5, reach=10, gap=1):
     library = CellLibrary(write_textures(tmp_path), rim=6)
-    settings = Population(**settings)
-    canvas = Canvas(shape, spacing=(1.0, 1.0, 1.0), gap=settings.gap, reach=max(settings.reach, settings.rim))
+    rules = Rules(clustering, reach, gap)
+    canvas = Canvas(shape, spacing=(1.0, 1.0, 1.0), gap=gap, reach=max(reach, 6))
     generator = np.random.default_rng(seed)
     chosen = generator.integers(len(library), size=wanted).tolist()
-    return canvas, place_cells(library, canvas, chosen, settings=settings, generator=generator)
+    return canvas, place_cells(library, canvas, chosen, rules=rules, generator=generator)
 
 
 def least_gap(labels, metric):

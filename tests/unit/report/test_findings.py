@@ -43,6 +43,28 @@ def test_verdict_compares_with_pasting_the_real_cells(pasted, words):
     assert words in found.text and found.number == "Helps"
 
 
+def test_verdict_says_for_which_objects():
+    seg = seg_table()
+    up = {"real": 0.0, "both": 0.1}
+    seg["seg_dim"] = seg["seg"] + seg["regime"].map(up).fillna(0)
+    seg["seg_border"] = seg["seg"] - 2 * seg["regime"].map(up).fillna(0)
+    seg["seg_small"] = 0.5
+    tables = {"seg": seg, "gain": paired_gain(seg)}
+    found = findings.verdict(tables).text
+    assert (
+        "By kind of object, it is better for the dimmest fifth (+0.150); worse for those cut by the border (−0.150)."
+        in found
+    )
+    rows = findings.segmentation(tables).objects
+    assert [row["objects"] for row in rows] == [
+        "all",
+        "the dimmest fifth",
+        "the smallest fifth",
+        "those cut by the border",
+    ]
+    assert rows[1]["gains"][0][0] == "+0.150" and rows[1]["gains"][1] == ("–", "")
+
+
 def test_verdict_says_what_to_switch_on_where_nothing_was_measured():
     nothing = findings.verdict({})
     assert nothing.number == "Not measured" and "evaluation.regimes" in nothing.text
@@ -81,7 +103,9 @@ def test_memorisation_is_judged_by_its_excess_over_real_cells():
     assert [row["kind"] for row in rows] == ["good", "bad"]
     assert rows[0]["words"].startswith("Masks: no sign of copying. 4.0 % of")
     assert rows[1]["words"].startswith("Cell images: copies are likely. 17.0 % of")
-    assert findings.memorisation(memorisation_table(n_real_test=7))[1]["kind"] == "open"
+    assert rows[0]["words"].endswith("nearest training cell is 0.92 times that of real test cells")
+    few = findings.memorisation(memorisation_table(n_real_test=7))[1]
+    assert few["kind"] == "open" and few["excess"] == "–" and few["ratio"] == "0.92"
 
 
 def test_missing_columns_and_files_are_named(tmp_path):

@@ -25,6 +25,7 @@ def pages(tmp_path):
         html=html,
         table=table,
         curves=[["TOY_k1", "TOY_k2", "TOY"]],
+        replicates=[["TOY_k1", "TOY_sh", "TOY_k3"]],
         ablations=[("TOY", "TOY_sh"), ("TOY", "TOY_missing")],
     )
     return html, table
@@ -40,9 +41,10 @@ def test_page_holds_all_sections_and_their_numbers(pages):
         "Across <data sets>",
         "1 of 3 data sets in which adding synthetic images",
         "No difference could be shown in 1; it became worse in 1.",
-        "TOY_k1 silver 1 frame 0.470 0.820 ± 0.020 – 0.820 ± 0.017 0.920 ± 0.010 3 97 scratch",
-        "silver 1 0.820 ± 0.020 0.920 ± 0.010 +0.100 [+0.075, +0.125] 3",
+        "TOY_k1 silver 12 cells 0.470 0.820 ± 0.020 – 0.820 ± 0.017 0.920 ± 0.010 3 97 scratch",
+        "silver 12 0.820 ± 0.020 – 0.920 ± 0.010 +0.100 [+0.075, +0.125] 3",
         "Not measured: TOY_k2.",
+        "TOY_k1, TOY_sh silver Both over Real −0.025 [−1.613, +1.563] 2",
         "TOY TOY_sh 0.820 → 0.670 −0.150 [−0.150, −0.150] 26.5 → 26.5 – 0.20 → 0.20",
         "TOY TOY_missing – – 26.5 → – – 0.20 → –",
         "Inception (2048-d) 9 [8, 10] 26.5 [24, 29] 0.0003",
@@ -55,7 +57,7 @@ def test_page_holds_all_sections_and_their_numbers(pages):
 
 def test_page_without_any_evaluation_says_so(tmp_path):
     files = {"html": tmp_path / "a.html", "table": tmp_path / "a.csv"}
-    write_overview(title="Nothing", datasets={"A": {}}, curves=[], ablations=[], **files)
+    write_overview(title="Nothing", datasets={"A": {}}, curves=[], replicates=[], ablations=[], **files)
     page = Page(tmp_path / "a.html")
     assert "Not measured" in page.text and "evaluation.regimes" in page.text
     assert not {"gains", "seg", "learning-curve", "ablations", "fid"} & set(page.ids)

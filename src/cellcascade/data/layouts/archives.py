@@ -37,6 +37,7 @@ def unpacked(archive: Path) -> Path:
             for item in members:
                 _check_name(item.filename, archive)
             with atomic_path(folder) as scratch:
+                scratch.mkdir()
                 for item in members:
                     target = scratch / item.filename
                     target.parent.mkdir(parents=True, exist_ok=True)

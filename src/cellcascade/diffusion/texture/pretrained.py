@@ -34,6 +34,11 @@ CHECKSUMS = "SHA256SUMS"
 EXTRAS = ("addition_embed_type", "class_embed_type", "num_class_embeds", "encoder_hid_dim")  # inputs we do not have
 
 
+def is_hub_id(name: str) -> bool:
+    """Whether a texture base or autoencoder is to be fetched from the hub (`owner/model`), not a folder."""
+    return bool(re.fullmatch(r"\w[\w.-]*/[\w.-]+", name)) and not Path(name).is_dir()
+
+
 def weights_file(names: Iterable[str]) -> str | None:
     """The weights to use among the files of a model's part: full precision if it is there, else a variant (fp16)."""
     return min((name for name in names if WEIGHTS.fullmatch(name)), key=len, default=None)

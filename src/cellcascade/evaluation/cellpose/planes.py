@@ -57,6 +57,7 @@ class TrainingSet:
         planes: Its planes by their kind, `real`, and `pasted` or `synthetic`.
         shares: Share of each kind in a batch, in the same order.
         frames: The annotated real frames, in every regime.
+        cells: Number of annotated cells in these.
         files: Files that the planes are from: real frames, their annotations, and the table of the other images' cells.
         stacks: Whether the images are 3D.
     """
@@ -65,6 +66,7 @@ class TrainingSet:
     planes: dict[str, Planes]
     shares: tuple[float, ...]
     frames: list[AnnotatedFrame]
+    cells: int
     files: list[Path]
     stacks: bool
 
@@ -111,7 +113,7 @@ def training_set(
     files = [path for item in frames for path in item.files]
     files += [synthetic / "cells.csv"] if synthetic else []
     shares = (real, 1 - real) if len(planes) == 2 else (1.0,)
-    return TrainingSet(regime, planes, shares, frames, files, stacks=recording.ndim == 3)
+    return TrainingSet(regime, planes, shares, frames, recording.count_cells(), files, stacks=recording.ndim == 3)
 
 
 def real_planes(recording: Recording, *, orientations: bool, most: int) -> Planes:
@@ -160,7 +162,13 @@ def _source_of(recording: Recording, item: AnnotatedFrame) -> Source:
 
 
 def _read_frame(recording: Recording, item: AnnotatedFrame) -> np.ndarray:
-    return recording.read_image(item)[...]
+    """Counts of a frame. What nobody annotated is as dark as its background: a network would learn it as such."""
+    image, ignored = recording.read_image(item)[...], recording.read_ignored(item)
+    if ignored is not None:
+        part = image if item.z is None else image[item.z]
+        background = part[~ignored & (recording.read_labels(item) == 0)]
+        part[ignored] = np.median(background) if background.size else part.min()
+    return image
 
 
 def _read_counts(path: Path) -> np.ndarray:

@@ -26,6 +26,7 @@ class NetworkRecord(BaseModel):
         images: Frames or synthetic images that these are from, by their kind.
         train_frames: Annotated frames of the training sequence.
         train_slices: Annotated slices of its stacks; `None` in 2D.
+        train_cells: Annotated cells in these.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -41,6 +42,7 @@ class NetworkRecord(BaseModel):
     images: dict[str, int]
     train_frames: int
     train_slices: int | None
+    train_cells: int
 
     def write(self, path: Path) -> None:
         """Write the record as JSON."""

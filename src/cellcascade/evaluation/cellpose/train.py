@@ -132,6 +132,7 @@ def _record(
         images={kind: planes.frames for kind, planes in learned.planes.items()},
         train_frames=len({item.frame for item in learned.frames}),
         train_slices=count_slices(learned.frames) if learned.stacks else None,
+        train_cells=learned.cells,
     )
 
 

@@ -104,3 +104,12 @@ def zipped(writer: Writer, inner: str = "") -> Writer:
         shutil.rmtree(source)
 
     return write_archive
+
+
+def hyperstack(folder: Path, frames: Arrays, masks: Arrays) -> None:
+    """As ImageJ saves a film of two channels, of which the second holds the cells."""
+    film = np.stack([np.stack([np.full_like(frame, 7), frame], -3) for frame in frames])
+    space = "ZYX" if frames[0].ndim == 3 else "YX"
+    axes = "TZCYX" if frames[0].ndim == 3 else "TCYX"
+    write(folder / "film.tif", film, imagej=True, metadata={"axes": axes})
+    write(folder / "film_masks.tif", np.stack(masks), imagej=True, metadata={"axes": f"T{space}"})

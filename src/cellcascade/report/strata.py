@@ -1,0 +1,52 @@
+"""For which objects synthetic images help: the gain of the dim, small, elongated, touching and cut ones."""
+
+from collections.abc import Iterator
+
+import pandas as pd
+
+from cellcascade.report.words import interval, signed
+
+WORDS = {
+    "dim": "the dimmest fifth",
+    "small": "the smallest fifth",
+    "elongated": "the least round fifth",
+    "touching": "those that touch others",
+    "border": "those cut by the border",
+}
+
+
+def table(gain: pd.DataFrame) -> list[dict]:
+    """Gains of regime Both by kind of object, over Real and over Copy and paste, a row for each kind.
+
+    Args:
+        gain: Rows of `gain.csv` of one reference.
+    """
+    both = gain[gain["regime"] == "both"]
+    rows = []
+    for objects in (name for name in ("all", *WORDS) if name in set(both["objects"])):
+        over = both[both["objects"] == objects].set_index("over")
+        gains = [_gain(over.loc[name]) if name in over.index else ("–", "") for name in ("real", "copy_paste")]
+        rows.append({"objects": WORDS.get(objects, "all"), "gains": gains})
+    return rows if len(rows) > 1 else []
+
+
+def sentence(gain: pd.DataFrame) -> str:
+    """For which objects SEG is shown to change; empty where that is shown for none.
+
+    Args:
+        gain: Rows of `gain.csv` of one reference, regime Both over Real.
+    """
+    better, worse = list(_shown(gain, better=True)), list(_shown(gain, better=False))
+    parts = [f"{word} for {', '.join(found)}" for word, found in (("better", better), ("worse", worse)) if found]
+    return f"By kind of object, it is {'; '.join(parts)}." if parts else ""
+
+
+def _shown(gain: pd.DataFrame, *, better: bool) -> Iterator[str]:
+    """The kinds of objects whose interval lies above 0, or below it, the largest change first."""
+    chosen = gain[gain["objects"].isin(WORDS) & ((gain["low"] > 0) if better else (gain["high"] < 0))]
+    for row in chosen.sort_values("gain", ascending=not better).itertuples():
+        yield f"{WORDS[row.objects]} ({signed(row.gain)})"
+
+
+def _gain(row: pd.Series) -> tuple[str, str]:
+    return signed(row["gain"]), interval(row["low"], row["high"])
