@@ -22,6 +22,7 @@ from cellcascade.data.recording import Recording
 from cellcascade.data.shards import digests_of
 from cellcascade.data.stores import BACKGROUND, CROPS, BackgroundRecord, CropsRecord
 from cellcascade.population.distractors import Thing, Things, cut_things
+from cellcascade.population.interpolation import expand
 from cellcascade.population.noise import correlation_of, gaussian_correlation, quantiles, residuals_at
 
 SEED = 0  # the background is the same whatever the seed of the run
@@ -169,7 +170,7 @@ def sample_background(
     for axis in (-2, -1):
         field = np.flip(field, axis) if generator.random() < 0.5 else field
     scores = sample_noise(model, shape, generator)[0] if scores is None else scores
-    counts = _expand(field, shape)
+    counts = expand(field, shape)
     rows = max(1, AT_ONCE // int(np.prod(shape[1:])))
     for start in range(0, shape[0], rows):  # parts that the processor's cache holds: three times faster
         level, drawn = counts[start : start + rows], scores[start : start + rows]
@@ -256,7 +257,7 @@ def _learn(
     if not usable.any():
         return None
     field = _field(image, usable, widths)
-    level = _expand(field, image.shape)
+    level = expand(field, image.shape)
     taken = np.flatnonzero(usable)
     if len(taken) > SAMPLES:
         taken = generator.choice(taken, SAMPLES, replace=False)
@@ -275,7 +276,7 @@ def _usable(image: np.ndarray, away: np.ndarray, known: np.ndarray, widths: Sequ
     for _ in range(2):
         if not usable.any():
             break
-        residual = image - _expand(_field(image, usable, widths), image.shape)
+        residual = image - expand(_field(image, usable, widths), image.shape)
         usable = away & ~_bright(residual, usable, known)
     return usable
 
@@ -371,29 +372,9 @@ def _field(image: np.ndarray, usable: np.ndarray, widths: Sequence[float]) -> np
     return ((total + prior * mean) / (weight + prior)).astype(np.float32)
 
 
-def _expand(field: np.ndarray, shape: Sequence[int]) -> np.ndarray:
-    """A field at full resolution, float32, by linear interpolation along each axis."""
-    for axis in range(1, len(shape)):
-        low, high, share = _between(field.shape[axis], shape[axis])
-        share = share.reshape([-1 if a == axis else 1 for a in range(len(shape))])
-        field = field.take(low, axis) * (1 - share) + field.take(high, axis) * share
-    result = np.empty(shape, np.float32)
-    for row, low, high, share in zip(result, *_between(len(field), shape[0])):  # one by one: no large arrays beside it
-        np.multiply(field[low], 1 - share, out=row)
-        row += field[high] * share
-    return result
-
-
-def _between(count: int, n: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Of so many positions, the two that each of `n` lies between, and the share of the second, float32."""
-    position = np.clip((np.arange(n) + 0.5) * count / n - 0.5, 0, count - 1)
-    low = np.minimum(position.astype(int), max(count - 2, 0))
-    return low, np.minimum(low + 1, count - 1), (position - low).astype(np.float32)
-
-
 def _resized(field: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
     """A field in the shape of another frame's."""
-    return field if field.shape == shape else _expand(field, shape)
+    return field if field.shape == shape else expand(field, shape)
 
 
 def _bright(residual: np.ndarray, usable: np.ndarray, known: np.ndarray) -> np.ndarray:
