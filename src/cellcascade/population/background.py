@@ -266,7 +266,8 @@ def _learn(
     samples = np.stack([level.ravel()[taken], dithered - level.ravel()[taken]])
     dense = image.ndim == 3 and frame.known.all()
     decays = _decays(image, frame.labels, level, frame.ignored) if dense else []
-    things = cut_things(frame.image, frame.labels, size=size, generator=generator) if frame.known.all() else None
+    complete = frame.known.all() and not frame.ignored.any()  # else what has no label may be a cell
+    things = cut_things(frame.image, frame.labels, size=size, generator=generator) if complete else None
     return _Learned(field, samples, correlation_of(image - level, level, usable), decays, things)
 
 

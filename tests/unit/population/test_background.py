@@ -198,3 +198,4 @@ def test_nothing_is_learned_from_what_nobody_annotated(tmp_path):
     fit_background(recording=recording, crops=tmp_path / "crops.zarr.zip", rim=6, dataset="test", store=store)
     record = BACKGROUND.open(store).record
     assert record.mean == pytest.approx(20, abs=1) and record.std == pytest.approx(20**0.5, abs=1)
+    assert record.things_per_frame == (), "cells that nobody annotated are no distractors"
