@@ -132,6 +132,10 @@ def _write_background(path: Path, scene: Scene) -> None:
         "fields": fields.astype(np.float32),
         "levels": levels,
         "residuals": (SPREAD * np.sqrt(levels / LEVEL)[:, None] * SCORES).astype(np.float32),
+        "thing_image": np.zeros((0, 1, 8, 8), np.uint16),
+        "thing_mask": np.zeros((0, 1, 8, 8), np.uint8),
+        "thing_slices": np.zeros(0, np.int32),
+        "thing_border": np.zeros((0, 2), np.int8),
         "correlation": np.exp(-sum(lag**2 for lag in lags) / (2 * 0.8**2)).astype(np.float32),
     }
     facts = {"frame_shape": scene.shape, "largest": 65535, "z_decay": 0.4 if scene.ndim == 3 else 0.0}
