@@ -134,6 +134,24 @@ class SyntheticSet:
         return [image.name for image in self.images if not image.cells]
 
 
+def image_paths(folder: Path) -> list[Path]:
+    """The images of a folder of composed ones, in the order of their names, whether or not it has tables.
+
+    Raises:
+        InputError: There is none.
+    """
+    paths = sorted(folder.glob("img-*.ome.zarr"))
+    if not paths:
+        raise InputError(
+            "There are no composed images",
+            where=folder,
+            found="no img-*.ome.zarr" if folder.is_dir() else "no such folder",
+            expected="img-00000.ome.zarr, …",
+            fix=f"delete {folder} and rerun snakemake, with images above 0: it remakes them from their shards",
+        )
+    return paths
+
+
 def open_synthetic(folder: str | Path) -> SyntheticSet:
     """Open a folder of synthetic images; reads its tables and the header of its first image.
 

@@ -7,13 +7,13 @@ import numpy as np
 from scipy import ndimage
 from scipy.spatial import cKDTree
 
-from cellcascade.core.errors import InputError
 from cellcascade.core.files import write_table
 from cellcascade.data.annotated import AnnotatedFrame
 from cellcascade.data.contacts import touching_pairs
 from cellcascade.data.inpainting import RIM
 from cellcascade.data.ngff import read_image
 from cellcascade.data.recording import Recording
+from cellcascade.data.synthetic import image_paths
 from cellcascade.metrics.compare import compare_values
 from cellcascade.metrics.texture import RING
 from cellcascade.population.distractors import find_things
@@ -144,15 +144,7 @@ def compare_images(*, recording: Recording, synthetic: Path, table: Path) -> Non
     Raises:
         InputError: The data cannot be read, or there is no synthetic image.
     """
-    paths = sorted(synthetic.glob("img-*.ome.zarr"))
-    if not paths:
-        raise InputError(
-            "There is no synthetic image to compare",
-            where=synthetic,
-            found="no img-*.ome.zarr",
-            expected="at least one synthetic image",
-            fix=f"delete {synthetic} and rerun snakemake, with images above 0",
-        )
+    paths = image_paths(synthetic)
     size_um = read_image(paths[0]).voxel_size_um
     dense = (item for item in recording.frames() if item.z is None)
     real = _joined(_measured(recording, dense, size_um))

@@ -12,6 +12,7 @@ from cellcascade.core.errors import InputError
 from cellcascade.data.ngff import read_image
 from cellcascade.data.pixels import Pixels
 from cellcascade.data.shards import UNREADABLE
+from cellcascade.data.synthetic import image_paths
 from cellcascade.report import figures
 from cellcascade.report.pictures import Display, Picture
 from cellcascade.report.sources import ImageFiles, read_table
@@ -103,12 +104,8 @@ def read_synthetic_image(folder: Path, index: int = 0) -> SyntheticImage:
     Raises:
         InputError: There is no such image, or it cannot be read.
     """
-    paths = sorted(folder.glob("img-*.ome.zarr"))
+    paths = image_paths(folder)
     fix = f"delete {folder} and rerun snakemake: it remakes the images from their shards"
-    if not paths:
-        raise InputError(
-            "There are no synthetic images", where=folder, found="nothing", expected="img-00000.ome.zarr, …", fix=fix
-        )
     path = paths[index]
     try:
         opened = read_image(path)

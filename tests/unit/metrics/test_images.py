@@ -179,7 +179,7 @@ def test_a_real_embryo_against_itself_agrees(tmp_path):
 
 
 def test_no_image_is_an_input_error(tmp_path):
-    with pytest.raises(InputError, match="no synthetic image"):
+    with pytest.raises(InputError, match="no composed images"):
         population.compare_images(recording=EMBRYO, synthetic=tmp_path, table=tmp_path / "p.csv")
 
 

@@ -49,5 +49,5 @@ def test_images_are_cut_to_equal_size_beside_a_real_frame():
 
 
 def test_a_folder_without_images_is_named(tmp_path):
-    with pytest.raises(InputError, match="no synthetic images"):
+    with pytest.raises(InputError, match="no composed images"):
         read_synthetic_image(tmp_path)

@@ -18,6 +18,7 @@ from cellcascade.core.errors import InputError
 from cellcascade.data.annotated import AnnotatedFrame
 from cellcascade.data.ngff import read_image
 from cellcascade.data.recording import Recording
+from cellcascade.data.synthetic import image_paths
 from cellcascade.evaluation.cellpose.cutting import Pair, Source, cut_planes, list_planes
 from cellcascade.evaluation.cellpose.record import Regime
 
@@ -151,7 +152,7 @@ def synthetic_planes(folder: Path, *, anisotropy: float, orientations: bool, ima
     Raises:
         InputError: There are no images, or no cell is in them.
     """
-    paths = evenly_spaced(sorted(folder.glob("img-*.ome.zarr")), images)
+    paths = evenly_spaced(image_paths(folder), images)
     sources = [Source((path, None), partial(_read_counts, path), partial(_read_cells, path)) for path in paths]
     return _planes(_chosen(sources, anisotropy, orientations=orientations, most=most), len(paths), folder)
 
