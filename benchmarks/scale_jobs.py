@@ -88,6 +88,7 @@ def prepare_planes(job: dict, started: Callable[[], None]) -> None:
         images={kind: made.frames for kind, made in learned.planes.items()},
         train_frames=len({item.frame for item in learned.frames}),
         train_slices=None,
+        train_cells=1,
     ).write(Path(job["output"]["record"]))
 
 

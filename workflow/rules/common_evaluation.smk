@@ -162,8 +162,7 @@ def test_planes(wildcards):
 
 def test_crops_if_any(wildcards):
     """Crops of the test sequence; none where nothing is kept for tests."""
-    made = entry(wildcards).has_tests
-    return [f"results/{wildcards.dataset}/evaluation/test_crops.zarr.zip"] if made else []
+    return f"results/{wildcards.dataset}/evaluation/test_crops.zarr.zip" if entry(wildcards).has_tests else []
 
 
 def inception_weights(wildcards):
