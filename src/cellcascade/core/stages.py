@@ -18,7 +18,7 @@ STAGE_VERSIONS = {
     "volumes": 3,
     "slices": 3,
     "train_texture": 5,
-    "textures": 5,
+    "textures": 6,
     "population": 7,
     "synthetic": 1,
     "real_cells": 1,
