@@ -1,11 +1,11 @@
-"""Tests in two processes side by side: all of them, or with `--check` the unit tests beside style and types.
+"""Tests in processes side by side: all of them, or with `--check` the unit tests beside style and types.
 
-    tests/run.py                        those that mostly wait, for SLURM and for the jobs of a cascade, beside the rest
+    tests/run.py                        the cluster, the whole cascade, and the rest: the first two often wait
     tests/run.py --check                style, types, and unit tests with their coverage
     tests/run.py tests/unit -k masks    one pytest with these arguments
 
-What the first process writes is shown as it comes, and what the second wrote after it. The last line holds the sums of
-both; the exit status is zero if neither failed. A new folder of tests belongs to the rest without a word here.
+What the first process writes is shown as it comes, and what the others wrote after it. The last line holds the sums of
+all; the exit status is zero if none failed. A new folder of tests belongs to the rest without a word here.
 """
 
 import os
@@ -23,7 +23,7 @@ from types import FrameType
 from typing import BinaryIO, NamedTuple
 
 REPOSITORY = Path(__file__).parents[1]
-WAITING = ("tests/slurm", "tests/e2e")
+OWN = ("tests/slurm", "tests/e2e")  # folders with a process of their own
 # Two thirds of the time of the unit tests; the other third goes with style and types.
 LONG = ("tests/unit/core", "tests/unit/diffusion", "tests/unit/reconstruction", "tests/unit/report")
 
@@ -50,14 +50,15 @@ def side_by_side(*arguments: str) -> list[str]:
     return pytest("-p", "no:cacheprovider", *(["--color=yes"] if sys.stdout.isatty() else []), *arguments)
 
 
-def apart(folder: str, others: Sequence[str]) -> list[tuple[str, ...]]:
-    """The tests of a folder in two parts: the others, and the rest."""
-    return [tuple(others), (folder, *(f"--ignore={other}" for other in others))]
+def apart(folder: str, *parts: Sequence[str]) -> list[tuple[str, ...]]:
+    """The tests of a folder in parts: these, and the rest."""
+    return [*(tuple(part) for part in parts), (folder, *(f"--ignore={other}" for part in parts for other in part))]
 
 
 def all_tests() -> list[Part]:
-    """The tests that wait, and the rest."""
-    return [Part(f"tests of {folders[0]}", [side_by_side(*folders)]) for folders in apart("tests", WAITING)]
+    """The tests of the cluster, of the cascade, and the rest."""
+    parts = apart("tests", *((folder,) for folder in OWN))
+    return [Part(f"tests of {folders[0]}", [side_by_side(*folders)]) for folders in parts]
 
 
 def check() -> list[Part]:

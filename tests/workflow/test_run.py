@@ -100,8 +100,9 @@ def test_outcomes_are_those_of_the_closing_line(output, status, expected):
     assert run.counts(f"{output}\n".encode(), status) == dict(zip(run.OUTCOMES, expected))
 
 
-@pytest.mark.parametrize(("folder", "others"), [("tests", run.WAITING), ("tests/unit", run.LONG)])
-def test_the_two_parts_have_no_folder_in_common_and_leave_none_out(folder, others):
-    chosen, rest = run.apart(folder, others)
+@pytest.mark.parametrize(("folder", "parts"), [("tests", [(own,) for own in run.OWN]), ("tests/unit", [run.LONG])])
+def test_the_parts_have_no_folder_in_common_and_leave_none_out(folder, parts):
+    *chosen, rest = run.apart(folder, *parts)
+    others = [other for part in parts for other in part]
     assert all((REPOSITORY / other).is_dir() and other.startswith(f"{folder}/") for other in others)
-    assert chosen == others and rest[0] == folder and {option.split("=")[1] for option in rest[1:]} == set(others)
+    assert chosen == parts and rest[0] == folder and [option.split("=")[1] for option in rest[1:]] == others
