@@ -17,7 +17,7 @@ STAGE_VERSIONS = {
     "views": 3,
     "volumes": 3,
     "slices": 3,
-    "train_texture": 5,
+    "train_texture": 6,
     "textures": 6,
     "population": 7,
     "synthetic": 1,

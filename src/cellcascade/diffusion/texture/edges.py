@@ -23,14 +23,16 @@ class Profile:
     Attributes:
         real: Coefficients of real cells `(distance, feature)`; they give shares of the window's counts.
         drawn: The same of the model's cells.
+        contrasts: Least and greatest contrast of the cells that were measured `(2,)`; of others, the nearer one counts.
     """
 
     real: np.ndarray
     drawn: np.ndarray
+    contrasts: np.ndarray
 
     def gain(self, hints: CellHints) -> np.ndarray:
         """Factor `(n, y, x)` by which the counts of cells with these hints are to be multiplied."""
-        features, place = _features(hints), np.digitize(hints.distance, EDGES)
+        features, place = _features(hints, self.contrasts), np.digitize(hints.distance, EDGES)
         real, drawn = (np.einsum("nf,df->nd", features, each) for each in (self.real, self.drawn))
         gains = np.clip(real / np.maximum(drawn, 1e-6), 1 / LARGEST_GAIN, LARGEST_GAIN)
         return np.stack([of_cell[where] for of_cell, where in zip(gains, place)])
@@ -44,24 +46,25 @@ def fit_profile(real: np.ndarray, drawn: np.ndarray, hints: CellHints) -> Profil
         drawn: Drawn cells `(n, y, x)`, likewise.
         hints: Their hints.
     """
-    place = np.digitize(hints.distance, EDGES)
-    return Profile(*(_coefficients(light, place, hints) for light in (real, drawn)))
+    place, contrasts = np.digitize(hints.distance, EDGES), np.array([hints.contrast.min(), hints.contrast.max()])
+    of_real, of_drawn = (_coefficients(light, place, hints, contrasts) for light in (real, drawn))
+    return Profile(of_real, of_drawn, contrasts)
 
 
-def _features(hints: CellHints) -> np.ndarray:
+def _features(hints: CellHints, contrasts: np.ndarray) -> np.ndarray:
     """What the light at a distance is made of `(n, 4)`.
 
     The background, and a share of the contrast, as at a blurred edge; the contrast times the relative area, since light
     of wider slices reaches into narrow ones; and the contrast's root, since a model errs on root counts.
     """
-    contrast = hints.contrast
+    contrast = np.clip(hints.contrast, *contrasts)
     root = np.sqrt(np.maximum(contrast, 0))
     return np.stack([np.ones_like(contrast), contrast, contrast * hints.relative_area, root], 1)
 
 
-def _coefficients(light: np.ndarray, place: np.ndarray, hints: CellHints) -> np.ndarray:
+def _coefficients(light: np.ndarray, place: np.ndarray, hints: CellHints, contrasts: np.ndarray) -> np.ndarray:
     """Least squares `(distance, feature)` of the mean light at each distance; cells weigh as shot noise makes them."""
-    features, shot = _features(hints), np.maximum(hints.brightness, 1e-3)
+    features, shot = _features(hints, contrasts), np.maximum(hints.brightness, 1e-3)
     found = np.zeros((len(EDGES) + 1, features.shape[1]))
     for distance in np.unique(place):
         here = place == distance
