@@ -19,6 +19,7 @@ STAGE_VERSIONS = {
     "slices": 3,
     "train_texture": 5,
     "textures": 5,
+    "hardness": 1,
     "population": 7,
     "synthetic": 1,
     "real_cells": 1,
