@@ -333,6 +333,7 @@ def synthetic_sources(wildcards):
         *(multiview_weights(wildcards) if name in WITH_VIEWS else []),
         f"{models}/models/texture/unet.safetensors",
         f"{models}/models/texture/controlnet.safetensors",
+        *([f"{models}/hardness.csv"] if CONFIG.datasets[name].population.focus else []),
     ]
 
 
@@ -364,7 +365,9 @@ def check_frames(names):
             prior_files(CONFIG.datasets[CONFIG.models_of(name)].mask_ddpm.base, "mask_ddpm")
             say_memory(CONFIG.models_of(name))
             if networks_of(name):
-                check_start(CONFIG.datasets[name].evaluation)
+                check_start(CONFIG.datasets[name].evaluation.cellpose)
+            if CONFIG.datasets[name].population.focus:
+                check_start(CONFIG.datasets[CONFIG.models_of(name)].evaluation.cellpose)
         except InputError as error:
             problems[name] = error
     if problems:

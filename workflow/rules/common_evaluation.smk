@@ -52,7 +52,7 @@ def network_folder(name, regime, seed):
     data = CONFIG.datasets[name]
     parent = CONFIG.datasets.get(CONFIG.parent_of(name))
     learned = ["annotated", "annotations", "channel", "labels", "voxel_size_um", "test_sequence", "kept_share"]
-    learned += ["evaluation"] + ["crops", "population", "export", "images"] * (regime == "copy_paste")
+    learned += ["evaluation"] + ["crops", "population", "hardness", "export", "images"] * (regime == "copy_paste")
     shared = regime in ("none", "real", "copy_paste") and parent
     if shared and all(getattr(data, key) == getattr(parent, key) for key in learned):
         return network_folder(data.inherits, regime, seed)
@@ -64,10 +64,10 @@ def cellpose_start(wildcards):
 
     Ends with a message where a file cannot be used.
     """
-    evaluation = entry(wildcards).evaluation
-    start = evaluation.cellpose.start
+    network = entry(wildcards).evaluation.cellpose
+    start = network.start
     try:
-        check_start(evaluation)
+        check_start(network)
     except InputError as error:
         stop({wildcards.dataset: error})
     if start == "scratch":
@@ -135,14 +135,28 @@ def compared_cells(wildcards):
     return held_out_recording(CONFIG, wildcards.dataset, test_annotations(wildcards))
 
 
-@functools.cache
-def test_shape(name):
-    """Shape of a data set's test frames as Cellpose segments them, ([z,] y, x): do_3D stretches z to square pixels."""
-    recording = held_out_recording(CONFIG, name)
-    shape = recording.read_image(next(item for items in test_frames_of(name).values() for item in items)).shape
+def segmented_shape(name, recording, frame):
+    """Shape of a data set's frame as Cellpose segments it, ([z,] y, x): do_3D stretches z to square pixels."""
+    shape = recording.read_image(frame).shape
     if len(shape) == 2 or CONFIG.datasets[name].evaluation.cellpose.volumes == "stitch":
         return shape
     return math.ceil(shape[0] * recording.anisotropy), *shape[1:]
+
+
+def segmented_planes(name, shape, frames):
+    """Number of planes in annotated frames of this shape: of stacks the slices, by do_3D of three orientations.
+
+    An estimate of a GPU's time for one of them is 0.1 s.
+    """
+    volumes, count = CONFIG.datasets[name].evaluation.cellpose.volumes, len({item.frame for item in frames})
+    return count * (1 if len(shape) == 2 else shape[0] if volumes == "stitch" else sum(shape))
+
+
+@functools.cache
+def test_shape(name):
+    """Shape of a data set's test frames as Cellpose segments them."""
+    first = next(item for items in test_frames_of(name).values() for item in items)
+    return segmented_shape(name, held_out_recording(CONFIG, name), first)
 
 
 def test_voxels(wildcards):
@@ -151,13 +165,38 @@ def test_voxels(wildcards):
 
 
 def test_planes(wildcards):
-    """Number of planes in all test frames that Cellpose segments: of stacks the slices, by do_3D of three orientations.
+    """Number of planes in all test frames that Cellpose segments."""
+    frames = [item for items in test_frames_of(wildcards.dataset).values() for item in items]
+    return segmented_planes(wildcards.dataset, test_shape(wildcards.dataset), frames)
 
-    An estimate of a GPU's time for one of them is 0.1 s.
-    """
-    shape, volumes = test_shape(wildcards.dataset), entry(wildcards).evaluation.cellpose.volumes
-    frames = len({item.frame for items in test_frames_of(wildcards.dataset).values() for item in items})
-    return frames * (1 if len(shape) == 2 else shape[0] if volumes == "stitch" else sum(shape))
+
+@functools.cache
+def judged_shape(name):
+    """Shape of a data set's training frames as Cellpose segments them."""
+    return segmented_shape(name, training_recording(CONFIG, name), frames_of(name)[0])
+
+
+def judging_memory(wildcards):
+    """Megabytes, beyond a start of their own, that judging the annotated cells takes: of planes, and of a frame."""
+    planes = entry(wildcards).evaluation.cellpose.max_images
+    return 40 * planes + 7e-5 * math.prod(judged_shape(wildcards.dataset))
+
+
+def judging_minutes(wildcards):
+    """Minutes that judging the annotated cells takes: two trainings, and each frame is segmented once."""
+    planes = segmented_planes(wildcards.dataset, judged_shape(wildcards.dataset), frames_of(wildcards.dataset))
+    return 2 * 0.03 * judging_training(wildcards).steps + 0.002 * planes
+
+
+def judging_training(wildcards):
+    """How the networks are trained that judge the annotated cells."""
+    data = entry(wildcards)
+    return data.hardness.training(data.evaluation.training)
+
+
+def hardness_table(wildcards):
+    """How well networks found each real cell; none where all cells are drawn alike."""
+    return source("hardness.csv")(wildcards) if entry(wildcards).population.focus else []
 
 
 def test_crops_if_any(wildcards):

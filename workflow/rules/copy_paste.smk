@@ -30,6 +30,7 @@ rule copy_paste:
         textures=["results/{dataset}/evaluation/copy_paste/cells.zarr.zip"],
         background="results/{dataset}/background.zarr.zip",
         crops=source("crops.zarr.zip"),
+        hardness=hardness_table,
     output:
         folder=directory("results/{dataset}/evaluation/copy_paste/images"),
     log:

@@ -28,6 +28,7 @@ rule population:
         textures=cell_shards("textures"),
         background="results/{dataset}/background.zarr.zip",
         crops=source("crops.zarr.zip"),
+        hardness=hardness_table,
     output:
         folder=directory("results/{dataset}/population/shard-{image_shard}"),
     log:

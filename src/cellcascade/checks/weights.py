@@ -36,8 +36,10 @@ def _looks(config: Config, name: str) -> Iterator[Callable[[], object]]:
     """What there is to look at, one call each."""
     data = config.datasets[name]
     texture, latent = data.texture, data.texture.space == "latent"
-    if data.test_sequence:
-        yield partial(check_start, data.evaluation)
+    if data.test_sequence and data.evaluation.regimes:
+        yield partial(check_start, data.evaluation.cellpose)
+    if data.population.focus:
+        yield partial(check_start, config.datasets[config.models_of(name)].evaluation.cellpose)
     if data.has_views and config.multiview.folder:
         yield partial(check_weights, config.multiview.folder)
     if latent and texture.autoencoder and not is_hub_id(texture.autoencoder):

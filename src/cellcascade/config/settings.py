@@ -7,6 +7,7 @@ from pydantic import Field
 
 from cellcascade.config.cellpose_versions import version_named
 from cellcascade.config.formats import Formats
+from cellcascade.config.hardness import Hardness
 from cellcascade.config.texture import Texture
 from cellcascade.config.values import (
     Conflict,
@@ -238,6 +239,11 @@ class Population(Settings):
     frame_shape: tuple[Count, ...] | None = Field(
         None, description="(z, y, x) or (y, x) of the images, pixels; null: as the real frames"
     )
+    focus: NotNegative = Field(
+        0.0,
+        description="how much more often cells are drawn that a network is likely, but not sure, to miss, e.g. 2: up "
+        "to three times as often; 0: all alike, and no network is trained for it",
+    )
     randomise: Randomise = Randomise()
 
     def conflicts(self) -> Iterator[Conflict]:
@@ -364,6 +370,7 @@ class Stages(Settings):
     slicing: Slicing = Slicing()
     texture: Texture = Texture()
     population: Population = Population()
+    hardness: Hardness = Hardness()
     export: Export = Export()
     formats: Formats = Formats()
     evaluation: Evaluation = Evaluation()

@@ -19,6 +19,7 @@ STAGE_VERSIONS = {
     "slices": 3,
     "train_texture": 6,
     "textures": 6,
+    "hardness": 1,
     "population": 7,
     "synthetic": 1,
     "real_cells": 1,

@@ -56,9 +56,11 @@ class CellChoice:
     Args:
         library: Cells to choose from.
         crops: The crops store, `CROPS`: the real cells.
+        weights: How often each cell of the library is drawn (n), relative to others; `None`: all alike.
     """
 
-    def __init__(self, library: CellLibrary, crops: Path):
+    def __init__(self, library: CellLibrary, crops: Path, weights: np.ndarray | None = None):
+        self._weights = weights
         real = read_crops(crops)
         record, rows = real.record, np.flatnonzero(real.widest)
         areas = np.concatenate(list(_areas(real, rows)))
@@ -90,14 +92,24 @@ class CellChoice:
         """So many cells of the library, each like a random one of a frame, and as deep.
 
         A cell is one of those nearest in brightness and size, so many of them that a frame's cells together can call
-        up the whole library.
+        up the whole library. With weights, each such pair of a frame's cell and one like it is drawn as often as the
+        latter's weight says.
         """
-        rows = generator.integers(len(lender.traits), size=count)
-        wanted = lender.traits[rows]
         near = max(min(LIKE, -(-self._cells.n // OF_FEW)), -(-self._cells.n // len(lender.traits)))
-        found = self._cells.query((wanted - self._mean) / self._std, np.arange(1, near + 1))[1]
-        chosen = found[np.arange(count), generator.integers(near, size=count)].tolist()
-        return [Choice(index, depth) for index, depth in zip(chosen, lender.depths[rows].tolist(), strict=True)]
+        if self._weights is None:
+            rows = generator.integers(len(lender.traits), size=count)
+            chosen = self._nearest(lender.traits[rows], near)[np.arange(count), generator.integers(near, size=count)]
+        else:
+            every = self._nearest(lender.traits, near)
+            sums = np.cumsum(self._weights[every])
+            pairs = np.searchsorted(sums[:-1], generator.random(count) * sums[-1], "right")
+            rows, chosen = pairs // near, every.ravel()[pairs]
+        depths = lender.depths[rows].tolist()
+        return [Choice(index, depth) for index, depth in zip(chosen.tolist(), depths, strict=True)]
+
+    def _nearest(self, traits: np.ndarray, near: int) -> np.ndarray:
+        """Numbers of the cells of the library (n, near) that are nearest to cells with these traits (n, 2)."""
+        return self._cells.query((traits - self._mean) / self._std, np.arange(1, near + 1))[1]
 
 
 def traits_of(brightness: np.ndarray, areas: np.ndarray) -> np.ndarray:

@@ -13,6 +13,7 @@ from cellcascade.core.errors import InputError
 from cellcascade.data.shards import Store
 from cellcascade.data.stores import TEXTURES, TexturesRecord
 from cellcascade.population.bodies import Body, Corner, Surroundings, Turn, distance_to, shape_of
+from cellcascade.population.misses import Traits, cell_traits
 
 COLUMNS = ("cell_id", "valid", "n_slices")
 KEPT = 384 * 2**20  # bytes of cells kept in memory
@@ -115,6 +116,12 @@ class CellLibrary:
         return self._measures[:, 2]
 
     @cached_property
+    def traits(self) -> np.ndarray:
+        """What the chance to be missed depends on (n, 3), see `cell_traits`; reading all cells once."""
+        level = self._store(0).record.background
+        return np.array([_traits(*self._voxels(index), level) for index in range(len(self))])
+
+    @cached_property
     def _measures(self) -> np.ndarray:
         """Voxels, area and brightness of each cell (n, 3); reading all cells once."""
         return np.array([_measured(*self._voxels(index)) for index in range(len(self))])
@@ -208,6 +215,12 @@ def _measured(image: np.ndarray, mask: np.ndarray) -> tuple[float, float, float]
     areas = np.count_nonzero(mask, (1, 2))
     widest = int(areas.argmax())
     return float(areas.sum()), float(areas[widest]), float(image[widest][mask[widest]].mean())
+
+
+def _traits(image: np.ndarray, mask: np.ndarray, level: float) -> Traits:
+    """The traits of a cell (z, y, x) on its widest slice."""
+    widest = int(np.count_nonzero(mask, (1, 2)).argmax())
+    return cell_traits(image[widest], mask[widest], ~mask[widest], level=level)
 
 
 @dataclass(frozen=True)

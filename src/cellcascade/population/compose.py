@@ -26,6 +26,7 @@ from cellcascade.population.canvas import Canvas, Placement
 from cellcascade.population.cell_choice import CellChoice, Lender
 from cellcascade.population.cell_library import CellLibrary
 from cellcascade.population.distractors import place_things
+from cellcascade.population.misses import read_misses
 from cellcascade.population.paint import paint
 from cellcascade.population.placement import Rules, place_cells
 from cellcascade.population.randomise import randomise
@@ -48,6 +49,7 @@ def make_images(
     dataset: str,
     seeded_as: str,
     seed: int,
+    hardness: Path | None = None,
 ) -> None:
     """Stage `population`: make a range of images with instance labels, as OME-Zarr, and their tables.
 
@@ -62,6 +64,8 @@ def make_images(
         dataset: Name of the data set.
         seeded_as: Name that the random numbers depend on: that of the data set whose models are used.
         seed: Seed of the run.
+        hardness: Which real cells networks missed, a table of the stage `hardness`: cells are drawn by
+            `settings.focus`; `None`: all alike.
 
     Raises:
         InputError: There is no valid cell, or nothing says how many cells an image has.
@@ -69,7 +73,7 @@ def make_images(
     frames = CROPS.open(crops).record
     _check_number(settings, frames, crops)
     library, model = CellLibrary(textures, settings.rim), read_background(background)
-    choice, rules = CellChoice(library, crops), rules_of(settings, frames.layout)
+    choice, rules = CellChoice(library, crops, _weights(library, hardness, settings)), rules_of(settings, frames.layout)
     rows: list[ImageRow] = []
     with atomic_path(folder) as scratch:
         scratch.mkdir()
@@ -168,6 +172,18 @@ def compose(
     labels = canvas.labels.astype(np.uint16 if len(placed) <= 65535 else np.uint32)
     cells = cell_rows(canvas, placed, image, frames.voxel_size_um)
     return Composed(image.reshape(shape), labels.reshape(shape), cells, wanted - len(placed))
+
+
+def _weights(library: CellLibrary, hardness: Path | None, settings: Population) -> np.ndarray | None:
+    """How often each cell of the library is drawn (n); `None` where all are drawn alike."""
+    if hardness is None:
+        return None
+    misses = read_misses(hardness)
+    chance = misses.chance(library.traits)
+    logger.info(
+        "a network misses cells with chances of %.2f to %.2f, mean %.2f", chance.min(), chance.max(), chance.mean()
+    )
+    return misses.weights(library.traits, settings.focus)
 
 
 def _canvas(shape: Sequence[int], frames: CropsRecord, rim: int, rules: Rules) -> Canvas:

@@ -22,3 +22,11 @@ def test_weights_that_are_not_there_are_named_all_at_once(tmp_path):
     )
     assert {finding.code for finding in found} == {"weights"} and len(found) == 3
     assert all(missing in finding.found + finding.where for finding in found)
+
+
+def test_a_start_is_looked_at_where_a_network_is_trained_from_it(tmp_path):
+    network = {"cellpose": {"start": str(tmp_path / "none")}}
+    untrained = {"evaluation": {**network, "regimes": []}}
+    assert findings(defaults=untrained) == []
+    (found,) = findings(defaults={**untrained, "population": {"focus": 1}})
+    assert found.code == "weights" and "none" in found.where

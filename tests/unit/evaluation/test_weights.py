@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from cellcascade.config.cellpose_versions import ENVIRONMENTS
-from cellcascade.config.settings import Cellpose, Evaluation
+from cellcascade.config.settings import Cellpose
 from cellcascade.core.errors import InputError
 from cellcascade.evaluation.cellpose.weights import (
     check_start,
@@ -29,8 +29,8 @@ def weights_of(version: int, path, **options):
     return path
 
 
-def evaluation(start, version: int = 3, **other) -> Evaluation:
-    return Evaluation(cellpose={"start": str(start), "version": version}, **other)
+def network(start, version: int = 3) -> Cellpose:
+    return Cellpose(start=str(start), version=version)
 
 
 @pytest.mark.parametrize("zipped", [True, False])
@@ -57,27 +57,26 @@ def test_what_is_no_network_is_named(tmp_path, damage):
     if damage == "another network":
         torch.save({"weight": torch.zeros(3)}, path)
     with pytest.raises(InputError, match="Cellpose weights cannot be used") as caught:
-        check_start(evaluation(path))
+        check_start(network(path))
     assert str(path) in caught.value.where and "evaluation.cellpose.start" in caught.value.where
 
 
 @pytest.mark.parametrize("version", [3, 4])
 def test_a_start_of_another_version_than_the_configured_one_is_refused(tmp_path, version):
     start = weights_of(version, tmp_path / "mine")
-    check_start(evaluation(start, version))
+    check_start(network(start, version))
     with pytest.raises(InputError, match="another version of Cellpose") as caught:
-        check_start(evaluation(start, 7 - version))
+        check_start(network(start, 7 - version))
     assert f"evaluation.cellpose.version: {version}" in caught.value.fix
 
 
-def test_only_files_that_are_used_and_not_made_by_the_workflow_are_looked_at(tmp_path, monkeypatch):
+def test_only_files_that_are_not_made_by_the_workflow_are_looked_at(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    check_start(evaluation("scratch"))
-    check_start(evaluation("cyto3"))
-    check_start(evaluation("results/A/evaluation/cellpose/both-0/model"))
-    check_start(evaluation("./absent", regimes=[]))
+    check_start(network("scratch"))
+    check_start(network("cyto3"))
+    check_start(network("results/A/evaluation/cellpose/both-0/model"))
     with pytest.raises(InputError, match="cannot be used"):
-        check_start(evaluation("./absent"))
+        check_start(network("./absent"))
     assert [is_file(start) for start in ("scratch", "cpsam", "./mine", "/a/mine")] == [False, False, True, True]
 
 

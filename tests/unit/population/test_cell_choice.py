@@ -26,12 +26,12 @@ def library(tmp_path_factory):
     return CellLibrary([write_store(TEXTURES, path, {"image": images, "mask": masks, "n_slices": np.ones(200)})], rim=3)
 
 
-def choice(folder, library, frame, brightness, radii, *, z=-1, **facts):
+def choice(folder, library, frame, brightness, radii, *, z=-1, weights=None, **facts):
     count = len(frame)
     arrays = {"mask": discs(radii), "frame": frame, "label": np.arange(count), "brightness": brightness}
     arrays["z"] = np.full(count, z)
     crops = write_store(CROPS, folder / "crops.zarr.zip", {**arrays, "widest": np.ones(count)}, **facts)
-    return CellChoice(library, crops)
+    return CellChoice(library, crops, weights)
 
 
 def test_a_frame_of_small_dim_cells_and_one_of_large_bright_ones_stay_apart(tmp_path, library):
@@ -86,3 +86,35 @@ def test_where_slices_are_annotated_the_larger_half_is_taken(tmp_path, library):
 def test_frames_without_a_usable_cell_lend_those_of_all(tmp_path, library):
     made = choice(tmp_path, library, [0, 0], [60, 90], [5, 6], frames=(0, 1), cells_per_frame=(2, 7))
     assert [len(lender.traits) for lender in made.lenders] == [2, 2]
+
+
+FOUR = {"frame": [0, 0, 0, 0], "brightness": [60, 90, 130, 160], "radii": [5, 6, 7, 8], "frames": (0,)}
+
+
+def test_without_weights_cells_are_drawn_as_ever(tmp_path, library):
+    made = choice(tmp_path, library, **FOUR, cells_per_frame=(4,))
+    found = [cell.index for cell in made.like(made.lenders[0], 12, np.random.default_rng(7))]
+    assert found == [9, 189, 76, 103, 106, 52, 153, 117, 32, 8, 161, 175]
+
+
+def test_weights_say_how_much_more_often_each_cell_is_drawn(tmp_path, library):
+    weights, often = np.where(library.areas < np.median(library.areas), 4.0, 1.0), []
+    for given in (None, np.ones(200), weights):
+        made = choice(tmp_path, library, **FOUR, cells_per_frame=(4,), weights=given)
+        found = [cell.index for cell in made.like(made.lenders[0], 40_000, np.random.default_rng(6))]
+        often.append(np.bincount(found, minlength=200))
+    assert ((often[0] > 0) == (often[2] > 0)).all()  # the cells that are like a frame's stay the same
+    share = [counts / counts.sum() for counts in (often[0], often[1], often[2] / weights)]
+    assert share[1] == pytest.approx(share[0], abs=0.004) and share[2] == pytest.approx(share[0], abs=0.004)
+    small = share[0][weights > 1].sum()
+    assert often[2][weights > 1].sum() / often[2].sum() == pytest.approx(4 * small / (1 + 3 * small), abs=0.01)
+
+
+def test_with_weights_cells_of_stacks_stay_as_deep_as_those_they_stand_for(tmp_path, library):
+    bright, z = np.repeat([40, 180], 20), np.repeat([2, 7], 20)
+    facts = {"frames": (0,), "frame_shape": (10, 64, 64), "voxel_size_um": (2.0, 1.0, 1.0), "cells_per_frame": (40,)}
+    weights, radii = np.random.default_rng(2).uniform(1, 4, 200), np.tile(np.linspace(5, 9, 20), 2)
+    made = choice(tmp_path, library, np.zeros(40), bright, radii, z=z, weights=weights, **facts)
+    found = made.like(made.lenders[0], 300, np.random.default_rng(4))
+    light = np.array([library.brightness[cell.index] for cell in found])
+    assert np.corrcoef(light, [cell.depth for cell in found])[0, 1] > 0.9

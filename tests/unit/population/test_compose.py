@@ -148,3 +148,18 @@ def test_images_of_a_variant_bear_its_name_and_draw_the_numbers_of_the_data_set_
         assert np.array_equal(one, same) and not np.array_equal(one, another)
     for table in ("images.csv", "cells.csv"):
         assert (parent / table).read_bytes() == (variant / table).read_bytes()
+
+
+def test_images_show_more_of_the_cells_that_networks_are_likely_to_miss(tmp_path):
+    inputs, rng = write_inputs(tmp_path, cells=60), np.random.default_rng(1)
+    library = CellLibrary(inputs["textures"], 6)
+    area, bright, shape = library.traits[rng.integers(len(library), size=400)].T
+    lost = rng.random(400) < 1 / (1 + np.exp((area - np.quantile(area, 0.85)) / 15))  # nearly all but the largest
+    table = pd.DataFrame({"area": area, "brightness": bright, "eccentricity": shape, "border": 0})
+    table.assign(iou=np.where(lost, 0.1, 0.9)).to_csv(tmp_path / "hardness.csv", index=False)
+    sizes = []
+    for name, given in (("alike", {}), ("focused", {"hardness": tmp_path / "hardness.csv"})):
+        made = make(tmp_path / name, {**inputs, **given}, images=(0, 3), cells_per_image=(25, 25), focus=20.0)
+        cells = pd.read_csv(made / "cells.csv")
+        sizes.append(library.areas[np.searchsorted([0, *range(2, 60)], cells["source_cell"])].mean())  # 1 is invalid
+    assert sizes[1] > sizes[0] + 0.5 * library.areas.std()

@@ -13,7 +13,7 @@ from pathlib import Path
 from types import ModuleType
 
 from cellcascade.config.cellpose_versions import ENVIRONMENTS, GENERALISTS_4, RELEASES, generalist_version
-from cellcascade.config.settings import Evaluation
+from cellcascade.config.settings import Cellpose
 from cellcascade.core.errors import InputError
 
 TENSORS = {3: b"downsample.down.res_down_0", 4: b"encoder.patch_embed.proj.weight"}  # each is in one network alone
@@ -40,20 +40,20 @@ def version_in_file(path: Path) -> int:
     raise _unusable(path, "no network of Cellpose in it, or only a part of the file")
 
 
-def check_start(evaluation: Evaluation) -> None:
+def check_start(network: Cellpose) -> None:
     """Make sure that weights given as a file are of the configured version of Cellpose, before anything runs.
 
     Generalists given by their name are fetched by the workflow, and the configuration knows their versions; files in
     the workflow's own folders may be still to be made.
 
     Args:
-        evaluation: The `evaluation` block.
+        network: The `evaluation.cellpose` block.
 
     Raises:
         InputError: The file is missing, damaged, no Cellpose network, or one of the other version.
     """
-    start, version = evaluation.cellpose.start, evaluation.cellpose.version
-    if not evaluation.regimes or not is_file(start):
+    start, version = network.start, network.version
+    if not is_file(start):
         return
     path = Path(start)
     if not path.exists() and path.parts[0] in MADE_HERE:
