@@ -35,8 +35,8 @@ demo: env
 	echo
 	echo "Images:  results/nuclei2d/synthetic/ (2D)    results/embryo3d/synthetic/ (3D)"
 	echo "Reports: results/nuclei2d/report/index.html  results/embryo3d/report/index.html"
-	echo "To look at one with its labels (in an environment of its own: pip install 'napari[all]' napari-ome-zarr):"
-	echo "  napari --plugin napari-ome-zarr $(CURDIR)/results/embryo3d/synthetic/img-00000.ome.zarr"
+	echo "To look at them with their labels, in napari:"
+	echo "  $(BIN)/pip install -e '.[napari]' && $(BIN)/napari --plugin cellcascade results/embryo3d/synthetic"
 
 proof: env
 	@$(BIN)/snakemake all $(ON_CORES) --configfile demo/config.yaml presets/evaluation-cpu.yaml

@@ -46,9 +46,10 @@ def write_set(folder: Path, pairs: Sequence[tuple[np.ndarray, np.ndarray]], *, c
     manifest, cells = [], []
     for index, (image, labels) in enumerate(pairs):
         name, found = f"img-{index:05d}", np.unique(labels[labels > 0]).tolist()
-        size_um = SIZES_UM[image.ndim]
-        write_image(folder / f"{name}.ome.zarr", image, labels, voxel_size_um=size_um, levels=1)
         row = {"path": f"{name}.ome.zarr", "seed": index, "cells": len(found)}
+        facts = {**row, "dataset": "toy", "cells": [{"label": label} for label in found]}
+        size_um = SIZES_UM[image.ndim]
+        write_image(folder / row["path"], image, labels, voxel_size_um=size_um, attributes=facts, levels=1)
         manifest += [{"image": name if copies == 1 else f"{name}-{copy}", **row} for copy in range(copies)]
         cells += [{"image": name, "label": label} for label in found]
     pd.DataFrame(manifest).to_csv(folder / "manifest.csv", index=False)

@@ -276,12 +276,14 @@ def _run_seg(given: argparse.Namespace) -> int:
 
 def _run_preview(given: argparse.Namespace) -> int:
     from cellcascade.data.synthetic import open_synthetic
-    from cellcascade.report.preview import open_in_napari, write_contact_sheet
+    from cellcascade.report.preview import write_contact_sheet
 
     source, png = open_synthetic(given.images), given.out or given.images.resolve().parent / "preview.png"
     count = max(1, given.count)
     print(f"{png}: {write_contact_sheet(source, png, count=count)} of {len(source.images)} images")
     if given.napari:
+        from cellcascade.report.viewer import open_in_napari
+
         open_in_napari(source, count=count)
     return 0
 

@@ -1,12 +1,18 @@
-"""Small inputs that several tests of the diffusion models share; the package's log as it was before each test."""
+"""What several tests share: small crops, the package as a wheel, and its log as it was before each test."""
 
 import logging
+import shutil
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from cellcascade.data.stores import CROPS
+from tests.environments import run
 from tests.stores import write_store
+
+REPOSITORY = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="session")
@@ -27,6 +33,19 @@ def crops(tmp_path_factory):
         "background": 10 * np.ones(24),
     }
     return write_store(CROPS, path, arrays, dataset="discs", window=(5, 220), frames=(1,))
+
+
+@pytest.fixture(scope="session")
+def wheel(tmp_path_factory) -> Path:
+    """The package as a wheel, built from a copy: building leaves files beside the sources."""
+    pytest.importorskip("build")
+    folder = tmp_path_factory.mktemp("wheel")
+    for name in ("pyproject.toml", "README.md", "LICENSE"):
+        shutil.copy(REPOSITORY / name, folder)
+    shutil.copytree(REPOSITORY / "src", folder / "src", ignore=shutil.ignore_patterns("__pycache__", "*.egg-info"))
+    run(sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", folder / "dist", folder, cwd=folder)
+    (path,) = (folder / "dist").glob("*.whl")
+    return path
 
 
 @pytest.fixture(autouse=True)

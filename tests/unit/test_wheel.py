@@ -1,11 +1,10 @@
 """The package as others install it: a wheel with its weights and templates, its requirements, and its command."""
 
 import ast
+import configparser
 import importlib.metadata
 import os
 import re
-import shutil
-import subprocess
 import sys
 import sysconfig
 import venv
@@ -15,6 +14,8 @@ from pathlib import Path
 
 import pytest
 from packaging.requirements import Requirement
+
+from tests.environments import run
 
 REPOSITORY = Path(__file__).parents[2]
 SOURCES = REPOSITORY / "src"
@@ -33,32 +34,12 @@ check_weights("bundled")
 
 
 @pytest.fixture(scope="module")
-def wheel(tmp_path_factory) -> Path:
-    """The wheel, built from a copy: building leaves files beside the sources."""
-    pytest.importorskip("build")
-    folder = tmp_path_factory.mktemp("wheel")
-    for name in ("pyproject.toml", "README.md", "LICENSE"):
-        shutil.copy(REPOSITORY / name, folder)
-    shutil.copytree(SOURCES, folder / "src", ignore=shutil.ignore_patterns("__pycache__", "*.egg-info"))
-    run(sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", folder / "dist", folder, cwd=folder)
-    (path,) = (folder / "dist").glob("*.whl")
-    return path
-
-
-@pytest.fixture(scope="module")
 def requirements(wheel) -> list[Requirement]:
     """What the wheel says that it needs, extras as well."""
     with zipfile.ZipFile(wheel) as file:
         (name,) = (name for name in file.namelist() if name.endswith(".dist-info/METADATA"))
         metadata = Parser().parsestr(file.read(name).decode())
     return [Requirement(line) for line in metadata.get_all("Requires-Dist")]
-
-
-def run(*command: object, cwd: Path) -> str:
-    elsewhere = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
-    done = subprocess.run([str(part) for part in command], cwd=cwd, env=elsewhere, capture_output=True, text=True)
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
 
 
 def plain(name: str) -> str:
@@ -90,6 +71,15 @@ def test_the_wheel_holds_every_file_of_the_package(wheel):
     assert packed == {path.relative_to(SOURCES).as_posix() for path in sources}
 
 
+def test_the_wheel_tells_napari_where_the_manifest_of_its_plugin_is(wheel):
+    with zipfile.ZipFile(wheel) as file:
+        (name,) = (name for name in file.namelist() if name.endswith(".dist-info/entry_points.txt"))
+        points = configparser.ConfigParser()
+        points.read_string(file.read(name).decode())
+        package, manifest = points["napari.manifest"]["cellcascade"].split(":")
+        assert f"{package}/{manifest}" in file.namelist()
+
+
 def test_the_installed_command_runs_far_from_the_sources(wheel, tmp_path):
     """Only the package is installed: what it requires is lent by this environment, without its own cellcascade."""
     venv.create(tmp_path / "env", symlinks=True)
@@ -116,7 +106,7 @@ def test_the_lock_file_holds_a_fitting_version_of_every_requirement(requirements
     lines = (REPOSITORY / "requirements.lock").read_text().split()
     locked = dict(line.split("==") for line in lines)
     for item in requirements:
-        if not asked_by(item, "benchmarks"):
+        if not any(asked_by(item, extra) for extra in ("benchmarks", "napari")):
             assert item.specifier.contains(locked[plain(item.name)]), item
 
 

@@ -44,7 +44,8 @@ ELSEWHERE = {
     "snakemake results/GOWT1_sam/": "needs conda: tests/workflow/test_dag.py plans its environments",
     "cellcascade needs ": "no command, but a message",
     "cellcascade fit ": "takes minutes: tests/e2e/test_own_data.py runs it",
-    "cellcascade preview results/mine/synthetic --napari": "opens a window",
+    "cellcascade preview results/mine/synthetic --napari": "opens a window: tests/unit/report/test_napari.py",
+    "napari --plugin cellcascade ": "opens a window: tests/unit/report/test_napari.py",
 }
 NAMES = {"FORMAT": "cellpose", "PATH": "results/mine/synthetic", "CLASSES": "classes"}
 

@@ -1,5 +1,6 @@
 """A folder of synthetic images, `results/DATASET/synthetic/`, opened lazily: pixels are read image by image."""
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -150,6 +151,17 @@ def image_paths(folder: Path) -> list[Path]:
             fix=f"delete {folder} and rerun snakemake, with images above 0: it remakes them from their shards",
         )
     return paths
+
+
+def is_synthetic(folder: str | Path) -> bool:
+    """Whether this is a folder of synthetic images, finished or damaged; anything may be asked, nothing raises."""
+    if not all(os.path.isfile(Path(folder) / name) for name in (RECORD, *TABLES)):
+        return False
+    try:
+        _read_record(Path(folder) / RECORD)
+    except InputError:
+        return False
+    return True
 
 
 def open_synthetic(folder: str | Path) -> SyntheticSet:

@@ -1,4 +1,4 @@
-"""A look at a folder of synthetic images: a contact sheet, and napari."""
+"""A look at a folder of synthetic images: a contact sheet."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -7,7 +7,6 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from cellcascade.core.choice import evenly_spaced
-from cellcascade.core.errors import InputError
 from cellcascade.core.files import atomic_path
 from cellcascade.data.synthetic import ImageEntry, SyntheticSet
 from cellcascade.report import figures
@@ -51,39 +50,6 @@ def window_of(entries: Sequence[ImageEntry]) -> tuple[float, float]:
     """Counts that are shown as black and white, the same for some images; one of them at a time is in memory."""
     found = np.array([np.percentile(entry.counts(), SHOWN) for entry in entries])
     return float(found[:, 0].min()), float(found[:, 1].max())
-
-
-def open_in_napari(source: SyntheticSet, *, count: int) -> None:
-    """Open some images in napari: counts and labels, scaled to micrometres, and read as they are looked at.
-
-    Args:
-        source: The images; they are slices along an axis of their own.
-        count: Images to open, at most.
-
-    Raises:
-        InputError: napari is not installed.
-    """
-    try:
-        import napari
-    except ImportError as error:
-        raise InputError(
-            "napari is not installed",
-            where="--napari",
-            found=str(error),
-            expected="the package napari beside cellcascade",
-            fix='pip install "napari[all]", in an environment of its own: it does not go with Cellpose 3',
-        ) from error
-    import dask.array as da
-
-    chosen = evenly_spaced(source.images, count)
-    opened = [entry.open() for entry in chosen]
-    scale = (1.0, *source.voxel_size_um)
-    viewer = napari.Viewer(title=str(source.folder))
-    counts = da.stack([item.image[0] for item in opened])
-    viewer.add_image(counts, name="image", scale=scale, contrast_limits=window_of(chosen), multiscale=False)
-    viewer.add_labels(da.stack([item.labels[0] for item in opened]), name="cells", scale=scale, multiscale=False)
-    viewer.dims.axis_labels = ["image", *"zyx"[-source.ndim :]]
-    napari.run()
 
 
 def _tile(entry: ImageEntry, voxel_size_um: tuple[float, ...], display: Display) -> np.ndarray:

@@ -1,5 +1,3 @@
-import importlib.util
-
 import numpy as np
 import pytest
 from PIL import Image
@@ -41,9 +39,3 @@ def test_large_images_are_made_smaller(tmp_path):
 def test_other_folders_are_refused(tmp_path, capsys):
     assert main(["preview", str(tmp_path)]) == 1
     assert "no finished folder of synthetic images" in capsys.readouterr().err and not list(tmp_path.iterdir())
-
-
-@pytest.mark.skipif(importlib.util.find_spec("napari") is not None, reason="napari is installed here")
-def test_without_napari_the_message_says_how_to_get_it(folder, capsys):
-    assert main(["preview", str(folder), "--napari"]) == 1
-    assert 'pip install "napari[all]"' in capsys.readouterr().err

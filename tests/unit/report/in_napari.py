@@ -1,0 +1,90 @@
+"""In an environment with napari, on a screen: the plugin opens a folder of synthetic images, and one of them."""
+
+import sys
+from pathlib import Path
+
+import napari
+import numpy as np
+from napari.qt import get_qapp
+from qtpy.QtCore import QTimer
+
+from cellcascade.data.synthetic import open_synthetic
+from cellcascade.report.viewer import open_in_napari
+
+folder, reference, picture = Path(sys.argv[1]), np.load(sys.argv[2]), sys.argv[3]
+counts, labels, size_um = reference["counts"], reference["labels"], tuple(reference["size_um"])
+axes, ndim = tuple("zyx"[-len(size_um) :]), len(size_um)
+
+
+def check(viewer, *, leading, shown):
+    """The two layers are what is expected, to the pixel."""
+    image, cells = viewer.layers
+    assert (type(image), image.name) == (napari.layers.Image, "image")
+    assert (type(cells), cells.name) == (napari.layers.Labels, "cells")
+    assert not image.multiscale and image.data.dtype == cells.data.dtype == np.uint16
+    for layer in (image, cells):
+        assert tuple(layer.scale) == (1.0,) * len(leading) + size_um, layer.scale
+        assert [str(unit) for unit in layer.units] == ["pixel"] * len(leading) + ["micrometer"] * ndim, layer.units
+    assert np.array_equal(image.data, counts[shown]) and np.array_equal(cells.data, labels[shown])
+    low, high = image.contrast_limits
+    assert counts.min() <= low < np.median(counts) < high <= counts.max(), (low, high)
+    assert tuple(viewer.dims.axis_labels) == (*leading, *axes), viewer.dims.axis_labels
+
+
+def looked_at(viewer, path=None):
+    """The canvas as it is on the screen, (y, x, colour)."""
+    get_qapp().processEvents()
+    return viewer.screenshot(path, canvas_only=True, flash=False)[..., :3].astype(int)
+
+
+def colourful(pixels):
+    """Share of the canvas that is in colour, as labels are and images are not."""
+    return np.mean(np.ptp(pixels, axis=-1) > 8)
+
+
+viewer = napari.Viewer()
+viewer.open(str(folder), plugin="cellcascade")
+check(viewer, leading=("image",), shown=slice(None))
+
+viewer.dims.set_current_step(0, 0)
+first = looked_at(viewer)
+viewer.dims.set_current_step(0, len(counts) - 1)
+last = looked_at(viewer, picture)
+assert np.any(first != last), "all images look alike"
+assert colourful(last) > 0.03, "no labels are seen"
+viewer.layers["cells"].visible = False
+grey = looked_at(viewer)
+assert colourful(grey) == 0 and len(np.unique(grey)) > 20, "no image is seen"
+viewer.layers["image"].visible = False
+assert len(np.unique(looked_at(viewer))) == 1, "more is seen than the two layers"
+
+viewer.layers.clear()
+viewer.open(str(folder / "img-00001.ome.zarr"), plugin="cellcascade")
+check(viewer, leading=(), shown=1)
+assert colourful(looked_at(viewer)) > 0.03
+
+viewer.layers.clear()
+try:
+    viewer.open(str(folder.parent), plugin="cellcascade")
+except ValueError as error:
+    assert "refused" in str(error), error
+else:
+    raise AssertionError("a folder of others was not declined")
+viewer.close()
+
+
+def look_and_close():
+    """What `cellcascade preview --napari` shows is checked once its window is open."""
+    opened = napari.current_viewer()
+    try:
+        check(opened, leading=("image",), shown=slice(None))
+        found.append(colourful(looked_at(opened)))
+    finally:
+        opened.close()
+
+
+found = []
+get_qapp()
+QTimer.singleShot(1000, look_and_close)
+open_in_napari(open_synthetic(folder), count=len(counts))
+assert found and found[0] > 0.03, "the window of the command is not as that of the plugin"
