@@ -27,7 +27,7 @@ STAGE_VERSIONS = {
     "export": 1,
     "train_cellpose": 3,
     "predict_cellpose": 2,
-    "evaluate_seg": 3,
+    "evaluate_seg": 4,
     "evaluate_fid": 2,
     "evaluate_shapes": 2,
     "evaluate_textures": 2,

@@ -1,5 +1,7 @@
 """What training gains over real images alone, for which objects, with regimes paired by their seeds."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import pandas as pd
 from scipy.special import stdtrit
@@ -11,6 +13,7 @@ GAIN_COLUMNS = [
     "regime",
     "over",
     "objects",
+    "measure",
     "gain",
     "low",
     "high",
@@ -21,29 +24,32 @@ GAIN_COLUMNS = [
     "regime_std",
 ]
 REGIMES = ("none", "real", "copy_paste", "synthetic", "both")
+PRECISIONS = ("ap_50", "ap_75", "ap_90")  # they count what is found where nothing is, which SEG does not see
 PAIRS = (*((regime, "real") for regime in REGIMES if regime != "real"), ("both", "copy_paste"))
 
 
 def paired_gain(table: pd.DataFrame) -> pd.DataFrame:
-    """How much SEG gains over training with real images alone, and over pasting real cells, paired by seed.
+    """How much is gained over training with real images alone, and over pasting real cells, paired by seed.
 
     Args:
         table: Rows of `seg.csv`: `dataset`, `regime`, `train_frames`, `seed`, `reference`, `seg`, each model and
-            reference once; `seg_dim` and the others of `STRATA` where they were measured. The generalist (regime
-            `none`) is not trained: one row of it stands for all seeds.
+            reference once; `seg_dim` and the others of `STRATA`, and `PRECISIONS`, where they were measured. The
+            generalist (regime `none`) is not trained: one row of it stands for all seeds.
 
     Returns:
         One row a data set, reference, number of training frames, pair of regimes that share a seed (each regime
-        over `real`, and `both` over `copy_paste`), and kind of `objects`, `all` or one of `STRATA`. `dataset`,
-        `reference`, `train_frames`, `regime`, `over`, `objects`, `gain`
+        over `real`, and `both` over `copy_paste`), kind of `objects`, `all` or one of `STRATA`, and measure, `seg` or
+        of all objects one of `PRECISIONS`. `dataset`, `reference`, `train_frames`, `regime`, `over`, `objects`,
+        `measure`, `gain`
         (mean of the differences), `low` and `high` (95 % interval of that mean by Student's t), `seeds`, `over_mean`,
         `over_std`, `regime_mean`, `regime_std` (of the sample, divided by n - 1). What needs two seeds is NaN with one.
 
     Raises:
         ValueError: A model has two rows of one reference.
     """
-    measured = {"all": "seg"} | {name: f"seg_{name}" for name in STRATA if f"seg_{name}" in table}
-    rows = [row for objects, column in measured.items() for row in _gains(table, objects, column)]
+    measured = [("all", "seg", "seg"), *((name, "seg", f"seg_{name}") for name in STRATA)]
+    measured += [("all", name, name) for name in PRECISIONS]
+    rows = [row for *what, column in measured if column in table for row in _gains(table, what, column)]
     return pd.DataFrame(rows, columns=GAIN_KEYS + GAIN_COLUMNS)
 
 
@@ -58,17 +64,18 @@ def gain_over_replicates(table: pd.DataFrame) -> pd.DataFrame:
         table: Rows of `gain.csv` of all of them.
 
     Returns:
-        A row per reference, regime and regime it is compared with, of all objects: `reference`, `regime`, `over`,
-        `gain`, `low`, `high`, `datasets` (their number).
+        A row per reference, regime and regime it is compared with, of SEG of all objects: `reference`, `regime`,
+        `over`, `gain`, `low`, `high`, `datasets` (their number).
     """
     rows = []
-    for key, group in table[table["objects"] == "all"].groupby(["reference", "regime", "over"]):
+    overall = table[(table["objects"] == "all") & (table["measure"] == "seg")]
+    for key, group in overall.groupby(["reference", "regime", "over"]):
         gain, low, high = _interval(group["gain"])
         rows.append((*key, gain, low, high, len(group)))
     return pd.DataFrame(rows, columns=["reference", "regime", "over", "gain", "low", "high", "datasets"])
 
 
-def _gains(table: pd.DataFrame, objects: str, column: str) -> list[tuple]:
+def _gains(table: pd.DataFrame, what: Sequence[str], column: str) -> list[tuple]:
     wide = table.pivot(index=[*GAIN_KEYS, "seed"], columns="regime", values=column).reindex(columns=list(REGIMES))
     rows = []
     for key, group in wide.groupby(level=GAIN_KEYS):
@@ -77,7 +84,7 @@ def _gains(table: pd.DataFrame, objects: str, column: str) -> list[tuple]:
         for regime, over in PAIRS:
             shared = group[[over, regime]].dropna()
             if len(shared):
-                rows.append((*key, regime, over, objects, *_gain(shared[over], shared[regime])))
+                rows.append((*key, regime, over, *what, *_gain(shared[over], shared[regime])))
     return rows
 
 

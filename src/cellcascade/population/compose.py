@@ -64,8 +64,7 @@ def make_images(
         dataset: Name of the data set.
         seeded_as: Name that the random numbers depend on: that of the data set whose models are used.
         seed: Seed of the run.
-        hardness: Which real cells networks missed, a table of the stage `hardness`: cells are drawn by
-            `settings.focus`; `None`: all alike.
+        hardness: The table of the stage `hardness`, by which cells are drawn; `None`: all alike.
 
     Raises:
         InputError: There is no valid cell, or nothing says how many cells an image has.
@@ -86,9 +85,8 @@ def make_images(
             rows.append(row)
             logger.debug("%s: %d cells in %.2f s", row.name, len(row.cells), time.monotonic() - began)
         write_tables(scratch, rows, frames.ndim)
-    missing, placed = sum(row.not_placed for row in rows), sum(len(row.cells) for row in rows)
-    if missing:
-        logger.warning("%d of %d cells found no place", missing, missing + placed)
+    if missing := sum(row.not_placed for row in rows):
+        logger.warning("%d of %d cells found no place", missing, missing + sum(len(row.cells) for row in rows))
 
 
 @dataclass(frozen=True)

@@ -28,7 +28,10 @@ COLUMNS = {
         *("dataset", "regime", "train_frames", "train_cells", "seed", "reference"),
         *("seg", "n_objects", "precision", "recall", "f1"),
     ),
-    "gain": ("dataset", "reference", "train_frames", "regime", "over", "objects", "gain", "low", "high", "seeds"),
+    "gain": (
+        *("dataset", "reference", "train_frames", "regime", "over"),
+        *("objects", "measure", "gain", "low", "high", "seeds"),
+    ),
     "fid": ("features", "metric", "pair", "value", "low", "high", "n", "warning"),
     **dict.fromkeys(KINDS, DISTANCES),
     "memorisation": (
@@ -147,9 +150,9 @@ def regimes_in(table: pd.DataFrame) -> list[str]:
 
 
 def gains_over(baseline: str, tables: Tables) -> pd.DataFrame:
-    """The rows of `gain.csv` of all objects that compare with a regime; none where gains were not measured."""
+    """The rows of `gain.csv` of SEG of all objects that compare with a regime; none where gains were not measured."""
     table = tables.get("gain", pd.DataFrame(columns=COLUMNS["gain"]))
-    return table[(table["over"] == baseline) & (table["objects"] == "all")]
+    return table[(table["over"] == baseline) & (table["objects"] == "all") & (table["measure"] == "seg")]
 
 
 def verdict(tables: Tables) -> Verdict:

@@ -13,6 +13,7 @@ WORDS = {
     "touching": "those that touch others",
     "border": "those cut by the border",
 }
+PRECISIONS = {f"ap_{over}": f"average precision at an overlap of 0.{over}" for over in (50, 75, 90)}
 
 
 def table(gain: pd.DataFrame) -> list[dict]:
@@ -21,24 +22,29 @@ def table(gain: pd.DataFrame) -> list[dict]:
     Args:
         gain: Rows of `gain.csv` of one reference.
     """
-    both = gain[gain["regime"] == "both"]
-    rows = []
-    for objects in (name for name in ("all", *WORDS) if name in set(both["objects"])):
-        over = both[both["objects"] == objects].set_index("over")
+    both, rows = gain[gain["regime"] == "both"], []
+    kinds = [("all", "seg"), *((name, "seg") for name in WORDS), *(("all", name) for name in PRECISIONS)]
+    for objects, measure in kinds:
+        over = both[(both["objects"] == objects) & (both["measure"] == measure)].set_index("over")
         gains = [_gain(over.loc[name]) if name in over.index else ("–", "") for name in ("real", "copy_paste")]
-        rows.append({"objects": WORDS.get(objects, "all"), "gains": gains})
+        if len(over):
+            rows.append({"objects": PRECISIONS.get(measure) or WORDS.get(objects, "all"), "gains": gains})
     return rows if len(rows) > 1 else []
 
 
 def sentence(gain: pd.DataFrame) -> str:
-    """For which objects SEG is shown to change; empty where that is shown for none.
+    """For which objects SEG is shown to change, and how average precision does; empty where nothing is shown.
 
     Args:
         gain: Rows of `gain.csv` of one reference, regime Both over Real.
     """
     better, worse = list(_shown(gain, better=True)), list(_shown(gain, better=False))
     parts = [f"{word} for {', '.join(found)}" for word, found in (("better", better), ("worse", worse)) if found]
-    return f"By kind of object, it is {'; '.join(parts)}." if parts else ""
+    by_kind = f"By kind of object, it is {'; '.join(parts)}." if parts else ""
+    changed = gain[gain["measure"].isin(PRECISIONS) & ((gain["low"] > 0) | (gain["high"] < 0))]
+    found = ", ".join(f"{PRECISIONS[row.measure]} {signed(row.gain)}" for row in changed.itertuples())
+    counted = f"With what is found where nothing is, which SEG does not count: {found}." if found else ""
+    return f"{by_kind} {counted}".strip()
 
 
 def _shown(gain: pd.DataFrame, *, better: bool) -> Iterator[str]:

@@ -61,6 +61,17 @@ def test_the_gain_is_told_for_each_kind_of_objects_that_was_measured():
     assert gain.to_dict() == {"all": pytest.approx(0), "dim": pytest.approx(0.25)}
 
 
+def test_average_precision_has_gains_of_its_own_which_replicates_leave_out():
+    real, both = models({"real": [0.7, 0.8]}, ap_50=0.5), models({"both": [0.8, 0.9]}, ap_50=0.9)
+    gain = paired_gain(pd.concat([real, both]))
+    assert gain.set_index(["objects", "measure"])["gain"].to_dict() == {
+        ("all", "seg"): pytest.approx(0.1),
+        ("all", "ap_50"): pytest.approx(0.4),
+    }
+    (row,) = gain_over_replicates(gain).to_dict("records")
+    assert row["gain"] == pytest.approx(0.1) and row["datasets"] == 1
+
+
 def test_over_replicates_the_interval_is_that_of_their_means():
     gains = [
         paired_gain(models({"real": [0.5, 0.5], "both": [0.5 + 2 * up, 0.5]}, dataset=f"A_{up}"))

@@ -52,7 +52,9 @@ def test_predictions_are_scored_on_gold_and_silver_by_file(data):
     assert seg.loc[seg["reference"] == "gold", "precision"].isna().all()
     assert seg["train_frames"].tolist() == [3] * 4 and (seg["seg"].between(0, 1)).all()
     assert (gain["gain"] == 0).all() and set(gain["regime"]) == {"both"}
-    assert (gain["objects"] == "all").sum() == 2 and {"dim", "small"} < set(gain["objects"])
+    overall = gain[gain["objects"] == "all"]
+    assert (overall["measure"] == "seg").sum() == 2 and {"dim", "small"} < set(gain["objects"])
+    assert set(overall.loc[overall["reference"] == "gold", "measure"]) == {"seg"}, "precision needs all cells annotated"
     assert seg["seg_dim"].between(0, 1).all() and seg.loc[seg["reference"] == "silver", "ap_50"].notna().all()
     assert seg.loc[seg["reference"] == "gold", "ap_50"].isna().all()
 

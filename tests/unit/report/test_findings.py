@@ -65,6 +65,17 @@ def test_verdict_says_for_which_objects():
     assert rows[1]["gains"][0][0] == "+0.150" and rows[1]["gains"][1] == ("–", "")
 
 
+def test_verdict_says_what_average_precision_gains():
+    seg = seg_table()
+    seg["ap_50"], seg["ap_90"] = seg["regime"].map({"real": 0.6, "both": 0.68}), 0.5
+    tables = {"seg": seg, "gain": paired_gain(seg)}
+    assert "average precision at an overlap of 0.50 +0.080." in findings.verdict(tables).text
+    assert [row["objects"] for row in findings.segmentation(tables).objects][1:] == [
+        "average precision at an overlap of 0.50",
+        "average precision at an overlap of 0.90",
+    ]
+
+
 def test_verdict_says_what_to_switch_on_where_nothing_was_measured():
     nothing = findings.verdict({})
     assert nothing.number == "Not measured" and "evaluation.regimes" in nothing.text
