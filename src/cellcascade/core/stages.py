@@ -18,7 +18,7 @@ STAGE_VERSIONS = {
     "volumes": 3,
     "slices": 3,
     "train_texture": 6,
-    "textures": 6,
+    "textures": 5,
     "hardness": 1,
     "population": 7,
     "synthetic": 1,

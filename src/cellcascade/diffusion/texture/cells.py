@@ -17,8 +17,6 @@ from cellcascade.diffusion.texture.sampling import correlated_noise, draw
 from cellcascade.metrics.grain import measure_grain
 
 SIMILAR_AREA = 0.25  # share of the real cells, those nearest in area, that lend a synthetic cell their brightness
-BANDWIDTH = 1.06  # of a normal kernel, times n^(-1/5), in standard deviations (Silverman, 1986, equation 3.28)
-FARTHEST = 2.0  # bandwidths
 MISSED = "the texture does not follow the outline"
 
 
@@ -143,8 +141,6 @@ def _draw(
 def lent_hints(masks: np.ndarray, crops: Crops, generator: np.random.Generator) -> CellHints:
     """Hints of a synthetic cell's slices, with brightness, background and grain of a real cell of similar area.
 
-    The contrast is not exactly that of the real cell, see `smoothed`: few cells would lend the same few over and over.
-
     Args:
         masks: The cell's slices `(s, y, x)`.
         crops: The real crops.
@@ -154,27 +150,9 @@ def lent_hints(masks: np.ndarray, crops: Crops, generator: np.random.Generator) 
     areas = masks.sum((1, 2))
     real = crops.mask[widest].sum((1, 2))
     alike = np.argsort(np.abs(np.log(real / areas.max())), kind="stable")[: max(1, round(SIMILAR_AREA * len(real)))]
-    index = int(generator.choice(alike))
-    chosen, window = widest[index], crops.record.window
-    contrasts = np.maximum(crops.brightness[widest] - crops.background[widest], 1.0)
-    dark = float(crops.background[chosen])
-    light = dark + np.exp(smoothed(np.log(contrasts), index, generator))
+    chosen, window = widest[generator.choice(alike)], crops.record.window
+    brightness, background = (
+        np.full(len(masks), float(to_unit(each[chosen], window))) for each in (crops.brightness, crops.background)
+    )
     grain = measure_grain(to_unit(crops.image[chosen], window), crops.mask[chosen])
-    brightness, background = (np.full(len(masks), unit) for unit in to_unit(np.array([light, dark]), window).tolist())
     return CellHints.of(masks, brightness, background, areas / areas.max(), np.full((len(masks), 2), grain))
-
-
-def smoothed(values: np.ndarray, index: int, generator: np.random.Generator) -> float:
-    """A value near one of few: the smoothed bootstrap that keeps mean and spread (Silverman, 1986, section 6.4.1).
-
-    Args:
-        values: What was measured, about normally distributed, (n,).
-        index: Which of the values.
-        generator: Draws how far from it.
-
-    Returns:
-        A value whose distance from the chosen one shrinks as there are more: half a standard deviation among 20.
-    """
-    mean, std, width = values.mean(), values.std(), BANDWIDTH * len(values) ** -0.2
-    away = width * std * np.clip(generator.standard_normal(), -FARTHEST, FARTHEST)
-    return float(mean + (values[index] - mean + away) / np.sqrt(1 + width**2))

@@ -64,28 +64,6 @@ def test_dim_real_cells_reach_it_too_and_cells_aside_do_not(tmp_path):
     assert (np.array(aside) < least).mean() > 0.9
 
 
-@pytest.mark.parametrize("count, farthest", [(6, 1.2), (1000, 0.55)])
-def test_contrast_is_drawn_near_that_of_a_real_cell_and_as_spread(count, farthest):
-    values, generator = np.random.default_rng(1).normal(4, 0.5, count), np.random.default_rng(2)
-    chosen = generator.integers(count, size=20000)
-    drawn = np.array([drawing.smoothed(values, int(index), generator) for index in chosen])
-    assert abs(drawn.mean() - values.mean()) < 0.01 and 0.94 < drawn.std() / values.std() < 1.02
-    width = drawing.BANDWIDTH * count**-0.2
-    kept = values.mean() + (values[chosen] - values.mean()) / np.sqrt(1 + width**2)  # shrunken to keep the spread
-    away = np.abs(drawn - kept) / values.std()
-    assert farthest - 0.1 < away.max() < farthest
-
-
-def test_few_real_cells_lend_more_than_their_few_brightnesses(crops):
-    few = read_crops(crops)
-    hints = [drawing.lent_hints(few.mask[:1], few, np.random.default_rng(seed)) for seed in range(20)]
-    assert len({float(each.brightness[0]) for each in hints}) == 20
-
-
-def test_of_one_cell_contrast_is_its_own():
-    assert drawing.smoothed(np.array([3.0]), 0, np.random.default_rng(0)) == 3.0
-
-
 @pytest.fixture
 def missing(crops, monkeypatch):
     """Draws six real cells, but beside their outline as often as it is told to, by cell."""
