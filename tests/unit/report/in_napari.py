@@ -25,7 +25,8 @@ def check(viewer, *, leading, shown):
     for layer in (image, cells):
         assert tuple(layer.scale) == (1.0,) * len(leading) + size_um, layer.scale
         assert [str(unit) for unit in layer.units] == ["pixel"] * len(leading) + ["micrometer"] * ndim, layer.units
-    assert np.array_equal(image.data, counts[shown]) and np.array_equal(cells.data, labels[shown])
+    assert np.array_equal(np.asarray(image.data), counts[shown])
+    assert np.array_equal(np.asarray(cells.data), labels[shown])
     low, high = image.contrast_limits
     assert counts.min() <= low < np.median(counts) < high <= counts.max(), (low, high)
     assert tuple(viewer.dims.axis_labels) == (*leading, *axes), viewer.dims.axis_labels
