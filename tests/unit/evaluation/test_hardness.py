@@ -21,7 +21,7 @@ def data(tmp_path_factory):
 
 
 def judge(data, table, recording, **settings):
-    evaluation = Evaluation(cellpose={**SETTINGS, **settings})
+    evaluation = Evaluation(cellpose={**SETTINGS, "train": {"steps": 2, "batch_size": 4}, **settings})
     train = Hardness(steps_share=1).training(evaluation.training)
     given = {"start": None, "settings": evaluation.cellpose, "train": train, "seed": 0, "device": "cpu"}
     judge_cells(recording=recording, table=table, **given)
@@ -74,7 +74,7 @@ def test_stacks_are_judged_as_the_evaluation_segments_them(tmp_path):
     image, labels = blobs((3, 40, 64), 0)
     for name, pixels in (("01/t000.tif", image), ("01_ST/SEG/man_seg000.tif", labels)):
         (folder / name).parent.mkdir(parents=True)
-        tifffile.imwrite(folder / name, pixels)
+        tifffile.imwrite(folder / name, pixels, photometric="minisblack")
     recording = real(tmp_path, voxel_size_um=(2.0, 1.0, 1.0))
     table = judge(tmp_path, tmp_path / "hardness.csv", recording, volumes="stitch")
     assert table["label"].tolist() == [1, 2, 3, 4] and (table["z"] == 1).all()
