@@ -79,7 +79,8 @@ def test_cellpose_is_scored_in_every_regime_after_equal_steps(cascade):
             and seg["real_share"].tolist() == [1, 0.5, 0, 0.5]
         )
         assert (seg["n_objects"] >= objects).all() and seg["seg"].between(0, 1).all()
-        gains = pd.read_csv(results / dataset / "evaluation" / "gain.csv").query("objects == 'all' and measure == 'seg'")
+        gains = pd.read_csv(results / dataset / "evaluation" / "gain.csv")
+        gains = gains.query("objects == 'all' and measure == 'seg'")
         gain = gains.set_index(["regime", "over"])["gain"]
         scores = seg.set_index("regime")["seg"]
         for over in ("real", "copy_paste"):
