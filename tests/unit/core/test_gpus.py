@@ -100,7 +100,7 @@ def test_a_gpu_that_is_required_and_missing_is_told_with_what_the_cluster_gave(m
 def test_no_module_starts_cuda_before_its_job_has_a_gpu():
     rules = "".join(path.read_text() for path in sorted((REPOSITORY / "workflow/rules").glob("*.smk")))
     scripts = [re.search(r"scripts/(\w+)\.py", text)[1] for text in rules.split("\nrule ") if "gpu=1" in text]
-    assert len(scripts) == 12
+    assert len(scripts) == 13
     code = (
         "import os, sys, torch\n"
         "def refuse(*_): raise RuntimeError('CUDA was started while importing')\n"
