@@ -32,6 +32,15 @@ def check(viewer, *, leading, shown):
     assert tuple(viewer.dims.axis_labels) == (*leading, *axes), viewer.dims.axis_labels
 
 
+def turn_to(viewer, index):
+    """Turn to an image, and in a stack to its fullest plane; gives the share of the canvas that labels must colour."""
+    covered = np.atleast_1d((labels[index] > 0).mean((-2, -1)))
+    place = ([index] if viewer.dims.ndim > ndim else []) + ([int(covered.argmax())] if ndim == 3 else [])
+    for axis, step in enumerate(place):
+        viewer.dims.set_current_step(axis, step)
+    return covered.max() / 4  # an image fills most of the canvas, and some labels are grey
+
+
 def looked_at(viewer, path=None):
     """The canvas as it is on the screen, (y, x, colour)."""
     get_qapp().processEvents()
@@ -47,12 +56,12 @@ viewer = napari.Viewer()
 viewer.open(str(folder), plugin="cellcascade")
 check(viewer, leading=("image",), shown=slice(None))
 
-viewer.dims.set_current_step(0, 0)
+turn_to(viewer, 0)
 first = looked_at(viewer)
-viewer.dims.set_current_step(0, len(counts) - 1)
+share = turn_to(viewer, len(counts) - 1)
 last = looked_at(viewer, picture)
 assert np.any(first != last), "all images look alike"
-assert colourful(last) > 0.03, "no labels are seen"
+assert colourful(last) > share > 0, "no labels are seen"
 viewer.layers["cells"].visible = False
 grey = looked_at(viewer)
 assert colourful(grey) == 0 and len(np.unique(grey)) > 20, "no image is seen"
@@ -62,7 +71,7 @@ assert len(np.unique(looked_at(viewer))) == 1, "more is seen than the two layers
 viewer.layers.clear()
 viewer.open(str(folder / "img-00001.ome.zarr"), plugin="cellcascade")
 check(viewer, leading=(), shown=1)
-assert colourful(looked_at(viewer)) > 0.03
+assert turn_to(viewer, 1) < colourful(looked_at(viewer))
 
 viewer.layers.clear()
 try:
@@ -75,11 +84,14 @@ viewer.close()
 
 
 def look_and_close():
-    """What `cellcascade preview --napari` shows is checked once its window is open."""
+    """What `cellcascade preview --napari` shows is checked once its window is open and has layers."""
     opened = napari.current_viewer()
+    if opened is None or len(opened.layers) < 2:
+        QTimer.singleShot(1000, look_and_close)
+        return
     try:
         check(opened, leading=("image",), shown=slice(None))
-        found.append(colourful(looked_at(opened)))
+        found.append(turn_to(opened, 0) < colourful(looked_at(opened)))
     finally:
         opened.close()
 
@@ -88,4 +100,4 @@ found = []
 get_qapp()
 QTimer.singleShot(1000, look_and_close)
 open_in_napari(open_synthetic(folder), count=len(counts))
-assert found and found[0] > 0.03, "the window of the command is not as that of the plugin"
+assert found == [True], "the window of the command is not as that of the plugin"
