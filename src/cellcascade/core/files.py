@@ -7,6 +7,7 @@ import json
 import os
 import shutil
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -15,6 +16,7 @@ import pandas as pd
 
 from cellcascade.core.errors import InputError
 
+LATE_WRITES_S = 10.0
 
 @contextmanager
 def atomic_path(path: str | Path) -> Iterator[Path]:
@@ -30,12 +32,22 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
         try:
             yield scratch / path.name
             _move(scratch / path.name, path)
-        finally:
-            shutil.rmtree(scratch, ignore_errors=True)
+        except BaseException:
+            _remove(scratch)
+            raise
+        shutil.rmtree(scratch, ignore_errors=True)
     except Exception as error:
         if not isinstance(error, InputError) and disk_is_full(error):
             raise disk_full(path, error) from error
         raise
+
+
+def _remove(folder: Path) -> None:
+    """Remove a folder though threads still write into it: Zarr's other chunks when one of them failed."""
+    deadline = time.monotonic() + LATE_WRITES_S
+    while folder.exists() and time.monotonic() < deadline:
+        shutil.rmtree(folder, ignore_errors=True)
+        time.sleep(0.1)
 
 
 def _move(new: Path, path: Path) -> None:

@@ -4,6 +4,8 @@ import os
 import signal
 import subprocess
 import sys
+import threading
+import time
 
 import pytest
 import torch
@@ -19,6 +21,22 @@ def test_a_failing_block_leaves_the_old_file_and_nothing_else(tmp_path):
         scratch.write_text("half")
         raise RuntimeError
     assert path.read_text() == "old" and [item.name for item in tmp_path.iterdir()] == ["table.csv"]
+
+
+def test_nothing_is_left_of_a_failed_write_though_other_threads_still_write(tmp_path):
+    def write_on(folder):
+        for number in range(100):
+            folder.mkdir(parents=True, exist_ok=True)
+            (folder / str(number)).write_text("late")
+            time.sleep(0.005)
+
+    with pytest.raises(RuntimeError), atomic_path(tmp_path / "store") as scratch:
+        late = threading.Thread(target=write_on, args=(scratch / "array",))
+        late.start()
+        time.sleep(0.05)
+        raise RuntimeError
+    late.join()
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_killed_job_leaves_no_half_written_file(tmp_path):
