@@ -10,7 +10,7 @@ from cellcascade.data.crops import read_crops
 from cellcascade.data.stores import MASKS
 from cellcascade.diffusion import mask_ddpm, mask_model
 
-QUICK = Training(steps=3, batch_size=4, learning_rate=1e-3, ema_decay=0.5, checkpoint_every=2)
+QUICK = Training(steps=3, batch_size=4, learning_rate=1e-3, ema_decay=0.5, checkpoint_every=2, precision="fp32")
 SETTINGS = MaskDDPM(
     base="scratch", grid=8, channels=(16, 16), layers=1, sampling_steps=3, sampling_batch=4, train=QUICK
 )

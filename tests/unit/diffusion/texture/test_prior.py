@@ -14,9 +14,9 @@ from cellcascade.data.stores import CROPS
 from cellcascade.diffusion.priors import check_prior, prior_folder
 from cellcascade.diffusion.texture.prior import train_texture_prior
 from tests.stores import write_store
-from tests.unit.diffusion.texture.quick import DEVICE, cells_shard, files, fine_tune, settings, textures
+from tests.unit.diffusion.texture.quick import DEVICE, HOW, cells_shard, files, fine_tune, settings, textures
 
-TUNING = Tuning(steps=40, batch_size=4, learning_rate=1e-3, ema_decay=0.5, check_every=2, patience=2)
+TUNING = Tuning(steps=9, check_every=3, patience=1, **HOW)
 
 
 @pytest.fixture(scope="module")
@@ -36,7 +36,7 @@ def test_a_prior_is_fine_tuned_and_stops(crops, prior, tmp_path):
     block = settings(base=str(prior), block=8, tuning=TUNING)
     model = fine_tune(crops, tmp_path, block)
     log = pd.read_csv(model / "training.csv")
-    assert 2 <= log["step"].max() <= 40
+    assert 3 <= log["step"].max() <= 9
     record = json.loads((model / "config.json").read_text())
     assert record["settings"]["block"] == 2 and record["size"] == 32  # the prior's block, the crops' size
     cells = cells_shard(tmp_path / "cells.zarr.zip", read_crops(crops).mask[:3])
