@@ -21,8 +21,9 @@ from cellcascade.data.layout import LayoutRecord
 from cellcascade.data.ngff import write_image
 from cellcascade.data.stores import CROPS, CropsRecord
 from cellcascade.population.arrangement import Target, arrange_cells, rules_of
-from cellcascade.population.background import Background, read_background, sample_background, sample_noise
+from cellcascade.population.background import Background, read_background
 from cellcascade.population.canvas import Canvas, Placement
+from cellcascade.population.canvas_background import sample_background, sample_noise
 from cellcascade.population.cell_choice import CellChoice, Lender
 from cellcascade.population.cell_library import CellLibrary
 from cellcascade.population.distractors import place_things
