@@ -36,6 +36,7 @@ from cellcascade.population.randomise import randomise
 from cellcascade.population.tables import CellRow, ImageRow, cell_rows, write_tables
 from cellcascade.population.twins import paint_with_twin
 
+PARTS = np.float32(64)  # parts of a count that twins are rounded to: files of all digits are more than twice as large
 FULLEST = 0.7  # share of an image that cells may cover; beyond, there is not always room for all of them
 
 logger = logging.getLogger(__name__)
@@ -163,7 +164,7 @@ def compose(
     image = _whole_counts(light, model.largest, draws.background)
     labels = canvas.labels.astype(np.uint16 if len(placed) <= 65535 else np.uint32)
     cells = cell_rows(canvas, placed, image, frames.voxel_size_um)
-    twin = None if twin is None else np.clip(twin, 0, model.largest).reshape(shape)
+    twin = None if twin is None else np.rint(np.clip(twin, 0, model.largest) * PARTS).reshape(shape) / PARTS
     return Composed(image.reshape(shape), labels.reshape(shape), cells, wanted - len(placed), twin)
 
 
