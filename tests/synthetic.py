@@ -9,6 +9,7 @@ import pandas as pd
 from scipy import ndimage
 
 from cellcascade.data.ngff import write_image
+from cellcascade.data.synthetic import CLEAN
 
 SIZES_UM = {2: (0.5, 0.5), 3: (1.0, 0.5, 0.5)}
 
@@ -40,8 +41,13 @@ def one_piece_each(labels: np.ndarray) -> np.ndarray:
     return made
 
 
-def write_set(folder: Path, pairs: Sequence[tuple[np.ndarray, np.ndarray]], *, copies: int = 1) -> Path:
-    """Write images and labels as a finished folder of synthetic images; `copies` names have one file in common."""
+def write_set(
+    folder: Path, pairs: Sequence[tuple[np.ndarray, np.ndarray]], *, copies: int = 1, twins: bool = False
+) -> Path:
+    """Write images and labels as a finished folder of synthetic images; `copies` names have one file in common.
+
+    A twin has the image's mean in every cell and in the background.
+    """
     folder.mkdir(parents=True)
     manifest, cells = [], []
     for index, (image, labels) in enumerate(pairs):
@@ -50,6 +56,10 @@ def write_set(folder: Path, pairs: Sequence[tuple[np.ndarray, np.ndarray]], *, c
         facts = {**row, "dataset": "toy", "cells": [{"label": label} for label in found]}
         size_um = SIZES_UM[image.ndim]
         write_image(folder / row["path"], image, labels, voxel_size_um=size_um, attributes=facts, levels=1)
+        if twins:
+            means = ndimage.mean(image, labels, np.arange(labels.max() + 1)).astype(np.float32)
+            twin = folder / CLEAN / row["path"]
+            write_image(twin, means[labels], labels, voxel_size_um=size_um, attributes=facts, levels=1)
         manifest += [{"image": name if copies == 1 else f"{name}-{copy}", **row} for copy in range(copies)]
         cells += [{"image": name, "label": label} for label in found]
     pd.DataFrame(manifest).to_csv(folder / "manifest.csv", index=False)

@@ -43,6 +43,11 @@ def test_images_and_labels_are_valid_ome_zarr_and_agree_with_the_tables(cascade,
         assert found and found == set(cells.loc[cells["image"] == path.name.removesuffix(".ome.zarr"), "label"])
         pixels, mask = image.compute().astype(float), labels.compute() > 0
         assert pixels[mask].mean() > pixels[~mask].mean() + pixels[~mask].std()
+        twin = folder / "clean" / path.name
+        assert twin.is_dir() == (dataset == "nuclei2d")  # as tests/e2e/tiny.yaml says
+        if twin.is_dir():
+            clean = read_image(twin).image[0].compute()
+            assert clean.shape == pixels.shape and abs((pixels - clean).mean()) < 0.1 * pixels.std()
     record = json.loads((folder / "dataset.json").read_text())
     assert record["dataset"] == dataset and record["config"]["cells"] in (5, 8)
     shards = (cascade.folder / "results" / dataset).glob("population/*/img-*.ome.zarr/**/*")

@@ -46,7 +46,7 @@ rule copy_paste:
         images=lambda wildcards: (0, pasted_images(wildcards)),
         dataset="{dataset}",
         seeded_as=seeded_as,
-        settings=settings_of("population"),
+        settings=settings_of("population", without={"twins"}),
         export=settings_of("export"),
         seed=CONFIG.seed,
         version=STAGE_VERSIONS["copy_paste"],

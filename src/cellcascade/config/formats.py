@@ -1,6 +1,7 @@
 """What `results/DATASET/export/FORMAT/` holds: a block of settings for each format. Free of torch."""
 
 from collections.abc import Iterator
+from itertools import combinations
 from string import Formatter
 from typing import Annotated, Literal
 
@@ -72,14 +73,17 @@ class PairsFormat(Settings):
 
     image: str = Field("{name}.tif", description="path of an image, e.g. images/{name}.tif")
     mask: str = Field("{name}_masks.tif", description="path of its labels, e.g. masks/{name}.tif")
+    clean: str = Field("clean/{name}.tif", description="path of its twin without noise, with population.twins")
 
     def conflicts(self) -> Iterator[Conflict]:
         """See `Settings`."""
-        for key in ("image", "mask"):
-            if problem := _wrong(getattr(self, key)):
-                yield Conflict((key,), f"{key} {getattr(self, key)!r} {problem}")
-        if self.image == self.mask:
-            yield Conflict(("mask",), f"mask {self.mask!r} is the name of the image too")
+        names = {"image": self.image, "mask": self.mask, "clean": self.clean}
+        for key, name in names.items():
+            if problem := _wrong(name):
+                yield Conflict((key,), f"{key} {name!r} {problem}")
+        for first, second in combinations(names, 2):
+            if names[first] == names[second]:
+                yield Conflict((second,), f"{second} {names[second]!r} is the name of the {first} too")
 
 
 class CocoFormat(Settings):

@@ -245,6 +245,11 @@ class Population(Settings):
         "to three times as often; 0: all alike, and no network is trained for it",
     )
     randomise: Randomise = Randomise()
+    twins: bool = Field(
+        False,
+        description="keep beside each image, in clean/, its twin without camera noise, for denoisers; the noise of "
+        "cells is then drawn anew, so that the twin is the image's mean",
+    )
 
     def conflicts(self) -> Iterator[Conflict]:
         """See `Settings`."""

@@ -68,7 +68,7 @@ def write_image(
 
     Args:
         path: The store's folder, `*.ome.zarr`; must not exist.
-        image: Counts, ([z,] y, x), unsigned integers.
+        image: Counts, ([z,] y, x), unsigned integers or float32.
         labels: Labels of equal shape, 0 is background, unsigned integers.
         voxel_size_um: Size of a pixel, ([z,] y, x).
         attributes: JSON-able facts about the image, kept under the key `cellcascade`.
@@ -128,10 +128,11 @@ def _half_mean(level: np.ndarray) -> np.ndarray:
     """Half the resolution in y and x, by means of 2 x 2 pixels."""
     odd = [(0, 0)] * (level.ndim - 2) + [(0, level.shape[-2] % 2), (0, level.shape[-1] % 2)]
     level = np.pad(level, odd, mode="edge") if np.any(odd) else level
-    rows = level[..., ::2, :].astype(np.uint32)
+    whole = np.issubdtype(level.dtype, np.integer)
+    rows = level[..., ::2, :].astype(np.uint32 if whole else level.dtype)
     rows += level[..., 1::2, :]
     total = rows[..., ::2] + rows[..., 1::2]
-    return ((total + 2) >> 2).astype(level.dtype)
+    return ((total + 2) >> 2 if whole else total / 4).astype(level.dtype)
 
 
 def _half_nearest(level: np.ndarray) -> np.ndarray:

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from cellcascade.data.shards import UNREADABLE
 
 TABLES = ("manifest.csv", "cells.csv")
 RECORD = "dataset.json"
+CLEAN = "clean"  # folder of the twins: the same images without noise
 EXPECTED = f"a finished folder such as results/DATASET/synthetic: {RECORD}, {', '.join(TABLES)}, img-00000.ome.zarr, …"
 FIX = "give such a folder; if it is one, delete it and run snakemake again: the images are made from their shards"
 
@@ -56,6 +57,12 @@ class ImageEntry:
     name: str
     path: Path
     cells: int
+
+    @property
+    def twin(self) -> "ImageEntry | None":
+        """The same image without noise, of float32 counts; `None` where there is none."""
+        path = self.path.parent / CLEAN / self.path.name
+        return replace(self, path=path) if path.is_dir() else None
 
     def open(self) -> AnnotatedImage:
         """Open it without reading pixels.
@@ -130,6 +137,11 @@ class SyntheticSet:
         return self.voxel_size_um[0] / self.voxel_size_um[-1]
 
     @property
+    def has_twins(self) -> bool:
+        """Whether every image has a twin without noise."""
+        return (self.folder / CLEAN).is_dir()
+
+    @property
     def without_cells(self) -> list[str]:
         """Names of the images that show no cell."""
         return [image.name for image in self.images if not image.cells]
@@ -180,6 +192,8 @@ def open_synthetic(folder: str | Path) -> SyntheticSet:
         raise _refused("This is no finished folder of synthetic images", folder, found)
     record, images = _read_record(folder / RECORD), _read_manifest(folder)
     lost = [image.name for image in images if not image.path.is_dir()]
+    if (folder / CLEAN).is_dir():
+        lost += [f"{CLEAN}/{image.name}" for image in images if image.twin is None]
     if lost or len(images) != record.images:
         found = f"{len(images)} in manifest.csv, {record.images} in {RECORD}, folders missing of: {_some(lost)}"
         raise _refused("Synthetic images are missing", folder, found)

@@ -10,31 +10,40 @@ from torch.utils.data import Dataset
 
 from cellcascade.core.errors import InputError
 from cellcascade.data.ngff import AnnotatedImage
-from cellcascade.data.synthetic import open_synthetic
+from cellcascade.data.synthetic import CLEAN, ImageEntry, open_synthetic
 
 
-class SyntheticCrops(Dataset[tuple[Tensor, Tensor]]):
+class SyntheticCrops(Dataset[tuple[Tensor, ...]]):
     """Random crops of a folder of synthetic images, for training loops of one's own.
 
     An item is an image, float32 counts (1, [z,] y, x), and its labels, int64 ([z,] y, x); 0 is background. Where a crop
     lies is drawn from PyTorch's random numbers, which a `DataLoader` seeds anew for every epoch and worker. Cells keep
-    the labels that they have in the whole image.
+    the labels that they have in the whole image. With `twins`, a third part is the image without noise, as the first.
     """
 
-    def __init__(self, folder: str | Path, crop: Sequence[int], *, crops_per_image: int = 1):
+    def __init__(self, folder: str | Path, crop: Sequence[int], *, crops_per_image: int = 1, twins: bool = False):
         """Open the folder.
 
         Args:
             folder: `results/DATASET/synthetic`.
             crop: Size of the crops, ([z,] y, x), pixels.
             crops_per_image: Crops of each image in an epoch.
+            twins: Whether items have the image without noise, too.
 
         Raises:
-            InputError: The folder cannot be used, or the crop is larger than the images.
+            InputError: The folder cannot be used or has no twins, or the crop is larger than the images.
         """
         self.source, self.crop, self.crops_per_image = open_synthetic(folder), tuple(crop), crops_per_image
-        self._opened: dict[int, AnnotatedImage] = {}
-        shape = self._open(0).image[0].shape
+        self.twins, self._opened = twins, dict[Path, AnnotatedImage]()
+        if twins and not self.source.has_twins:
+            raise InputError(
+                "The images have no twins without noise",
+                where=folder,
+                found=f"no folder {CLEAN}",
+                expected=f"{CLEAN}/img-00000.ome.zarr, …",
+                fix="set population.twins: true and run snakemake again, or leave twins out",
+            )
+        shape = self._open(self.source.images[0]).image[0].shape
         if len(shape) != len(self.crop) or any(most < size for most, size in zip(shape, self.crop)):
             raise InputError(
                 "The crops do not fit into the images",
@@ -48,16 +57,21 @@ class SyntheticCrops(Dataset[tuple[Tensor, Tensor]]):
         """Number of crops in an epoch."""
         return len(self.source.images) * self.crops_per_image
 
-    def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
+    def __getitem__(self, index: int) -> tuple[Tensor, ...]:
         """A random crop of image `index // crops_per_image`."""
-        opened = self._open(index // self.crops_per_image)
+        entry = self.source.images[index // self.crops_per_image]
+        opened = self._open(entry)
         room = [most - size + 1 for most, size in zip(opened.image[0].shape, self.crop, strict=True)]
         starts = [int(torch.randint(free, ())) for free in room]
         here = tuple(slice(start, start + size) for start, size in zip(starts, self.crop))
-        counts, labels = (levels[0][here].compute(scheduler="synchronous") for levels in (opened.image, opened.labels))
-        return torch.from_numpy(counts.astype(np.float32))[None], torch.from_numpy(labels.astype(np.int64))
+        wanted = [(opened.image, np.float32), (opened.labels, np.int64)]
+        if self.twins and (twin := entry.twin):
+            wanted.append((self._open(twin).image, np.float32))
+        parts = [levels[0][here].compute(scheduler="synchronous").astype(kind) for levels, kind in wanted]
+        image, labels, *clean = map(torch.from_numpy, parts)
+        return image[None], labels, *(part[None] for part in clean)
 
-    def _open(self, number: int) -> AnnotatedImage:
-        if number not in self._opened:
-            self._opened[number] = self.source.images[number].open()
-        return self._opened[number]
+    def _open(self, image: ImageEntry) -> AnnotatedImage:
+        if image.path not in self._opened:
+            self._opened[image.path] = image.open()
+        return self._opened[image.path]

@@ -1,4 +1,4 @@
-"""The background of real frames: learned from pixels away from cells, and sampled for canvases of any size.
+"""The background of real frames, learned from pixels away from cells; `canvas_background` draws it.
 
 A background is a slowly varying field plus noise. The noise is a stationary Gaussian field (its correlation in y, x
 and, in stacks, z is the real one's) that is mapped through the quantiles of the real counts around the field; the
@@ -8,12 +8,11 @@ clipped at zero come out as they went in.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 
 import edt
 import numpy as np
-from scipy import fft, ndimage
+from scipy import ndimage
 
 from cellcascade.core.errors import InputError
 from cellcascade.core.seeds import numpy_generator
@@ -23,7 +22,7 @@ from cellcascade.data.shards import digests_of
 from cellcascade.data.stores import BACKGROUND, CROPS, BackgroundRecord, CropsRecord
 from cellcascade.population.distractors import Thing, Things, cut_things
 from cellcascade.population.interpolation import expand
-from cellcascade.population.noise import correlation_of, gaussian_correlation, quantiles, residuals_at
+from cellcascade.population.noise import correlation_of, gaussian_correlation, quantiles
 
 SEED = 0  # the background is the same whatever the seed of the run
 FRAMES = {2: 12, 3: 4}  # frames learned from, by number of axes
@@ -31,7 +30,6 @@ SMOOTHNESS = 16  # the field's Gaussian width is the frame's shorter edge divide
 Z_DECAY = 0.4  # of sparsely annotated stacks, in which it cannot be measured
 THING_ARRAYS = ("image", "mask", "slices", "border")  # of `Things`
 SAMPLES = 400_000  # pixels per frame that the quantiles are taken from
-AT_ONCE = 1 << 16  # pixels whose noise is mapped to counts at once
 
 
 @dataclass(frozen=True, eq=False)
@@ -150,66 +148,6 @@ def read_background(store: Path) -> Background:
         z_decay=facts.z_decay,
         things_per_frame=facts.things_per_frame,
     )
-
-
-def sample_background(
-    model: Background, shape: Sequence[int], generator: np.random.Generator, scores: np.ndarray | None = None
-) -> np.ndarray:
-    """Draw a background: one of the real fields, randomly flipped in y and x, with noise.
-
-    Args:
-        model: The fitted background.
-        shape: Shape of the canvas, ([z,] y, x); the field is stretched to it.
-        generator: Source of randomness.
-        scores: Standard normal noise of `shape`, as `sample_noise` draws it; `None`: it is drawn.
-
-    Returns:
-        Whole counts, float32, of `shape`.
-    """
-    field = model.fields[generator.integers(len(model.fields))]
-    for axis in (-2, -1):
-        field = np.flip(field, axis) if generator.random() < 0.5 else field
-    scores = sample_noise(model, shape, generator)[0] if scores is None else scores
-    counts = expand(field, shape)
-    rows = max(1, AT_ONCE // int(np.prod(shape[1:])))
-    for start in range(0, shape[0], rows):  # parts that the processor's cache holds: three times faster
-        level, drawn = counts[start : start + rows], scores[start : start + rows]
-        level += residuals_at(level, drawn, levels=model.levels, residuals=model.residuals)
-        np.clip(np.rint(level, out=level), 0, model.largest, out=level)
-    return counts
-
-
-def sample_noise(
-    model: Background, shape: Sequence[int], generator: np.random.Generator
-) -> tuple[np.ndarray, np.ndarray]:
-    """Draw standard normal noise with the background's correlation: two fields that are independent of each other.
-
-    White noise has a white spectrum: that is drawn, and one Fourier transform of complex numbers makes both fields.
-
-    Args:
-        model: The fitted background.
-        shape: Shape of the canvas, ([z,] y, x).
-        generator: Source of randomness.
-
-    Returns:
-        Noise of mean 0 and variance 1, float32, of `shape`, twice: two views of one array.
-    """
-    reach = [n // 2 for n in model.correlation.shape]
-    padded = tuple(fft.next_fast_len(max(n + lag, 2 * lag + 1)) for n, lag in zip(shape, reach))
-    spectrum = generator.standard_normal((*padded, 2), dtype=np.float32).view(np.complex64)[..., 0]
-    spectrum *= _amplitude(model, padded)
-    noise = fft.ifftn(spectrum, norm="ortho", overwrite_x=True)[tuple(slice(n) for n in shape)]
-    return noise.real, noise.imag
-
-
-@lru_cache(maxsize=2)
-def _amplitude(model: Background, shape: tuple[int, ...]) -> np.ndarray:
-    """Square root of the noise's power at each frequency, float32, of mean square 1."""
-    kernel = np.zeros(shape, np.float32)
-    lags = [np.arange(n) - n // 2 for n in model.correlation.shape]
-    kernel[np.ix_(*(lag % n for lag, n in zip(lags, shape)))] = model.correlation
-    power = np.maximum(fft.fftn(kernel, overwrite_x=True).real, 0)
-    return np.sqrt(power / power.mean(dtype=float)).astype(np.float32)
 
 
 def _learn_frames(recording: Recording, rim: int, size: int, generator: np.random.Generator) -> list[_Learned]:

@@ -193,12 +193,12 @@ def cell_of(image: np.ndarray, mask: np.ndarray, *, rim: int, cell_id: int = 0, 
     dark = image[far] if far.any() else np.array([background], np.float32)
     level = float(dark.mean())
     part = _seen(mask, max(rim, BLUR))
-    signal, gain = _light(image[part], mask[part], level)
+    signal, gain = light_of(image[part], mask[part], level)
     start_z, start_y, start_x = (side.start for side in part)
     depth, height, width = mask.shape
     return Cell(
         image=image[part].copy(),
-        around=_around(image, mask)[part].copy(),
+        around=local_mean(image, ~mask)[part].copy(),
         mask=mask[part].copy(),
         level=level,
         darkest=float(np.percentile(dark, DARKEST)),
@@ -279,16 +279,28 @@ def _seen(mask: np.ndarray, margin: int) -> tuple[slice, slice, slice]:
     return slice(0, len(mask)), y, x
 
 
-def _light(image: np.ndarray, mask: np.ndarray, level: float) -> tuple[np.ndarray, float]:
-    """A cell's own light without its grain, (z, y, x), and the counts of one photon that this grain tells of."""
+def light_of(image: np.ndarray, mask: np.ndarray, level: float) -> tuple[np.ndarray, float]:
+    """A cell's own light without its grain, (z, y, x), and the counts of one photon that this grain tells of.
+
+    Args:
+        image: Counts, (z, y, x).
+        mask: The cell, (z, y, x).
+        level: Counts of the background away from it.
+    """
     sigma = (0, SMOOTH, SMOOTH)
     signal = np.maximum(ndimage.gaussian_filter(np.where(mask, image - level, 0), sigma), 0)
     grain = (image - ndimage.gaussian_filter(image, sigma))[mask].std()
     return signal, float(grain**2 / max(float(signal[mask].mean()), 1e-6))
 
 
-def _around(image: np.ndarray, mask: np.ndarray) -> np.ndarray:
-    """Local mean of the counts outside a mask, (z, y, x)."""
-    sigma = (0, SMOOTH, SMOOTH)
-    weight = ndimage.gaussian_filter((~mask).astype(np.float32), sigma)
-    return ndimage.gaussian_filter(np.where(mask, 0, image), sigma) / np.maximum(weight, 1e-3)
+def local_mean(image: np.ndarray, where: np.ndarray, width: float = SMOOTH) -> np.ndarray:
+    """Mean of the counts where a mask says, around each pixel of the plane.
+
+    Args:
+        image: Counts, (z, y, x).
+        where: The pixels that count, (z, y, x).
+        width: Of the Gaussian that weights them, pixels.
+    """
+    sigma = (0, width, width)
+    weight = ndimage.gaussian_filter(where.astype(np.float32), sigma)
+    return ndimage.gaussian_filter(np.where(where, image, 0), sigma) / np.maximum(weight, 1e-3)

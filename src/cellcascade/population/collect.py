@@ -3,7 +3,7 @@
 import json
 import os
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +14,15 @@ from cellcascade.core.errors import InputError
 from cellcascade.core.files import atomic_path, digest
 from cellcascade.core.logs import package_versions
 from cellcascade.data.ngff import read_facts
+from cellcascade.data.synthetic import CLEAN
 
 
 def collect_images(*, population: list[Path], sources: list[Path], record: dict[str, Any], folder: Path) -> None:
     """Stage `synthetic`: gather the images of all shards in one folder, which is complete, or absent.
 
     Images are hard links to the shards' files (copies where the file system has no links), so that nothing is lost when
-    the shards are deleted. Beside them: `manifest.csv` (a row per image), `cells.csv` (a row per cell), `dataset.json`.
+    the shards are deleted; so are their twins without noise, in `clean/`, where there are any. Beside these:
+    `manifest.csv` (a row per image), `cells.csv` (a row per cell), `dataset.json`.
 
     Args:
         population: Folders that `compose.make_images` made.
@@ -33,12 +35,17 @@ def collect_images(*, population: list[Path], sources: list[Path], record: dict[
     """
     images = _table(population, "images.csv").sort_values("image", ignore_index=True)
     cells = _table(population, "cells.csv").sort_values(["image", "label"], ignore_index=True)
-    stores = dict(sorted((path.name.removesuffix(".ome.zarr"), path) for path in _stores(population)))
+    stores = _stores(population)
+    twins = _stores([shard / CLEAN for shard in population])
     _check(images, cells, stores, population)
+    if twins and list(twins) != list(stores):
+        where = ", ".join(str(shard) for shard in population)
+        raise _broken("Images lack their twins", where, f"{len(twins)} of {len(stores)} in {CLEAN}/", "all or none")
     with atomic_path(folder) as scratch:
         scratch.mkdir()
-        for store in stores.values():
-            shutil.copytree(store, scratch / store.name, copy_function=_link)
+        for place, found in ((scratch, stores), (scratch / CLEAN, twins)):
+            for store in found.values():
+                shutil.copytree(store, place / store.name, copy_function=_link)
         images.insert(1, "path", [f"{name}.ome.zarr" for name in images["image"]])
         images.to_csv(scratch / "manifest.csv", index=False)
         cells.to_csv(scratch / "cells.csv", index=False)
@@ -54,10 +61,10 @@ def _table(folders: Sequence[Path], name: str) -> pd.DataFrame:
     return pd.concat(filled, ignore_index=True) if filled else tables[0]
 
 
-def _stores(folders: Sequence[Path]) -> Iterator[Path]:
-    """The images of all shards."""
-    for folder in folders:
-        yield from folder.glob("img-*.ome.zarr")
+def _stores(folders: Sequence[Path]) -> dict[str, Path]:
+    """The images in some folders by their names, in the order of these."""
+    paths = (path for folder in folders for path in folder.glob("img-*.ome.zarr"))
+    return dict(sorted((path.name.removesuffix(".ome.zarr"), path) for path in paths))
 
 
 def _check(images: pd.DataFrame, cells: pd.DataFrame, stores: Mapping[str, Path], folders: Sequence[Path]) -> None:

@@ -8,6 +8,7 @@ import logging
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -20,18 +21,22 @@ from cellcascade.core.seeds import numpy_generator, seed_for
 from cellcascade.data.layout import LayoutRecord
 from cellcascade.data.ngff import write_image
 from cellcascade.data.stores import CROPS, CropsRecord
+from cellcascade.data.synthetic import CLEAN
 from cellcascade.population.arrangement import Target, arrange_cells, rules_of
-from cellcascade.population.background import Background, read_background, sample_background, sample_noise
+from cellcascade.population.background import Background, read_background
 from cellcascade.population.canvas import Canvas, Placement
+from cellcascade.population.canvas_background import noisy_counts, sample_field, sample_noise
 from cellcascade.population.cell_choice import CellChoice, Lender
 from cellcascade.population.cell_library import CellLibrary
 from cellcascade.population.distractors import place_things
 from cellcascade.population.misses import read_misses
-from cellcascade.population.paint import paint
+from cellcascade.population.paint import Ground, paint
 from cellcascade.population.placement import Rules, place_cells
 from cellcascade.population.randomise import randomise
 from cellcascade.population.tables import CellRow, ImageRow, cell_rows, write_tables
+from cellcascade.population.twins import paint_with_twin
 
+PARTS = np.float32(64)  # parts of a count that twins are rounded to: files of all digits are more than twice as large
 FULLEST = 0.7  # share of an image that cells may cover; beyond, there is not always room for all of them
 
 logger = logging.getLogger(__name__)
@@ -60,7 +65,7 @@ def make_images(
         settings: The `population` block.
         export: The `export` block.
         images: First image and the one after the last.
-        folder: New folder for `img-00000.ome.zarr` …, `images.csv` and `cells.csv`; complete or absent.
+        folder: New folder for `img-00000.ome.zarr` …, twins in `clean/`, `images.csv`, `cells.csv`; complete or absent.
         dataset: Name of the data set.
         seeded_as: Name that the random numbers depend on: that of the data set whose models are used.
         seed: Seed of the run.
@@ -113,12 +118,14 @@ class Composed:
         labels: Labels, uint16 (uint32 above 65535 cells), ([z,] y, x).
         cells: Its cells, in the order of their labels.
         not_placed: Number of cells that found no place.
+        twin: The image without noise, counts, float32, ([z,] y, x); `None`: it has none.
     """
 
     image: np.ndarray
     labels: np.ndarray
     cells: list[CellRow]
     not_placed: int
+    twin: np.ndarray | None
 
 
 def compose(
@@ -152,24 +159,49 @@ def compose(
         placed = arrange_cells(library, canvas, chosen, rules=rules, target=target, generator=draws.cells)
     else:
         placed = place_cells(library, canvas, [item.index for item in chosen], rules=rules, generator=draws.cells)
-    noise, scores = sample_noise(model, shape, draws.background)
-    ground = sample_background(model, shape, draws.background, noise).reshape(canvas.shape)
-    things = _things(canvas, placed, model, settings, draws.things)
-    light = paint(
-        canvas,
-        [*placed, *things],
-        ground,
-        scores=scores.reshape(canvas.shape),
-        rim=settings.rim,
-        z_decay=model.z_decay,
-        neighbour_light=frames.neighbour_light,
-    )
+    light, twin = _light(canvas, placed, model, frames, shape=shape, settings=settings, draws=draws)
     canvas.labels[canvas.labels > len(placed)] = 0
-    light = randomise(light, ground, settings.randomise, across=canvas.spacing[0], generator=draws.background)
     image = _whole_counts(light, model.largest, draws.background)
     labels = canvas.labels.astype(np.uint16 if len(placed) <= 65535 else np.uint32)
     cells = cell_rows(canvas, placed, image, frames.voxel_size_um)
-    return Composed(image.reshape(shape), labels.reshape(shape), cells, wanted - len(placed))
+    twin = None if twin is None else np.rint(np.clip(twin, 0, model.largest) * PARTS).reshape(shape) / PARTS
+    return Composed(image.reshape(shape), labels.reshape(shape), cells, wanted - len(placed), twin)
+
+
+def _light(
+    canvas: Canvas,
+    placed: Sequence[Placement],
+    model: Background,
+    frames: CropsRecord,
+    *,
+    shape: Sequence[int],
+    settings: Population,
+    draws: Draws,
+) -> tuple[np.ndarray, np.ndarray | None]:
+    """Background, bright things and placed cells: counts with noise and, if it is asked for, without (z, y, x).
+
+    Args:
+        canvas: Where the cells are; the things are put on it.
+        placed: The cells.
+        model: The background.
+        frames: What is known of the real frames.
+        shape: Shape of the image, ([z,] y, x).
+        settings: The `population` block.
+        draws: Sources of randomness of this image.
+    """
+    noise, drawn = sample_noise(model, shape, draws.background)
+    field, scores = sample_field(model, shape, draws.background), drawn.reshape(canvas.shape)
+    background = noisy_counts(model, field, noise).reshape(canvas.shape)
+    shown = [*placed, *_things(canvas, placed, model, settings, draws.things)]
+    brush = partial(paint, canvas, rim=settings.rim, z_decay=model.z_decay, neighbour_light=frames.neighbour_light)
+    if settings.twins:
+        light, twin = paint_with_twin(
+            brush, canvas, shown, field=field, background=background, model=model, scores=scores
+        )
+    else:
+        light, twin = brush(shown, Ground.of(background), scores=scores), None
+    changes, across = settings.randomise, canvas.spacing[0]
+    return randomise(light, background, changes, across=across, generator=draws.background, twin=twin)
 
 
 def _weights(library: CellLibrary, hardness: Path | None, settings: Population) -> np.ndarray | None:
@@ -272,13 +304,15 @@ def _number(
 def _write(
     folder: Path, row: ImageRow, composed: Composed, voxel_size_um: Sequence[float], *, dataset: str, export: Export
 ) -> None:
-    """Write an image with its labels, which says of itself what the tables say of it."""
-    write_image(
-        folder / f"{row.name}.ome.zarr",
-        composed.image,
-        composed.labels,
-        voxel_size_um=voxel_size_um,
-        attributes=row.attributes(dataset),
-        version=export.ngff_version,
-        levels=export.levels,
-    )
+    """Write an image and its twin with their labels, which say of themselves what the tables say of the image."""
+    for place, pixels in ((folder, composed.image), (folder / CLEAN, composed.twin)):
+        if pixels is not None:
+            write_image(
+                place / f"{row.name}.ome.zarr",
+                pixels,
+                composed.labels,
+                voxel_size_um=voxel_size_um,
+                attributes=row.attributes(dataset),
+                version=export.ngff_version,
+                levels=export.levels,
+            )

@@ -48,12 +48,17 @@ def residuals_at(level: np.ndarray, scores: np.ndarray, *, levels: np.ndarray, r
     Returns:
         Counts minus field, of that shape.
     """
-    row = np.searchsorted((levels[1:] + levels[:-1]) / 2, level).astype(np.int32)
+    row = row_of(level, levels).astype(np.int32)
     column = np.clip(scores, SCORES[0], SCORES[-1])
     column -= SCORES[0]
     column *= np.float32(1 / float(SCORES[1] - SCORES[0]))
     column += np.float32(0.5)
     return residuals.ravel().take(row * len(SCORES) + column.astype(np.int32))
+
+
+def row_of(level: np.ndarray, levels: np.ndarray) -> np.ndarray:
+    """Which of the levels, as `quantiles` gives them, is nearest to each value of a field."""
+    return np.searchsorted((levels[1:] + levels[:-1]) / 2, level)
 
 
 def correlation_of(residual: np.ndarray, level: np.ndarray, usable: np.ndarray) -> np.ndarray:

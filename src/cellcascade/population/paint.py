@@ -15,7 +15,7 @@ EVERY = 11  # of so many voxels, one is looked at for the darkest counts
 
 
 @dataclass(frozen=True)
-class _Ground:
+class Ground:
     """The background of a canvas or of a part of it.
 
     Attributes:
@@ -28,17 +28,23 @@ class _Ground:
     smooth: np.ndarray
     darkest: float
 
-    def part(self, here: tuple[slice, ...]) -> "_Ground":
+    @classmethod
+    def of(cls, counts: np.ndarray) -> "Ground":
+        """The background of a canvas, counts, (z, y, x)."""
+        darkest = float(np.percentile(counts.ravel()[::EVERY], DARKEST))
+        return cls(counts, ndimage.gaussian_filter(counts, (0, SMOOTH, SMOOTH)), darkest)
+
+    def part(self, here: tuple[slice, ...]) -> "Ground":
         """The background of a part of the canvas."""
-        return _Ground(self.counts[here], self.smooth[here], self.darkest)
+        return Ground(self.counts[here], self.smooth[here], self.darkest)
 
 
 def paint(
     canvas: Canvas,
     placed: Sequence[Placement],
-    background: np.ndarray,
+    ground: Ground,
     *,
-    scores: np.ndarray,
+    scores: np.ndarray | None,
     rim: int,
     z_decay: float,
     neighbour_light: float = 1.0,
@@ -52,8 +58,9 @@ def paint(
     Args:
         canvas: Where the cells are.
         placed: The cells.
-        background: Counts, (z, y, x).
-        scores: Standard normal noise, correlated as the background's is, (z, y, x).
+        ground: The background.
+        scores: Standard normal noise, correlated as the background's is, (z, y, x); `None` if neither cells nor
+            background have noise: then none is painted.
         rim: Width of the rim, pixels.
         z_decay: Share of a slice's signal that the next slice beyond a cell shows; 0 in 2D.
         neighbour_light: Share of the light around a cell that falls on the cells next to it.
@@ -61,15 +68,14 @@ def paint(
     Returns:
         Counts, float32, (z, y, x).
     """
-    image, free = background.copy(), (canvas.labels == 0).astype(np.float32)
-    smooth = ndimage.gaussian_filter(background, (0, SMOOTH, SMOOTH))
-    ground = _Ground(background, smooth, float(np.percentile(background.ravel()[::EVERY], DARKEST)))
+    image, free = ground.counts.copy(), (canvas.labels == 0).astype(np.float32)
     for item in placed:
         here, cut = overlap(item.corner, item.cell.image.shape, canvas.shape)
         inside, distance = canvas.labels[here] == item.label, canvas.distance[here]
         band = (canvas.owner[here] == item.label) & ~inside & (distance <= rim)
         weight = np.clip(2 * (1 - distance / (rim + 1)), 0, 1)  # the inner half of the rim is the crop's own light
-        around = _rim(item.cell, cut, ground.part(here), weight=weight, share=ndtr(scores[here]))
+        share = None if scores is None else ndtr(scores[here])
+        around = _rim(item.cell, cut, ground.part(here), weight=weight, share=share)
         image[here][band] = around[band]
         image[here][inside] = item.cell.image[cut][inside]
         free[here][band] = 1 - weight[band]  # what the crop does not show of the light around a cell, its glow does
@@ -102,7 +108,9 @@ def _shine(canvas: Canvas, item: Placement, image: np.ndarray, *, rim: int, shar
         image[here][lit] += share * np.maximum(cell.around[of_cell][cut] - cell.level, 0)[lit]
 
 
-def _rim(cell: Cell, cut: tuple[slice, ...], ground: _Ground, *, weight: np.ndarray, share: np.ndarray) -> np.ndarray:
+def _rim(
+    cell: Cell, cut: tuple[slice, ...], ground: Ground, *, weight: np.ndarray, share: np.ndarray | None
+) -> np.ndarray:
     """Counts around a cell: what its crop's local mean has above the crop's own background, on the canvas' background.
 
     Mixing the noise of the two would average it away, so each pixel has the noise of one of them: of the background
@@ -114,17 +122,21 @@ def _rim(cell: Cell, cut: tuple[slice, ...], ground: _Ground, *, weight: np.ndar
         cut: Its part that lies on the canvas.
         ground: The background of that part of the canvas.
         weight: Share of the crop's light that is seen, 0 to 1, (z, y, x).
-        share: Uniform random numbers, (z, y, x).
+        share: Uniform random numbers, (z, y, x); `None`: there is no noise, and what is fine in the crop fades out.
     """
     crop, around, darkest = cell.image[cut], cell.around[cut], ground.darkest
-    own, counts = share < weight, ground.smooth + weight * (around - cell.level)
-    noise = np.where(own, crop - around, ground.counts - ground.smooth)
-    down = np.where(own, around - cell.darkest, ground.smooth - darkest)  # how far the noise reaches
+    counts, noise, down = ground.smooth + weight * (around - cell.level), crop - around, around - cell.darkest
+    if share is None:
+        noise = weight * noise
+    else:
+        own = share < weight
+        noise = np.where(own, noise, ground.counts - ground.smooth)
+        down = np.where(own, down, ground.smooth - darkest)  # how far the noise reaches
     return np.maximum(counts + noise * np.clip((counts - darkest) / np.maximum(down, 1e-6), 0, 1), darkest)
 
 
 def _glow(
-    canvas: Canvas, item: Placement, image: np.ndarray, *, free: np.ndarray, scores: np.ndarray, decay: float
+    canvas: Canvas, item: Placement, image: np.ndarray, *, free: np.ndarray, scores: np.ndarray | None, decay: float
 ) -> None:
     """Add what is seen of a cell above and below its voxels: each further slice shows `decay` times the light.
 
@@ -135,7 +147,7 @@ def _glow(
         item: The cell.
         image: The canvas' counts, which the light is added to, (z, y, x).
         free: Share of the light that a voxel shows, (z, y, x).
-        scores: Standard normal noise, (z, y, x).
+        scores: Standard normal noise, (z, y, x); `None`: the light is added without its grain.
         decay: Share of a slice's signal that the next slice shows.
     """
     more = int(np.ceil(np.log(0.05) / np.log(decay)))
@@ -146,7 +158,9 @@ def _glow(
     here, cut = overlap((item.corner[0] - more, *item.corner[1:]), light.shape, canvas.shape)
     owner = canvas.owner[here]
     lit = ((owner == item.label) | (owner == 0)) & (light[cut] > 0) & (free[here] > 0)
-    image[here][lit] += free[here][lit] * _shot_noise(light[cut][lit], item.cell.gain, scores[here][lit])
+    seen = light[cut][lit]
+    grainy = seen if scores is None else _shot_noise(seen, item.cell.gain, scores[here][lit])
+    image[here][lit] += free[here][lit] * grainy
 
 
 def _shot_noise(light: np.ndarray, gain: float, scores: np.ndarray) -> np.ndarray:

@@ -89,6 +89,14 @@ def test_large_images_alone_have_coarser_levels(tmp_path, edge, count):
     assert len(back.image) == len(back.labels) == count and max(back.image[-1].shape) <= 4096
 
 
+def test_levels_of_fractions_of_counts_are_means(tmp_path):
+    image = np.random.default_rng(0).uniform(0, 9, (9, 13)).astype(np.float32)
+    write_image(tmp_path / "a.ome.zarr", image, np.ones((9, 13), np.uint16), voxel_size_um=(1, 1), levels=2)
+    levels = [level.compute() for level in read_image(tmp_path / "a.ome.zarr").image]
+    assert levels[1].dtype == np.float32 and np.array_equal(levels[0], image)
+    np.testing.assert_allclose(levels[1][:4, :6], image[:8, :12].reshape(4, 2, 6, 2).mean((1, 3)), rtol=1e-6)
+
+
 def test_labels_above_65535_keep_32_bits(tmp_path):
     image, labels = pixels((48, 64))
     large = np.where(labels, labels.astype(np.uint32) + 70000, 0).astype(np.uint32)

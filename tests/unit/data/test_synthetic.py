@@ -47,6 +47,17 @@ def test_missing_images_are_named(folder):
     assert "img-00001" in caught.value.found
 
 
+def test_missing_twins_are_named_and_sets_without_have_none(folder, tmp_path):
+    assert not open_synthetic(folder).has_twins and open_synthetic(folder).images[0].twin is None
+    pairs = [scattered((48, 56), 6, seed) for seed in range(3)]
+    twinned = open_synthetic(write_set(tmp_path / "twinned", pairs, twins=True))
+    assert twinned.has_twins and np.array_equal(twinned.images[1].twin.labels(), pairs[1][1])
+    shutil.rmtree(twinned.images[1].twin.path)
+    with pytest.raises(InputError, match="images are missing") as caught:
+        open_synthetic(twinned.folder)
+    assert "clean/img-00001" in caught.value.found
+
+
 def test_a_table_that_was_cut_short_is_noticed(folder):
     table = folder / "manifest.csv"
     pd.read_csv(table).iloc[:2].to_csv(table, index=False)

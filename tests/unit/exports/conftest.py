@@ -26,6 +26,14 @@ def stacks(tmp_path_factory) -> SyntheticSet:
     return open_synthetic(write_set(tmp_path_factory.mktemp("stacks") / "synthetic", pairs))
 
 
+@pytest.fixture(scope="session", params=(2, 3))
+def twinned(request, tmp_path_factory) -> SyntheticSet:
+    """Two images or stacks with their twins without noise."""
+    shape = (96, 112) if request.param == 2 else (10, 56, 64)
+    pairs = [scattered(shape, 12, seed) for seed in range(2)]
+    return open_synthetic(write_set(tmp_path_factory.mktemp("twinned") / "synthetic", pairs, twins=True))
+
+
 @pytest.fixture
 def exported(tmp_path):
     """Function that exports a set, with some settings; gives the folder and what was said of it."""

@@ -1,3 +1,5 @@
+import shutil
+
 import numpy as np
 import pytest
 import tifffile
@@ -24,6 +26,25 @@ def test_by_default_they_are_what_omnipose_reads(flat, exported):
     assert (folder / "img-00000_masks.tif").exists() and done.commands[0].startswith("omnipose --train")
 
 
+def test_twins_are_written_beside_images_that_have_them(flat, twinned, exported):
+    for chosen in ({}, {"clean": "target/{name}_mean.tif"}):
+        folder, done = exported("pairs", twinned, **chosen)
+        for image in twinned.images:
+            path = folder / chosen.get("clean", "clean/{name}.tif").format(name=image.name)
+            counts = tifffile.imread(path)
+            assert counts.dtype == np.float32 and np.array_equal(counts, image.twin.counts())
+            assert np.array_equal(tifffile.imread(folder / f"{image.name}.tif"), image.counts())
+        assert "without noise" in done.what
+        shutil.rmtree(folder)
+    folder, done = exported("pairs", flat)
+    assert not (folder / "clean").exists() and "without noise" not in done.what
+
+
+def test_other_formats_leave_twins_out(twinned, exported):
+    folder, _ = exported("stardist", twinned)
+    assert len([*folder.rglob("*.tif")]) == 2 * len(twinned.images)
+
+
 @pytest.mark.parametrize(
     "image, said",
     (
@@ -31,6 +52,7 @@ def test_by_default_they_are_what_omnipose_reads(flat, exported):
         ("all.tif", "must hold {name} once"),
         ("../{name}.tif", "within the export"),
         ("{name}_masks.tif", "the name of the image too"),
+        ("clean/{name}.tif", "the name of the image too"),
         ("{name.tif", "is no pattern"),
         ("{name}{z}.tif", "must hold {name} once"),
     ),

@@ -22,6 +22,17 @@ def test_crops_are_parts_of_image_and_labels(flat, stacks, ndim):
     assert np.array_equal(source.images[2].labels()[here], labels)
 
 
+def test_twins_are_cropped_as_their_images(flat, twinned):
+    crop = (40, 48) if twinned.ndim == 2 else (4, 24, 32)
+    image, labels, twin = SyntheticCrops(twinned.folder, crop, twins=True)[1]
+    assert twin.shape == image.shape == (1, *crop) and twin.dtype == torch.float32
+    cells = labels.flatten()
+    for label in cells.unique():
+        assert len(twin.flatten()[cells == label].unique()) == 1  # as `write_set` makes twins
+    with pytest.raises(InputError, match=r"population\.twins"):
+        SyntheticCrops(flat.folder, (32, 32), twins=True)
+
+
 def test_workers_load_batches_and_epochs_differ(flat):
     loader = DataLoader(SyntheticCrops(flat.folder, (32, 32)), batch_size=3, num_workers=1)
     first, second = ([batch[0] for batch in loader] for _ in range(2))

@@ -8,7 +8,8 @@ from scipy import ndimage
 from cellcascade.core.errors import InputError
 from cellcascade.data.recording import Recording
 from cellcascade.data.stores import BACKGROUND, CROPS
-from cellcascade.population.background import fit_background, read_background, sample_background, sample_noise
+from cellcascade.population.background import fit_background, read_background
+from cellcascade.population.canvas_background import sample_background, sample_noise
 from tests.partly import partly
 from tests.stores import write_store
 

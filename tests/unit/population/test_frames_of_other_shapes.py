@@ -5,7 +5,8 @@ import numpy as np
 from cellcascade.config.settings import CropSettings
 from cellcascade.data.crops import make_crops, read_crops
 from cellcascade.data.recording import Recording
-from cellcascade.population.background import fit_background, read_background, sample_background
+from cellcascade.population.background import fit_background, read_background
+from cellcascade.population.canvas_background import sample_background
 from tests.ctc_data import BACKGROUND
 from tests.unit.data.layouts.writing import folders, scenes
 

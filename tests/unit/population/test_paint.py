@@ -6,7 +6,7 @@ from scipy import ndimage
 
 from cellcascade.data.stores import TEXTURES
 from cellcascade.population.cell_library import CellLibrary
-from cellcascade.population.paint import _shot_noise, paint
+from cellcascade.population.paint import Ground, _shot_noise, paint
 from cellcascade.population.placement import Canvas, Placement
 from tests.stores import write_store
 from tests.unit.population.scenes import LEVEL, SIGNAL, SPREAD, make, opened, write_inputs
@@ -56,8 +56,8 @@ def test_cells_shed_light_on_those_beside_them(tmp_path):
         canvas.add(np.ones((1, 8, 8), bool), (0, 16, x), label)
         corner = tuple(int(at - first) for at, first in zip((0, 16, x), inside))
         placed.append(Placement(cell, corner, label, False, ""))
-    ground = np.full((1, 40, 40), LEVEL, np.float32)
-    image = paint(canvas, placed, ground, scores=np.zeros_like(ground), rim=6, z_decay=0.0)
+    ground = Ground.of(np.full((1, 40, 40), LEVEL, np.float32))
+    image = paint(canvas, placed, ground, scores=np.zeros_like(ground.counts), rim=6, z_decay=0.0)
     own = LEVEL + light[0, 0, 12, 8:16]  # across the middle of a cell
     np.testing.assert_allclose(image[0, 20, 10:12], own[:2], rtol=0.01)  # far from the other
     assert image[0, 20, 17] > own[-1] + 60 and image[0, 20, 18] > own[0] + 60

@@ -18,7 +18,7 @@ def scene(shape=(1, 60, 60)):
 
 def made(light, background, *, across=1.0, seed=0, **ranges):
     generator = np.random.default_rng(seed)
-    return randomise(light, background, Randomise(**ranges), across=across, generator=generator), generator
+    return randomise(light, background, Randomise(**ranges), across=across, generator=generator)[0], generator
 
 
 def test_nothing_is_drawn_or_changed_where_nothing_is_asked_for():
