@@ -18,6 +18,7 @@ from cellcascade.core.errors import InputError
 
 LATE_WRITES_S = 10.0
 
+
 @contextmanager
 def atomic_path(path: str | Path) -> Iterator[Path]:
     """Give a temporary path (file or folder) that takes the place of `path` if the block ends well.
