@@ -71,8 +71,8 @@ class FreeSpace:
 
         Something of the body is seen at each.
         """
+        clearance = self._up_to_date()  # which may take blocks of another size
         slack = float(np.linalg.norm((self._edge - 1) * self.spacing)) + ROUNDING  # of distances between blocks
-        clearance = self._up_to_date()
         low = (first + self._margin + body.middle) // self._edge  # first and last block that its middle may lie in
         high = (end - 1 + self._margin + body.middle) // self._edge
         clear = np.argwhere(clearance[tuple(map(slice, low, high + 1))] >= body.radius - slack) + low
