@@ -24,6 +24,7 @@ rule hardness:
         annotated=real_annotated,
         settings=lambda wildcards: block(entry(wildcards).evaluation.cellpose, without={"train"}),
         train=lambda wildcards: block(judging_training(wildcards)),
+        checkpoints="checkpoints/{dataset}/hardness",
         seed=seed_for(CONFIG.seed, "hardness"),
         version=STAGE_VERSIONS["hardness"],
     script:

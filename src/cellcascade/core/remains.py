@@ -16,6 +16,7 @@ MARKS = ".snakemake/incomplete"
 SCRATCH = re.compile(r"\..+\.[a-z0-9_]{8}")  # folders of core.files.atomic_path
 WRITTEN = ("results", "checkpoints", "resources")
 NAME = re.compile(r"(?P<name>.+)-[0-9a-f]{12}")  # of a checkpoint's folder, before its fingerprint
+JUDGES = re.compile(r"hardness(-\d+)?")  # the networks that judge each other's cells, for one table
 
 
 @dataclass(frozen=True)
@@ -55,20 +56,19 @@ def checkpoints(folder: Path) -> list[Checkpoint]:
     for path in sorted((folder / "checkpoints").glob("*/*/state.pt"), key=lambda path: path.stat().st_mtime):
         if match := NAME.fullmatch(path.parent.name):
             latest[result_of(path.parents[1].name, match["name"])] = path
-    marked = {path.parent for path in unfinished(folder)}
-    going = [path for made, path in latest.items() if made in marked or not _is_made(folder / made)]
+    marked = unfinished(folder)
+    begun = {*marked, *(path.with_name("config.json") for path in marked)}  # weights and their record are made together
+    going = [path for made, path in latest.items() if made in begun or not (folder / made).exists()]
     return [Checkpoint(path, step_of(path), time.time() - path.stat().st_mtime) for path in sorted(going)]
 
 
 def result_of(dataset: str, name: str) -> Path:
-    """Folder of the weights of a training, whose checkpoints lie in `checkpoints/DATASET/NAME-…`."""
+    """What is there when a training has ended, whose checkpoints lie in `checkpoints/DATASET/NAME-…`."""
+    if JUDGES.fullmatch(name):
+        return Path("results", dataset, "hardness.csv")
     network = name.removeprefix("cellpose-")
     below = f"evaluation/cellpose/{network}" if network != name else f"models/{name}"
-    return Path("results", dataset, below)
-
-
-def _is_made(folder: Path) -> bool:
-    return (folder / "config.json").exists()
+    return Path("results", dataset, below, "config.json")
 
 
 class _WithoutTensors(pickle.Unpickler):

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from itertools import groupby
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -41,6 +42,7 @@ def judge_cells(
     settings: Cellpose,
     train: Training,
     table: Path,
+    checkpoints: str,
     seed: int,
     device: str,
 ) -> None:
@@ -52,6 +54,7 @@ def judge_cells(
         settings: The `evaluation.cellpose` block.
         train: How the two networks are trained.
         table: CSV to write: the number of the `frame`, and the columns of `rate_cells`.
+        checkpoints: Prefix of the two trainings' checkpoint folders, which also carry a number and a fingerprint.
         seed: Seed of the trainings.
         device: auto, cpu or cuda.
 
@@ -60,11 +63,12 @@ def judge_cells(
             or half of the annotations has no cell.
     """
     found: list[pd.DataFrame] = []
+    how: dict[str, Any] = {"start": start, "settings": settings, "train": train, "device": device}
     with tempfile.TemporaryDirectory(prefix=f".{table.name}.", dir=table.parent) as folder:
         for number, half in enumerate(halves(recording, Path(folder))):
             logger.info("half %d of 2 is judged by a network that learns from the other", number + 1)
-            place, seed_of_half = Path(folder) / f"network-{number}", seed_for(seed, "hardness", number)
-            network = _trained(place, half.learned, start, settings, train, seed=seed_of_half, device=device)
+            how |= {"checkpoints": f"{checkpoints}-{number}", "seed": seed_for(seed, "hardness", number)}
+            network = _trained(half.learned, Path(folder) / f"network-{number}", **how)
             found += _judged(half, recording, network)
     cells = pd.concat(found).sort_values(["frame", "label", "z"])
     missed = 100 * (cells["iou"] < MISSED).mean()
@@ -122,17 +126,8 @@ def _traits(image: np.ndarray, labels: np.ndarray, free: np.ndarray) -> Iterator
         yield label, -1 if flat else z, cell_traits(counts[near], stack[near] == label, outside[near], level=level)
 
 
-def _trained(
-    place: Path,
-    learned: Recording,
-    start: Path | None,
-    settings: Cellpose,
-    train: Training,
-    *,
-    seed: int,
-    device: str,
-) -> Segment:
-    """A network that learned from a recording; its files are in a folder of its own."""
+def _trained(learned: Recording, place: Path, *, settings: Cellpose, device: str, **how: Any) -> Segment:
+    """A network that learned from a recording; its files are in a folder of its own, but for its checkpoint."""
     from cellcascade.evaluation.cellpose.predict import segment
     from cellcascade.evaluation.cellpose.train import train_cellpose
     from cellcascade.evaluation.cellpose.weights import library
@@ -142,15 +137,12 @@ def _trained(
         regime="real",
         recording=learned,
         synthetic=None,
-        start=start,
         settings=settings,
-        train=train,
         weights=place / "model",
         record=place / "config.json",
         table=place / "training.csv",
-        checkpoints=str(place / "checkpoint"),
-        seed=seed,
         device=device,
+        **how,
     )
     version = library(settings.version)
     model, diameter = version.load(place / "model", pick_device(device)), read_record(place / "config.json").diameter

@@ -15,6 +15,7 @@ FINENESS = 6  # a cell's radius over the edge of a block: finer blocks rule more
 ROUNDING = 1e-3  # pixels by which computed distances may be wrong
 ANEW = 64  # parts of a canvas of which clearances are made anew, all at once
 AT_ONCE = 4096  # blocks whose positions are looked at together
+LOTS = (*PROBES[:2], 120, 240, PROBES[2])  # voxels that are looked up where all positions are
 
 
 class FreeSpace:
@@ -70,16 +71,20 @@ class FreeSpace:
 
         Something of the body is seen at each.
         """
+        clearance = self._up_to_date()  # which may take blocks of another size
         slack = float(np.linalg.norm((self._edge - 1) * self.spacing)) + ROUNDING  # of distances between blocks
-        clear = np.argwhere(self._up_to_date() >= body.radius - slack)
+        low = (first + self._margin + body.middle) // self._edge  # first and last block that its middle may lie in
+        high = (end - 1 + self._margin + body.middle) // self._edge
+        clear = np.argwhere(clearance[tuple(map(slice, low, high + 1))] >= body.radius - slack) + low
         blocks = clear * self._edge - self._margin - body.middle
         within = np.stack(np.meshgrid(*map(np.arange, self._edge), indexing="ij"), -1).reshape(1, -1, 3)
+        sums = _sums(body.mask)
         found = [np.zeros((0, 3), int)]
         for index in range(0, len(blocks), AT_ONCE):
             corners = (blocks[index : index + AT_ONCE, None] + within).reshape(-1, 3)
             corners = corners[((corners >= first) & (corners < end)).all(1)]
-            corners = corners[self.plausible(body, corners, PROBES)]
-            found.append(corners[_voxels_seen(body.mask, corners, self.shape) > 0])
+            corners = corners[_seen(sums, corners, self.shape)]
+            found.append(corners[self.plausible(body, corners, LOTS)])
         return np.concatenate(found)
 
     def _up_to_date(self) -> np.ndarray:
@@ -114,17 +119,25 @@ class FreeSpace:
         return part
 
 
-def _voxels_seen(mask: np.ndarray, corners: np.ndarray, shape: Corner) -> np.ndarray:
-    """How many voxels of a mask lie within a canvas at each of some corners (corner, axis), (corner,).
+def _sums(mask: np.ndarray) -> np.ndarray:
+    """How many voxels of a mask, (z, y, x), lie before each corner of its voxels, one more along each axis."""
+    return np.pad(mask.astype(np.int64), [(1, 0)] * 3).cumsum(0).cumsum(1).cumsum(2)
 
-    The table holds the sums of the mask up to each voxel; those of a box follow from its eight corners.
+
+def _seen(sums: np.ndarray, corners: np.ndarray, shape: Corner) -> np.ndarray:
+    """Whether something of a mask lies within a canvas at each of some corners (corner, axis), (corner,).
+
+    `sums` are those of the mask: what of it lies in a box follows from the box's eight corners.
     """
-    table = np.pad(mask.astype(np.int64), [(1, 0)] * 3).cumsum(0).cumsum(1).cumsum(2)
-    ends = np.clip(-corners, 0, mask.shape), np.clip(np.array(shape) - corners, 0, mask.shape)
-    total = np.zeros(len(corners), np.int64)
+    size = np.array(sums.shape) - 1
+    seen = ((corners >= 0) & (corners <= np.array(shape) - size)).all(1)
+    cut = corners[~seen]
+    ends = np.clip(-cut, 0, size), np.clip(np.array(shape) - cut, 0, size)
+    total = np.zeros(len(cut), np.int64)
     for z, y, x in product((0, 1), repeat=3):
-        total += (-1) ** (1 + z + y + x) * table[ends[z][:, 0], ends[y][:, 1], ends[x][:, 2]]
-    return total
+        total += (-1) ** (1 + z + y + x) * sums[ends[z][:, 0], ends[y][:, 1], ends[x][:, 2]]
+    seen[~seen] = total > 0
+    return seen
 
 
 def _steps(shape: Sequence[int]) -> np.ndarray:

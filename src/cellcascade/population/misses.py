@@ -1,7 +1,9 @@
 """How likely a segmentation network is to miss a cell, by its size, brightness and shape; and how often it is drawn.
 
 The chance is learned from the annotated cells, each judged by a network that had not seen it. Cells that a network
-sometimes finds and sometimes misses teach it most; one that no network can see teaches it to guess.
+sometimes finds and sometimes misses teach it most; one that no network can see teaches it to guess. That a cell touches
+others is learned from as well, so that this is not put down to its size. Which cells of the library will touch is not
+known before they are placed: they count as touching as often as the annotated ones.
 """
 
 from dataclasses import dataclass, replace
@@ -27,7 +29,7 @@ DIGITS = 6  # of the fit: what comes after them may differ from machine to machi
 
 @dataclass(frozen=True)
 class Misses:
-    """The chance of a miss: a logistic regression on log area, log brightness and eccentricity.
+    """The chance of a miss: a logistic regression on log area, log brightness, eccentricity, and contact.
 
     Attributes:
         faintest: Brightness, counts; dimmer cells count as this.
@@ -35,8 +37,8 @@ class Misses:
         high: Largest value, likewise.
         mean: Their means (3).
         std: Their standard deviations (3).
-        coefficients: Log odds of a miss at the means, and slopes per standard deviation (4).
-        peak: Largest p (1 - p) among these cells, with p the chance of a miss.
+        coefficients: Log odds of a miss at the means, that of contact too, and slopes per standard deviation (4).
+        peak: Largest p (1 - p) among these cells, with p what `chance` gives.
     """
 
     faintest: float
@@ -48,7 +50,7 @@ class Misses:
     peak: float
 
     def chance(self, traits: np.ndarray) -> np.ndarray:
-        """Chance of a miss (n) of cells with the traits (n, 3) of `cell_traits`."""
+        """Chance of a miss (n) of cells with the traits (n, 3) of `cell_traits`, their contact that of the average."""
         features = np.clip(_features(traits, self.faintest), self.low, self.high)
         return expit(self.coefficients[0] + (features - self.mean) / self.std @ self.coefficients[1:])
 
@@ -75,8 +77,8 @@ def fit_misses(cells: pd.DataFrame) -> Misses:
     any it is a half.
 
     Args:
-        cells: A row per judged cell: `TRAITS`, `iou`, and `border`; cells that the border cuts are left out, as no cell
-            of the library is cut.
+        cells: A row per judged cell: `TRAITS`, `touching`, `iou`, and `border`; cells that the border cuts are left
+            out, as no cell of the library is cut.
     """
     whole = cells[~cells["border"].astype(bool)]
     traits, missed = whole[[*TRAITS]].to_numpy(float), whole["iou"].to_numpy(float) < MISSED
@@ -85,9 +87,10 @@ def fit_misses(cells: pd.DataFrame) -> Misses:
         return Misses(1.0, nothing, nothing, nothing, one, np.zeros(4), 0.25)
     faintest = max(FAINTEST * float(np.median(traits[:, 1])), 1e-3)
     features = _features(traits, faintest)
-    mean, std = features.mean(0), np.maximum(features.std(0), 1e-6)
-    coefficients = _fit((features - mean) / std, missed)
-    model = Misses(faintest, features.min(0), features.max(0), mean, std, coefficients, 0.25)
+    mean, std = features.mean(0), _spread(features)
+    contact = whole[["touching"]].to_numpy(float)
+    known = np.hstack([(features - mean) / std, (contact - contact.mean()) / _spread(contact)])
+    model = Misses(faintest, features.min(0), features.max(0), mean, std, _fit(known, missed)[:-1], 0.25)
     chance = model.chance(traits)
     return replace(model, peak=float((chance * (1 - chance)).max()))
 
@@ -118,15 +121,19 @@ def _features(traits: np.ndarray, faintest: float) -> np.ndarray:
     return np.stack([np.log(area), np.log(np.maximum(brightness, faintest)), eccentricity], 1)
 
 
+def _spread(features: np.ndarray) -> np.ndarray:
+    return np.maximum(features.std(0), 1e-6)
+
+
 def _fit(features: np.ndarray, missed: np.ndarray) -> np.ndarray:
-    """Coefficients of the most probable logistic regression, given cells (n, 3), which of them were missed, and priors.
+    """Coefficients of the most probable logistic regression, given cells (n, 4), which of them were missed, and priors.
 
     Half a missed and half a found cell with the mean features are added, so that the log odds stay finite.
     """
-    rows = np.vstack([np.insert(features, 0, 1, axis=1), [[1, 0, 0, 0]] * 2])
+    rows = np.vstack([np.insert(features, 0, 1, axis=1), np.eye(1, 1 + features.shape[1]).repeat(2, 0)])
     signs = np.append(np.where(missed, 1.0, -1.0), (1, -1))
     weights = np.append(np.ones(len(features)), (UNSEEN, UNSEEN))
-    precision = np.array([0, 1, 1, 1]) / SLOPES**2
+    precision = np.append(0, np.ones(features.shape[1])) / SLOPES**2
 
     def loss(values: np.ndarray) -> tuple[float, np.ndarray]:
         odds = signs * (rows @ values)
@@ -134,5 +141,5 @@ def _fit(features: np.ndarray, missed: np.ndarray) -> np.ndarray:
         total = (weights * np.logaddexp(0, -odds)).sum() + (precision * values**2).sum() / 2
         return float(total), rows.T @ slope + precision * values
 
-    found = minimize(loss, np.zeros(4), jac=True, method="L-BFGS-B", options={"gtol": 1e-9, "ftol": 1e-15})
+    found = minimize(loss, np.zeros(len(precision)), jac=True, method="L-BFGS-B", options={"gtol": 1e-9, "ftol": 1e-15})
     return found.x.round(DIGITS)

@@ -84,10 +84,24 @@ def test_results_of_trainings_lie_where_their_rules_put_them():
     for path in RULES.glob("*.smk"):
         for rule in re.split(r"^rule ", path.read_text(), flags=re.MULTILINE):
             found = re.search(r'checkpoints="checkpoints/([^/"]+)/([^/"]+)"', rule)
-            if found and rule.startswith("train_"):
-                assert 'config.json"' in rule and f'"{result_of(*found.groups())}/' in rule, found[0]
+            if found and rule.startswith(("train_", "hardness:")):
+                assert f'"{result_of(*found.groups())}"' in rule, found[0]
                 trainings += 1
-    assert trainings == 6
+    assert trainings == 7
+
+
+def test_networks_that_judge_cells_have_ended_when_all_cells_are_judged(project, tmp_path):
+    for number in (0, 1):
+        path = tmp_path / f"checkpoints/toy/hardness-{number}-0123456789ab/state.pt"
+        path.parent.mkdir(parents=True)
+        path.write_bytes((project / PLACE).read_bytes())
+        os.utime(path, (number, number))
+        assert [found.path for found in checkpoints(tmp_path)] == [path]  # the one at work
+    table = tmp_path / "results/toy/hardness.csv"
+    table.parent.mkdir(parents=True)
+    table.touch()
+    FilePersistence(path=tmp_path / ".snakemake")._mark_incomplete("results/toy/crops.csv", None)
+    assert not checkpoints(tmp_path)
 
 
 def test_marks_of_snakemake_are_read(tmp_path):

@@ -8,9 +8,11 @@ import tifffile
 from cellcascade.config.hardness import Hardness
 from cellcascade.config.settings import Evaluation
 from cellcascade.evaluation.hardness import judge_cells, rate_cells
+from cellcascade.learning import training
 from tests.segmentation_data import SETTINGS, blobs, make_data, real
 from tests.unit.population.scenes import make, write_inputs
 
+OFTEN = {"train": {"steps": 2, "batch_size": 4, "checkpoint_every": 1}}
 COLUMNS = ["frame", "label", "z", "area", "brightness", "eccentricity", "touching", "border", "iou"]
 
 
@@ -24,7 +26,7 @@ def judge(data, table, recording, **settings):
     evaluation = Evaluation(cellpose={**SETTINGS, "train": {"steps": 2, "batch_size": 4}, **settings})
     train = Hardness(steps_share=1).training(evaluation.training)
     given = {"start": None, "settings": evaluation.cellpose, "train": train, "seed": 0, "device": "cpu"}
-    judge_cells(recording=recording, table=table, **given)
+    judge_cells(recording=recording, table=table, checkpoints=str(table.parent / "ck" / table.stem), **given)
     return pd.read_csv(table)
 
 
@@ -57,7 +59,32 @@ def test_each_cell_of_all_frames_is_judged_once(data, tmp_path):
     assert list(table) == COLUMNS and not table.isna().any().any()
     assert table.groupby("frame")["label"].apply(list).to_dict() == dict.fromkeys((0, 1, 2), [1, 2, 3, 4])
     assert table["iou"].between(0, 1).all() and table["brightness"].between(60, 120).all()
-    assert [path.name for path in tmp_path.iterdir()] == ["hardness.csv"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["ck", "hardness.csv"]
+    assert len(list(tmp_path.glob("ck/hardness-[01]-*/state.pt"))) == 2
+
+
+@pytest.mark.parametrize("frames", [[0, 1, 2], [1]])
+@pytest.mark.parametrize("kept", [1, 3])
+def test_after_a_stop_both_trainings_go_on_to_the_same_table(data, tmp_path, monkeypatch, frames, kept):
+    """Stopped after so many of the four checkpoints: within the first training, and within the second."""
+    recording = real(data, chosen_frames=frames)
+    whole = judge(data, tmp_path / "whole.csv", recording, **OFTEN)
+    save, saved = training._State.save, []
+
+    def save_some(*state):
+        save(*state)
+        saved.append(state[-1])
+        if len(saved) == kept:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(training._State, "save", save_some)
+    table = tmp_path / "hardness.csv"
+    with pytest.raises(KeyboardInterrupt):
+        judge(data, table, recording, **OFTEN)
+    assert not table.exists() and len(set(saved)) == (kept + 1) // 2
+    resumed = judge(data, table, recording, **OFTEN)
+    assert len(saved) == 4 and len(set(saved)) == 2  # no step is done twice, though halves of frames are written anew
+    assert table.read_bytes() == (tmp_path / "whole.csv").read_bytes() and len(resumed) == len(whole) > 0
 
 
 def test_the_cells_of_one_frame_are_judged_by_its_other_half_and_images_are_made_by_that(data, tmp_path):

@@ -2,13 +2,14 @@
 
 import pandas as pd
 import pytest
+import tifffile
 import torch
 from cellpose.models import CellposeModel
 
 from cellcascade.core.errors import InputError
 from cellcascade.evaluation.cellpose.record import read_record
 from cellcascade.learning import training
-from tests.segmentation_data import equal, make_data, train
+from tests.segmentation_data import blobs, equal, make_data, real, train
 
 
 @pytest.fixture
@@ -46,6 +47,17 @@ def test_a_stopped_training_goes_on_to_the_same_weights(data, monkeypatch):
     resumed, _ = train(data, "both", "stopped")
     assert len(pd.read_csv(data / "stopped" / "training.csv")) == 2
     assert equal(whole, resumed)
+
+
+def test_a_training_on_another_slice_of_the_same_files_does_not_go_on_from_its_state(tmp_path):
+    image, labels = blobs((3, 64, 64), 0)
+    for name, pixels in (("01/t000.tif", image), ("01_ST/SEG/man_seg000.tif", labels)):
+        (tmp_path / "D" / name).parent.mkdir(parents=True)
+        tifffile.imwrite(tmp_path / "D" / name, pixels, photometric="minisblack")
+    for slices in ([1], [2]):
+        recording = real(tmp_path, voxel_size_um=(2.0, 1.0, 1.0), chosen_slices=slices)
+        train(tmp_path, "real", "net", recording=recording, synthetic=None)
+    assert len(list((tmp_path / "checkpoints").glob("net-*"))) == 2
 
 
 def test_statistics_of_batch_normalisation_are_measured_anew_and_not_those_that_followed_the_training(data):

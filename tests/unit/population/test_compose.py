@@ -155,7 +155,7 @@ def test_images_show_more_of_the_cells_that_networks_are_likely_to_miss(tmp_path
     library = CellLibrary(inputs["textures"], 6)
     area, bright, shape = library.traits[rng.integers(len(library), size=400)].T
     lost = rng.random(400) < 1 / (1 + np.exp((area - np.quantile(area, 0.85)) / 15))  # nearly all but the largest
-    table = pd.DataFrame({"area": area, "brightness": bright, "eccentricity": shape, "border": 0})
+    table = pd.DataFrame({"area": area, "brightness": bright, "eccentricity": shape, "touching": 0, "border": 0})
     table.assign(iou=np.where(lost, 0.1, 0.9)).to_csv(tmp_path / "hardness.csv", index=False)
     sizes = []
     for name, given in (("alike", {}), ("focused", {"hardness": tmp_path / "hardness.csv"})):

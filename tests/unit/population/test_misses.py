@@ -13,7 +13,7 @@ def judged(count, *, seed=0, sharpness=4.0):
     area, brightness = np.exp(rng.normal(5, 0.6, count)), np.exp(rng.normal(4, 0.5, count))
     missed = rng.random(count) < 1 / (1 + np.exp(sharpness * (np.log(area) - 5)))
     traits = {"area": area, "brightness": brightness, "eccentricity": rng.uniform(0.2, 0.9, count)}
-    return pd.DataFrame({**traits, "iou": np.where(missed, 0.3, 0.9), "border": 0})
+    return pd.DataFrame({**traits, "iou": np.where(missed, 0.3, 0.9), "touching": 0, "border": 0})
 
 
 def traits(area, brightness=55.0, eccentricity=0.5):
@@ -40,11 +40,30 @@ def test_cells_between_found_and_lost_are_drawn_most_and_hopeless_ones_as_often_
     assert (model.weights(traits(sizes), 0.0) == 1).all()
 
 
+def test_what_contact_does_is_not_put_down_to_the_size_of_the_cells_that_touch():
+    rng, small = np.random.default_rng(0), traits(np.exp([4.0, 6.0]))
+    cells = judged(1500)
+    touching = rng.random(1500) < 1 / (1 + np.exp(3 * (np.log(cells["area"]) - 5)))  # small cells touch more
+    lost = rng.random(1500) < np.where(touching, 0.5, 0.05)
+    cells = cells.assign(touching=touching.astype(int), iou=np.where(lost, 0.3, 0.9))
+    told, untold = fit_misses(cells), fit_misses(cells.assign(touching=0))
+    assert np.divide(*untold.weights(small, 3.0)) > 1.8
+    assert np.divide(*told.weights(small, 3.0)) == pytest.approx(1, abs=0.15)
+    both = cells.assign(iou=np.where(lost | (cells["area"] < np.exp(4.5)), 0.3, 0.9))
+    small_chance, large_chance = fit_misses(both).chance(small)
+    assert small_chance > 0.7 and large_chance < 0.2  # what size does besides is kept
+
+
+def test_contact_that_is_alike_for_all_tells_nothing():
+    cells, some = judged(200), traits(np.exp(np.linspace(3, 7, 9)))
+    assert (fit_misses(cells).chance(some) == fit_misses(cells.assign(touching=1)).chance(some)).all()
+
+
 @pytest.mark.parametrize("missed", [0, 2, 4])
 def test_of_few_cells_all_have_nearly_the_chance_of_the_average_one(missed):
     spreads = []
     for copies in (1, 25):
-        few = pd.DataFrame({"area": [60, 90, 140, 200], "brightness": [9, 14, 20, 30], "border": 0})
+        few = pd.DataFrame({"area": [60, 90, 140, 200], "brightness": [9, 14, 20, 30], "touching": 0, "border": 0})
         few = few.assign(eccentricity=[0.9, 0.7, 0.5, 0.3], iou=np.where(np.arange(4) < missed, 0.2, 0.9))
         chance = fit_misses(pd.concat([few] * copies)).chance(few[[*TRAITS]].to_numpy(float))
         spreads.append(np.ptp(chance))

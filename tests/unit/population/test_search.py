@@ -61,6 +61,20 @@ def test_no_free_position_is_ruled_out(ndim, cut):
             expected = free_corners(canvas, body)
 
 
+@pytest.mark.parametrize("seed", range(8))
+def test_no_free_position_of_a_large_cell_is_ruled_out_when_clearances_are_known_for_the_first_time(seed):
+    """A cell of twelve pixels' radius has blocks of two pixels, and it hardly fits between what is there."""
+    canvas = Canvas((1, 90, 100), spacing=(1.0, 1.0, 1.0), gap=0, reach=6, cut=(True, False, False))
+    dots = np.random.default_rng(seed).random(canvas.shape) < 0.003
+    canvas.free.block(dots, (0, 0, 0))
+    y, x = np.indices((25, 25)) - 12
+    body = Body.of((np.hypot(y, x) <= 12)[None], canvas.around)
+    canvas.free.fit(body)
+    expected = free_corners(canvas, body)
+    found = canvas.free.candidates(body, *canvas.corners(body.mask.shape)).tolist()
+    assert expected and expected <= set(map(tuple, found))
+
+
 def test_the_coarse_grid_rules_out_most_of_a_dense_field():
     canvas, body = crowded(2, cells=60)
     first, end = canvas.corners(body.mask.shape)

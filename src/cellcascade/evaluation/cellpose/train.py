@@ -6,6 +6,7 @@ the same whatever their seed, and it cannot go on after a kill.
 """
 
 from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -75,8 +76,8 @@ def train_cellpose(
     net.diam_labels.data.fill_(learned.diameter)
     log = pd.DataFrame(columns=LOG)
     if regime != "none":
-        checkpoint = _checkpoint(checkpoints, learned, start, settings, train, seed)
-        log = _fit(net, learned, settings, train, checkpoint=checkpoint, seed=seed)
+        state = _checkpoint(checkpoints, learned, recording, start=start, settings=settings, train=train, seed=seed)
+        log = _fit(net, learned, settings, train, checkpoint=state, seed=seed)
     with atomic_path(weights) as scratch:
         net.cpu().save_model(scratch)
     _record(learned, start, settings, net, steps=train.steps if len(log) else 0).write(record)
@@ -84,11 +85,20 @@ def train_cellpose(
 
 
 def _checkpoint(
-    prefix: str, learned: TrainingSet, start: Path | None, settings: Cellpose, train: Training, seed: int
+    prefix: str,
+    learned: TrainingSet,
+    recording: Recording,
+    *,
+    start: Path | None,
+    settings: Cellpose,
+    train: Training,
+    seed: int,
 ) -> Path:
     """The file of a training's running state, in a folder named by what is trained."""
     about = {**settings.model_dump(mode="json"), "train": train.model_dump(mode="json")}
     about |= {"regime": learned.regime, "seed": seed}
+    # Equal files may be read in other ways: other frames of a film, other slices of a stack.
+    about["annotated"] = {name: value for name, value in asdict(recording).items() if name != "folder"}
     inputs = [*learned.files, *([start] if start else [])]
     return Path(f"{prefix}-{training.fingerprint(about, inputs, STAGE_VERSIONS['train_cellpose'])}") / "state.pt"
 
