@@ -219,6 +219,7 @@ def test_hub_model_is_fetched_by_one_local_job_and_a_folder_by_none(project):
         "datasets:\n"
         "  nuclei2d: {texture: {base: someone/some-model, space: latent}}\n"
         "  local: {inherits: nuclei2d, texture: {base: models/sd}}\n"
+        "  bundled: {inherits: nuclei2d, texture: {base: nuclei, space: pixel}}\n"
     )
     target = "results/nuclei2d/models/texture/unet.safetensors"
     files = ("--configfile", "demo/config.yaml", "hub.yaml")
@@ -227,9 +228,11 @@ def test_hub_model_is_fetched_by_one_local_job_and_a_folder_by_none(project):
     inputs = {job["wildcards"]: job["input"] for job in jobs(output) if job["rule"] == "train_texture"}
     assert inputs["dataset=nuclei2d"].endswith("resources/someone/some-model/SHA256SUMS")
     assert inputs["dataset=local"].endswith("models/sd/vae/diffusion_pytorch_model.safetensors")
-    textures = project.dry_run("results/nuclei2d/textures/shard-000.zarr.zip", *files)
-    (sampling,) = (job["input"] for job in jobs(textures) if job["rule"] == "textures")
-    assert sampling.endswith("resources/someone/some-model/SHA256SUMS")  # its autoencoder
+    shards = [f"results/{name}/textures/shard-000.zarr.zip" for name in ("nuclei2d", "bundled")]
+    sampled = [job for job in jobs(project.dry_run(*shards, *files)) if job["rule"] == "textures"]
+    assert sampled[0]["input"].endswith("resources/someone/some-model/SHA256SUMS")  # its autoencoder
+    asked = [int(resources(job)["runtime"]) for job in sampled]
+    assert asked == [math.ceil(15 + 0.005 * 50 * work) for work in (10, 1)]  # a slice by the large model, by a prior
 
 
 def test_an_autoencoder_by_itself_is_fetched_for_training_and_sampling(project):

@@ -34,9 +34,10 @@ def slices(wildcards):
 
 
 def slices_by_work(wildcards):
-    """Number of slices to texture in the job's shard; one by a pretrained model is the work of ten."""
-    pretrained = CONFIG.datasets[CONFIG.models_of(wildcards.dataset)].texture.base != "scratch"
-    return slices(wildcards) * (10 if pretrained else 1)
+    """Number of slices to texture in the job's shard; one by a Stable Diffusion model is the work of ten."""
+    texture = CONFIG.datasets[CONFIG.models_of(wildcards.dataset)].texture
+    large = texture.pretrained and prior_files(texture.base, "texture") is None
+    return slices(wildcards) * (10 if large else 1)
 
 
 def cells_by_voxels(wildcards):
