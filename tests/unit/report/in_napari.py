@@ -1,4 +1,7 @@
-"""In an environment with napari, on a screen: the plugin opens a folder of synthetic images, and one of them."""
+"""In an environment with napari, on a screen: the plugin opens a folder of synthetic images, and one of them.
+
+The plugin of the OME-Zarr community opens one of them, too.
+"""
 
 import sys
 from pathlib import Path
@@ -101,3 +104,11 @@ get_qapp()
 QTimer.singleShot(1000, look_and_close)
 open_in_napari(open_synthetic(folder), count=len(counts))
 assert found == [True], "the window of the command is not as that of the plugin"
+
+viewer.layers.clear()
+viewer.open(str(folder / "img-00001.ome.zarr"), plugin="napari-ome-zarr")
+image, cells = viewer.layers
+assert (type(image), type(cells)) == (napari.layers.Image, napari.layers.Labels)
+assert np.array_equal(np.asarray(image.data[0] if image.multiscale else image.data), counts[1])
+assert np.array_equal(np.asarray(cells.data[0] if cells.multiscale else cells.data), labels[1])
+assert tuple(image.scale) == tuple(cells.scale) == size_um, (image.scale, cells.scale)

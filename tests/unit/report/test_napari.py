@@ -24,7 +24,7 @@ pytestmark = [
 @pytest.fixture(scope="module")
 def python(wheel) -> Path:
     """Python with the package as it is now, as a wheel with its extra, and all else as requirements.lock says."""
-    found = python_with("napari", ["-r", str(LOCK), f"{wheel}[napari]"])
+    found = python_with("napari", ["-r", str(LOCK), f"{wheel}[napari]", "napari-ome-zarr"])
     run(found, "-m", "pip", "install", "--quiet", "--no-deps", "--force-reinstall", wheel, cwd=wheel.parent)
     assert "No broken requirements" in run(found, "-m", "pip", "check", cwd=wheel.parent)
     return found
