@@ -63,8 +63,7 @@ def test_each_cell_of_all_frames_is_judged_once(data, tmp_path):
     assert len(list(tmp_path.glob("ck/hardness-[01]-*/state.pt"))) == 2
 
 
-@pytest.mark.parametrize("frames", [[0, 1, 2], [1]])
-@pytest.mark.parametrize("kept", [1, 3])
+@pytest.mark.parametrize(("frames", "kept"), [([0, 1, 2], 3), ([1], 1)])
 def test_after_a_stop_both_trainings_go_on_to_the_same_table(data, tmp_path, monkeypatch, frames, kept):
     """Stopped after so many of the four checkpoints: within the first training, and within the second."""
     recording = real(data, chosen_frames=frames)
