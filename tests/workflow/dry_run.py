@@ -77,10 +77,10 @@ def job_counts(output: str) -> dict[str, int]:
 
 
 def jobs(output: str) -> list[dict[str, str]]:
-    """The jobs of a dry-run: rule, wildcards and resources, each as text."""
+    """The jobs of a dry-run, sorted, as Snakemake's order varies: rule, wildcards and resources, each as text."""
     found = []
     for text in re.split(r"\n\n|\n(?=\[)", output):
         if rule := re.search(r"^(?:local)?rule (\w+):$", text, re.MULTILINE):
             fields = dict(re.findall(r"^    (\w+): (.*)$", text, re.MULTILINE))
             found.append({"rule": rule[1], **fields})
-    return found
+    return sorted(found, key=lambda job: (job["rule"], job.get("wildcards", "")))

@@ -230,9 +230,9 @@ def test_hub_model_is_fetched_by_one_local_job_and_a_folder_by_none(project):
     assert inputs["dataset=local"].endswith("models/sd/vae/diffusion_pytorch_model.safetensors")
     shards = [f"results/{name}/textures/shard-000.zarr.zip" for name in ("nuclei2d", "bundled")]
     sampled = [job for job in jobs(project.dry_run(*shards, *files)) if job["rule"] == "textures"]
-    assert sampled[0]["input"].endswith("resources/someone/some-model/SHA256SUMS")  # its autoencoder
+    assert sampled[1]["input"].endswith("resources/someone/some-model/SHA256SUMS")  # nuclei2d's autoencoder
     asked = [int(resources(job)["runtime"]) for job in sampled]
-    assert asked == [math.ceil(15 + 0.005 * 50 * work) for work in (10, 1)]  # a slice by the large model, by a prior
+    assert asked == [math.ceil(15 + 0.005 * 50 * work) for work in (1, 10)]  # a slice by a prior, by the large model
 
 
 def test_an_autoencoder_by_itself_is_fetched_for_training_and_sampling(project):
