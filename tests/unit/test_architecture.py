@@ -23,7 +23,8 @@ FLOORS = (
 # The data set of PyTorch among the exports is for loops of one's own: no other module imports it.
 TORCH = ("learning", "geometry", "diffusion", "reconstruction", "evaluation/cellpose", "metrics/inception.py")
 TORCH += ("exports/torch_dataset.py",)
-WITHOUT_TORCH = ("geometry/masks.py", "geometry/planes.py", "geometry/slicing.py", "diffusion/multiview_weights.py")
+WITHOUT_TORCH = ("geometry/masks.py", "geometry/planes.py", "geometry/slicing.py")
+WITHOUT_TORCH += ("diffusion/multiview_weights.py", "diffusion/lenders.py")
 
 
 def imported(path: Path, *, when_it_starts: bool = False) -> Iterator[str]:

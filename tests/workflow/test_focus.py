@@ -26,7 +26,7 @@ def test_cells_are_judged_where_a_data_set_asks_for_it_once_for_all_that_share_m
     judged = inputs_of(planned, "hardness")
     assert judged.keys() == {"nuclei2d", "stack"}
     assert "/01/" in judged["nuclei2d"] and "/02" not in judged["nuclei2d"] and "/02" not in judged["stack"]
-    for rule in ("population", "copy_paste", "synthetic"):
+    for rule in ("masks", "textures", "population", "copy_paste", "synthetic"):
         given = inputs_of(planned, rule)
         assert all("results/nuclei2d/hardness.csv" in given[name] for name in ("focused", "more")), rule
         assert "results/stack/hardness.csv" in given["stack"] and "hardness" not in given["nuclei2d"], rule

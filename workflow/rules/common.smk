@@ -89,6 +89,11 @@ def seeded_as(wildcards):
     return CONFIG.models_of(wildcards.dataset)
 
 
+def focus(wildcards):
+    """How much more often the job's data set makes cells that a network may miss."""
+    return entry(wildcards).population.focus
+
+
 def cell_range(wildcards):
     """First cell of the job's shard and the one after its last."""
     return shard_ranges(entry(wildcards).cells, CONFIG.shards.cells)[int(wildcards.shard)]

@@ -24,6 +24,11 @@ def cells(wildcards):
     return end - start
 
 
+def masks_drawn(wildcards):
+    """Number of masks that are drawn for the job's shard: with a focus, many are not kept."""
+    return cells(wildcards) * (1 + focus(wildcards))
+
+
 def slices(wildcards):
     """Number of slices to texture in the job's shard: an upper bound, from the height of a round cell."""
     data = entry(wildcards)

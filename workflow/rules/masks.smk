@@ -33,6 +33,7 @@ rule masks:
         weights=source("models/mask_ddpm/model.safetensors"),
         config=source("models/mask_ddpm/config.json"),
         crops=source("crops.zarr.zip"),
+        hardness=hardness_table,
     output:
         store="results/{dataset}/masks/shard-{shard}.zarr.zip",
     log:
@@ -45,12 +46,13 @@ rule masks:
     resources:
         gpu=1,
         mem_mb=scaled(8000, each=1, items=cells),
-        runtime=scaled(10, each=on_device(gpu=0.01, cpu=0.5), items=cells),
+        runtime=scaled(10, each=on_device(gpu=0.01, cpu=0.5), items=masks_drawn),
     params:
         cells=cell_range,
         dataset="{dataset}",
         seeded_as=seeded_as,
         settings=lambda wildcards: sampling(entry(wildcards).mask_ddpm, without={"base", "tuning"}),
+        focus=focus,
         seed=CONFIG.seed,
         version=STAGE_VERSIONS["masks"],
     script:

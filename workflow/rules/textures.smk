@@ -39,6 +39,7 @@ rule textures:
         config=source("models/texture/config.json"),
         crops=source("crops.zarr.zip"),
         base=texture_autoencoder,
+        hardness=hardness_table,
     output:
         store="results/{dataset}/textures/shard-{shard}.zarr.zip",
     log:
@@ -56,6 +57,7 @@ rule textures:
         dataset="{dataset}",
         seeded_as=seeded_as,
         settings=settings_of("texture", without={"autoencoder", "base", "train", "tuning"}),
+        focus=focus,
         seed=CONFIG.seed,
         max_invalid_fraction=CONFIG.max_invalid_fraction,
         version=STAGE_VERSIONS["textures"],

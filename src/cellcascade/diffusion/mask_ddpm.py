@@ -1,8 +1,9 @@
 """MaskDDPM: an unconditional diffusion model of single-cell masks (paper, section 2, mask synthesis in 2D)."""
 
 import logging
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +15,12 @@ from torch import Tensor
 
 from cellcascade.config.settings import MaskDDPM
 from cellcascade.core.files import write_json, write_table
-from cellcascade.core.seeds import seed_for, torch_generator
+from cellcascade.core.seeds import numpy_generator, seed_for, torch_generator
 from cellcascade.core.stages import STAGE_VERSIONS
+from cellcascade.data.crops import read_crops
 from cellcascade.data.shards import check_invalid, digests_of
 from cellcascade.data.stores import CROPS, MASKS, MasksRecord
+from cellcascade.diffusion.lenders import Lenders
 from cellcascade.diffusion.mask_model import build, decode, load, mask_objective, trained_architecture
 from cellcascade.diffusion.mask_tuning import of_prior, tune
 from cellcascade.diffusion.priors import prior_folder
@@ -100,6 +103,8 @@ def make_masks(
     seed: int,
     device: str,
     max_invalid_fraction: float,
+    hardness: Path | None = None,
+    focus: float = 0.0,
 ) -> None:
     """Stage `masks`: sample the masks of a shard of cells.
 
@@ -115,27 +120,23 @@ def make_masks(
         seed: Seed of the run.
         device: auto, cpu or cuda.
         max_invalid_fraction: The job fails when a larger share of its cells cannot be made.
+        hardness: The table of the stage `hardness`, by which outlines are kept; `None`: all are.
+        focus: `population.focus`.
 
     Raises:
         InputError: More cells than `max_invalid_fraction` had only flawed samples.
     """
-    real = CROPS.open(crops)
-    masks = real["mask"][real["widest"].astype(bool)]
+    real = read_crops(crops)
+    masks, lenders = real.mask[real.widest.astype(bool)], Lenders(real, hardness, focus)
     size, smallest = masks.shape[-1], masks.sum((1, 2)).min()
     settings, ids = settings.model_copy(update=trained_architecture(config)), range(*cells)
     model = load(weights, settings, size, pick_device(device))
     least, below = SMALLEST_SHARE * smallest, seed_for(seed, seeded_as, "masks")
-    drawn = sample(model, settings, ids, size=size, min_area=least, seed=below)
+    drawn = sample(model, settings, ids, size=size, min_area=least, seed=below, kept=partial(_kept, lenders, below))
     check_invalid(drawn.reasons, len(ids), max_invalid_fraction, store)
-    empty = np.zeros((size, size), np.uint8)
-    arrays = {
-        "mask": np.stack([drawn.masks.get(cell, empty) for cell in ids]),
-        "cell_id": np.array(ids, np.int32),
-        "valid": np.array([cell in drawn.masks for cell in ids], np.uint8),
-    }
-    digests = digests_of([weights, crops])
+    digests = digests_of([weights, crops, hardness])
     record = MasksRecord(dataset=dataset, seed=seed, digests=digests, reasons=drawn.reasons, redraws=drawn.redraws)
-    MASKS.write(store, arrays, record)
+    _write(store, drawn, ids, size, record)
     logger.info("%d masks, %d redrawn, %d invalid", len(drawn.masks), drawn.redraws, len(drawn.reasons))
 
 
@@ -146,7 +147,7 @@ class Drawn:
     Attributes:
         masks: Masks `(y, x)`, uint8, by cell.
         reasons: Why the other cells have none.
-        redraws: Flawed samples that were drawn again.
+        redraws: Samples that were drawn again.
     """
 
     masks: dict[int, np.ndarray]
@@ -154,10 +155,33 @@ class Drawn:
     redraws: int
 
 
+def _kept(lenders: Lenders, seed: int, mask: np.ndarray, cell: int, attempt: int) -> bool:
+    """Whether a cell keeps the mask of a try."""
+    return lenders.keep(mask, numpy_generator(seed, "kept", cell, attempt).random())
+
+
+def _write(store: Path, drawn: Drawn, cells: Sequence[int], size: int, record: MasksRecord) -> None:
+    """Write a shard of masks; a cell without one is empty."""
+    empty = np.zeros((size, size), np.uint8)
+    arrays = {
+        "mask": np.stack([drawn.masks.get(cell, empty) for cell in cells]),
+        "cell_id": np.array(cells, np.int32),
+        "valid": np.array([cell in drawn.masks for cell in cells], np.uint8),
+    }
+    MASKS.write(store, arrays, record)
+
+
 def sample(
-    model: UNet2DModel, settings: MaskDDPM, cells: Sequence[int], *, size: int, min_area: float, seed: int
+    model: UNet2DModel,
+    settings: MaskDDPM,
+    cells: Sequence[int],
+    *,
+    size: int,
+    min_area: float,
+    seed: int,
+    kept: Callable[[np.ndarray, int, int], bool] = lambda mask, cell, attempt: True,
 ) -> Drawn:
-    """Sample masks of single cells; flawed ones are drawn again, and counted.
+    """Sample masks of single cells; those that are flawed or not kept are drawn again, and counted.
 
     Args:
         model: The trained model.
@@ -166,16 +190,23 @@ def sample(
         size: Edge of the masks, pixels.
         min_area: Least area of a mask, pixels.
         seed: Seed of this stage and data set.
+        kept: Whether a mask without a flaw is kept, by the cell's number and that of the try. A cell of which none was
+            kept has the last one.
     """
-    masks, reasons, redraws = {}, {}, 0
+    masks: dict[int, np.ndarray] = {}
+    reasons: dict[int, str] = {}
+    missing, redraws = list(cells), 0
     for attempt in range(settings.max_redraws):
-        missing = [cell for cell in cells if cell not in masks]
         redraws += len(missing) if attempt else 0
+        left = []
         for cell, mask in _draw(model, settings, missing, attempt, size=size, seed=seed):
             reasons[cell] = flaw(mask, min_area)
             if not reasons[cell]:
                 masks[cell] = mask
-    return Drawn(masks, {cell: reason for cell, reason in reasons.items() if reason}, redraws)
+            if reasons[cell] or not kept(mask, cell, attempt):
+                left.append(cell)
+        missing = left
+    return Drawn(masks, {cell: reasons[cell] for cell in missing if cell not in masks}, redraws)
 
 
 def _draw(

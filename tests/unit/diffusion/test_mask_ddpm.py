@@ -9,6 +9,8 @@ from cellcascade.core.errors import InputError
 from cellcascade.data.crops import read_crops
 from cellcascade.data.stores import MASKS
 from cellcascade.diffusion import mask_ddpm, mask_model
+from cellcascade.diffusion.mask_tuning import of_prior
+from cellcascade.diffusion.priors import prior_folder
 
 QUICK = Training(steps=3, batch_size=4, learning_rate=1e-3, ema_decay=0.5, checkpoint_every=2, precision="fp32")
 SETTINGS = MaskDDPM(
@@ -65,6 +67,26 @@ def test_mask_model_trains_and_its_samples_do_not_depend_on_sharding(crops, tmp_
         drawn.append(MASKS.open(store))
     np.testing.assert_array_equal(drawn[0]["mask"][4:], drawn[1]["mask"])
     assert set(drawn[0]["cell_id"][drawn[0]["valid"] == 0]) == set(drawn[0].record.reasons)
+
+
+def test_masks_that_are_not_kept_are_drawn_again_and_the_last_one_stays():
+    prior = prior_folder("nuclei", "mask_ddpm")
+    settings = of_prior(MaskDDPM(sampling_steps=4, max_redraws=3), prior, 64)
+    model, asked = mask_model.load(prior / "model.safetensors", settings, 64, torch.device("cpu")), []
+
+    def drawn(kept):
+        return mask_ddpm.sample(model, settings, range(6), size=64, min_area=1, seed=0, kept=kept)
+
+    def second(mask, cell, attempt):
+        asked.append((cell, attempt))
+        return attempt == 1
+
+    first, later, never = drawn(lambda *_: True), drawn(second), drawn(lambda *_: False)
+    assert len(first.masks) == len(never.masks) == 6 and not never.reasons
+    assert never.redraws == 12 and first.redraws < later.redraws <= 12
+    kept = [cell for cell, attempt in asked if attempt == 1]
+    assert kept and not any((cell, 2) in asked for cell in kept)
+    assert all((later.masks[cell] != never.masks[cell]).any() for cell in kept)
 
 
 def test_too_many_invalid_cells_stop_the_job(crops, tmp_path):

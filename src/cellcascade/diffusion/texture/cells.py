@@ -10,13 +10,13 @@ from cellcascade.config.texture import Texture
 from cellcascade.core.seeds import numpy_generator, torch_generator
 from cellcascade.data.crops import Crops, to_counts, to_unit
 from cellcascade.data.stores import MASKS, SLICES
+from cellcascade.diffusion.lenders import Lenders
 from cellcascade.diffusion.texture.agreement import agreement, least_agreement
 from cellcascade.diffusion.texture.hints import CellHints
 from cellcascade.diffusion.texture.model import TextureModel
 from cellcascade.diffusion.texture.sampling import correlated_noise, draw
 from cellcascade.metrics.grain import measure_grain
 
-SIMILAR_AREA = 0.25  # share of the real cells, those nearest in area, that lend a synthetic cell their brightness
 MISSED = "the texture does not follow the outline"
 
 
@@ -80,7 +80,14 @@ class Textured:
 
 
 def textured(
-    model: TextureModel, cells: UntexturedCells, crops: Crops, settings: Texture, *, seed: int, seeded_as: str
+    model: TextureModel,
+    cells: UntexturedCells,
+    crops: Crops,
+    lenders: Lenders,
+    settings: Texture,
+    *,
+    seed: int,
+    seeded_as: str,
 ) -> Textured:
     """Draw the textures of all valid cells; those that miss their outline are drawn again, with other noise.
 
@@ -90,6 +97,7 @@ def textured(
         model: The trained model.
         cells: The cells.
         crops: Real crops: window, brightness, and how well real cells agree with their outlines.
+        lenders: Choose among them whose light a cell has.
         settings: The `texture` block.
         seed: Seed of the run.
         seeded_as: See `make_textures`.
@@ -98,7 +106,7 @@ def textured(
     left, redraws = [int(i) for i in np.flatnonzero(cells.valid)], 0
     for attempt in range(settings.max_redraws):
         redraws += len(left) if attempt else 0
-        _draw(images, left, model, cells, crops, settings, (seed, seeded_as), attempt)
+        _draw(images, left, model, cells, (crops, lenders), settings, (seed, seeded_as), attempt)
         left = [i for i in left if _agreement(images[i], cells.mask[i]) < least]
         if not left:
             break
@@ -118,12 +126,13 @@ def _draw(
     chosen: list[int],
     model: TextureModel,
     cells: UntexturedCells,
-    crops: Crops,
+    real: tuple[Crops, Lenders],
     settings: Texture,
     seeds: tuple[int, str],
     attempt: int,
 ) -> None:
     """Draw the textures of the chosen cells into `images`."""
+    record = real[0].record
     places: list[tuple[int, int]] = []
     noise: list[Tensor] = []
     hints: list[CellHints] = []
@@ -131,26 +140,24 @@ def _draw(
         cell, count = int(cells.cell_id[i]), int(cells.n_slices[i])
         generator = torch_generator(*seeds, "textures", cell, *([attempt] if attempt else []))
         noise += correlated_noise(model.space.noise_shape, count, settings.rho, generator, settings.correlation)
-        hints.append(lent_hints(cells.mask[i, :count], crops, numpy_generator(*seeds, "brightness", cell)))
+        hints.append(lent_hints(cells.mask[i, :count], *real, numpy_generator(*seeds, "brightness", cell)))
         places += [(i, s) for s in range(count)]
     if places:
         for place, image in zip(places, draw(model, CellHints.joined(hints), noise, settings)):
-            images[place] = to_counts(image, crops.record.window, crops.record.largest)
+            images[place] = to_counts(image, record.window, record.largest)
 
 
-def lent_hints(masks: np.ndarray, crops: Crops, generator: np.random.Generator) -> CellHints:
-    """Hints of a synthetic cell's slices, with brightness, background and grain of a real cell of similar area.
+def lent_hints(masks: np.ndarray, crops: Crops, lenders: Lenders, generator: np.random.Generator) -> CellHints:
+    """Hints of a synthetic cell's slices, with brightness, background and grain of a real cell.
 
     Args:
         masks: The cell's slices `(s, y, x)`.
         crops: The real crops.
-        generator: Chooses the real cell.
+        lenders: Choose the real cell.
+        generator: Source of randomness of that choice.
     """
-    widest = np.flatnonzero(crops.widest)
     areas = masks.sum((1, 2))
-    real = crops.mask[widest].sum((1, 2))
-    alike = np.argsort(np.abs(np.log(real / areas.max())), kind="stable")[: max(1, round(SIMILAR_AREA * len(real)))]
-    chosen, window = widest[generator.choice(alike)], crops.record.window
+    chosen, window = lenders.draw(masks[int(areas.argmax())], generator), crops.record.window
     brightness, background = (
         np.full(len(masks), float(to_unit(each[chosen], window))) for each in (crops.brightness, crops.background)
     )

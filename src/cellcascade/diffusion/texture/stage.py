@@ -19,6 +19,7 @@ from cellcascade.core.stages import STAGE_VERSIONS
 from cellcascade.data.crops import Crops, read_crops
 from cellcascade.data.shards import check_invalid, digests_of
 from cellcascade.data.stores import TEXTURES, TexturesRecord
+from cellcascade.diffusion.lenders import Lenders
 from cellcascade.diffusion.priors import prior_folder
 from cellcascade.diffusion.texture import memory
 from cellcascade.diffusion.texture.cells import Textured, textured, untextured_cells
@@ -129,6 +130,8 @@ def make_textures(
     seed: int,
     device: str,
     max_invalid_fraction: float,
+    hardness: Path | None = None,
+    focus: float = 0.0,
 ) -> None:
     """Stage `textures`: give every slice of a shard of cells its texture.
 
@@ -146,15 +149,18 @@ def make_textures(
         seed: Seed of the run.
         device: auto, cpu or cuda.
         max_invalid_fraction: The job fails when a larger share of its cells is invalid.
+        hardness: The table of the stage `hardness`, by which light is lent; `None`: all alike.
+        focus: `population.focus`.
 
     Raises:
         InputError: A store is damaged, the model cannot be loaded, or too many cells are invalid.
     """
     data, cells = read_crops(crops), untextured_cells(masks, slices)
     model = load(pick_device(device), unet=unet, controlnet=controlnet, config=config)
-    made = textured(model, cells, data, settings, seed=seed, seeded_as=seeded_as)
+    lenders = Lenders(data, hardness, focus)
+    made = textured(model, cells, data, lenders, settings, seed=seed, seeded_as=seeded_as)
     check_invalid(made.reasons, len(cells.cell_id), max_invalid_fraction, store)
-    digests = digests_of([slices or masks, crops, unet, controlnet, config])
+    digests = digests_of([slices or masks, crops, unet, controlnet, config, hardness])
     record = _record(made, data, dataset=dataset, seed=seed, digests=digests)
     arrays = {"image": made.images, "mask": cells.mask, "n_slices": cells.n_slices, "valid": made.valid}
     TEXTURES.write(store, arrays | {"cell_id": cells.cell_id}, record)
