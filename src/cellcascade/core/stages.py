@@ -20,10 +20,10 @@ STAGE_VERSIONS = {
     "train_texture": 6,
     "textures": 5,
     "hardness": 1,
-    "population": 8,
+    "population": 9,
     "synthetic": 1,
     "real_cells": 1,
-    "copy_paste": 4,  # composed as "population" is: what changes that changes both
+    "copy_paste": 5,  # composed as "population" is: what changes that changes both
     "export": 1,
     "train_cellpose": 3,
     "predict_cellpose": 2,

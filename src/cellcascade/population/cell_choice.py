@@ -17,6 +17,7 @@ from cellcascade.population.cell_library import CellLibrary
 LIKE = 8  # cells of the library, at least, of which one stands for a real cell; of a large library it is a share
 OF_FEW = 5  # of a small library, at most one in so many
 AT_ONCE = 256  # crops read at once
+DIGITS = 6  # of a fit: what comes after them may differ from machine to machine
 
 
 @dataclass(frozen=True)
@@ -93,7 +94,7 @@ class CellChoice:
 
         A cell is one of those nearest in brightness and size, so many of them that a frame's cells together can call
         up the whole library. With weights, each such pair of a frame's cell and one like it is drawn as often as the
-        latter's weight says.
+        latter's weight says. The depths are those of the frame's cells, see `_depths`.
         """
         near = max(min(LIKE, -(-self._cells.n // OF_FEW)), -(-self._cells.n // len(lender.traits)))
         if self._weights is None:
@@ -104,8 +105,23 @@ class CellChoice:
             sums = np.cumsum(self._weights[every])
             pairs = np.searchsorted(sums[:-1], generator.random(count) * sums[-1], "right")
             rows, chosen = pairs // near, every.ravel()[pairs]
-        depths = lender.depths[rows].tolist()
-        return [Choice(index, depth) for index, depth in zip(chosen.tolist(), depths, strict=True)]
+        depths = self._depths(lender, rows, chosen)
+        return [Choice(index, depth) for index, depth in zip(chosen.tolist(), depths.tolist(), strict=True)]
+
+    def _depths(self, lender: Lender, rows: np.ndarray, chosen: np.ndarray) -> np.ndarray:
+        """The depths (n) of some of a frame's cells, shared out so that light falls with depth as in the frame.
+
+        A cell of the library is only roughly like the one that it was chosen for. So both are put in the order of the
+        depth that their brightness and size tell of in this frame, and the first has the depth of the first.
+        """
+        depths = lender.depths[rows]
+        if not np.isfinite(depths).all():
+            return depths
+        real, made = (lender.traits - self._mean) / self._std, self._cells.data[chosen]
+        told = np.linalg.lstsq(np.column_stack([real, np.ones(len(real))]), lender.depths)[0][:2].round(DIGITS)
+        shared = np.empty(len(rows))
+        shared[np.argsort(made @ told, kind="stable")] = depths[np.argsort(real[rows] @ told, kind="stable")]
+        return shared
 
     def _nearest(self, traits: np.ndarray, near: int) -> np.ndarray:
         """Numbers of the cells of the library (n, near) that are nearest to cells with these traits (n, 2)."""

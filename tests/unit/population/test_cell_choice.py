@@ -74,6 +74,25 @@ def test_cells_of_stacks_are_as_deep_as_the_bright_or_dim_ones_they_stand_for(tm
     assert np.corrcoef(light, [cell.depth for cell in found])[0, 1] > 0.9
 
 
+@pytest.mark.parametrize(("follows", "real"), [(1.0, 0.9), (0.0, 0.0)])
+def test_light_falls_with_depth_as_in_the_frame_even_if_cells_are_only_roughly_alike(tmp_path, follows, real):
+    rng = np.random.default_rng(8)
+    radii, brightness = rng.uniform(4, 8, 40), rng.uniform(20, 200, 40)
+    few = {"image": discs(radii)[:, None] * brightness[:, None, None, None], "mask": discs(radii)[:, None]}
+    library = CellLibrary([write_store(TEXTURES, tmp_path / "few.zarr.zip", few | {"n_slices": np.ones(40)})], rim=3)
+    bright, radii = rng.uniform(40, 180, 60), rng.uniform(5, 7, 60)
+    z = (follows * (bright - 40) / 140 + (0.45 if follows else 1) * rng.random(60)) / (1 + 0.45 * follows) * 49
+    facts = {"frames": (0,), "frame_shape": (50, 64, 64), "voxel_size_um": (2.0, 1.0, 1.0)}
+    made = choice(tmp_path, library, np.zeros(60), bright, radii, z=z.astype(int), cells_per_frame=(60,), **facts)
+    lender, found = made.lenders[0], made.like(made.lenders[0], 2000, rng)
+    light, depth = library.brightness[[cell.index for cell in found]], np.array([cell.depth for cell in found])
+    assert np.corrcoef(lender.traits[:, 0], lender.depths)[0, 1] == pytest.approx(real, abs=0.12)
+    assert np.corrcoef(light, depth)[0, 1] == pytest.approx(real, abs=0.12)
+    np.testing.assert_allclose(
+        np.percentile(depth, [10, 50, 90]), np.percentile(lender.depths, [10, 50, 90]), atol=0.04
+    )
+
+
 def test_where_slices_are_annotated_the_larger_half_is_taken(tmp_path, library):
     radii = np.linspace(3, 9, 40)
     facts = {"frame_shape": (10, 64, 64), "voxel_size_um": (2.0, 1.0, 1.0), "cells_per_frame": ()}
