@@ -112,7 +112,7 @@ def models(jobs: list[dict]) -> None:
     """The files of trained models: logs of a few steps, and some bytes as weights."""
     tables = {
         "training.csv": "step,loss,learning_rate,seconds\n1,1.0,0.001,1\n2,0.5,0.001,2\n3,0.3,0.001,3\n",
-        "rho.csv": "rho,synthetic,real,pairs\n0.0,0.1,0.5,100\n1.0,0.5,0.5,100\n",
+        "rho.csv": "apart,rho,synthetic,real,pairs\n1,0.0,0.1,0.5,100\n1,1.0,0.5,0.5,100\n",
     }
     for path in (Path(path) for job in jobs for path in job["output"].values()):
         path.write_bytes(tables[path.name].encode() if path.name in tables else STAND_IN)

@@ -38,6 +38,7 @@ rule report:
         dataset="{dataset}",
         settings=record,
         rho=lambda wildcards: entry(wildcards).texture.rho,
+        correlation=lambda wildcards: entry(wildcards).texture.correlation,
         cells=grouped(
             *("crops", "crops_table", "masks", "views", "volumes", "slices", "textures"),
             *("rho_table", "shapes", "intensities"),

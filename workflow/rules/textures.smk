@@ -37,6 +37,7 @@ rule textures:
         unet=source("models/texture/unet.safetensors"),
         controlnet=source("models/texture/controlnet.safetensors"),
         config=source("models/texture/config.json"),
+        rho=source("models/texture/rho.csv"),
         crops=source("crops.zarr.zip"),
         base=texture_autoencoder,
         hardness=hardness_table,

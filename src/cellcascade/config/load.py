@@ -22,6 +22,7 @@ MESSAGES = {  # in place of pydantic's
     "list_type": "must be a list",
     "tuple_type": "must be a list",
 }
+SHOULD = "Input should be "  # how messages of pydantic begin
 ONE_OF_ITS_KEYS = "[key]"  # pydantic's mark of an error in a dictionary's key
 
 
@@ -94,7 +95,7 @@ def load_config(raw: Mapping[str, Any], where: str = "config.yaml") -> Config:
         entries = _entries(datasets, defaults if isinstance(defaults, Mapping) else {}, problems)
     complete = {**raw, "defaults": defaults, **others, "datasets": entries}
     config, errors = _validated(Config, complete)
-    problems += [_line(item, complete, datasets) for item in errors if not (problems and item["loc"] == ("datasets",))]
+    problems += _lines([item for item in errors if not (problems and item["loc"] == ("datasets",))], complete, datasets)
     conflicts: Iterable[Conflict] = ()
     if config is not None and not problems:
         conflicts = config.all_conflicts()
@@ -212,16 +213,32 @@ def _place(keys: Sequence[str], datasets: Any) -> str:
     return keys[0]
 
 
-def _line(item: Mapping[str, Any], complete: Mapping[str, Any], datasets: Any) -> str:
-    """One validation error as a line that names the place where the value was given."""
+def _lines(errors: Sequence[Mapping[str, Any]], complete: Mapping[str, Any], datasets: Any) -> list[str]:
+    """Validation errors as lines that name the places where the values were given.
+
+    A value that may be one thing or another has an error for each: one line tells them all.
+    """
+    told: dict[tuple[str, str], list[str]] = {}
+    for item in errors:
+        place, message, found = _told(item, complete, datasets)
+        messages = told.setdefault((place, found), [])
+        messages += [] if message in messages else [message]
+    return [
+        f"{place}: {', or '.join([first, *(each.removeprefix(SHOULD) for each in others)])}{found}"
+        for (place, found), (first, *others) in told.items()
+    ]
+
+
+def _told(item: Mapping[str, Any], complete: Mapping[str, Any], datasets: Any) -> tuple[str, str, str]:
+    """Place, message and found value of one validation error."""
     path = _path(item["loc"], complete)
     if path[-1:] == [ONE_OF_ITS_KEYS]:
-        return f"{'.'.join(path[:-1])}: a data set's name may hold letters, digits, - and _, and begins with neither"
+        return ".".join(path[:-1]), "a data set's name may hold letters, digits, - and _, and begins with neither", ""
     if path[:1] == ["datasets"] and len(path) > 2 and item["type"] != "missing":
         path = _origin(path[1], [path[2:]], datasets)
     message = MESSAGES.get(item["type"], item["msg"]).removeprefix("Value error, ")
     found = "" if item["type"] in ("missing", "value_error") else f" (found {item['input']!r})"
-    return f"{'.'.join(path) or 'top level'}: {message}{found}"
+    return ".".join(path) or "top level", message, found
 
 
 def _path(location: tuple[str | int, ...], value: Any) -> list[str]:

@@ -86,9 +86,15 @@ class Texture(Settings):
     sampling_steps: Count = Field(50, description="denoising steps when sampling, at most timesteps")
     sampling_batch: Count = Field(16, description="slices sampled at once, of one cell or several")
     guidance: NotNegative = Field(1.0, description="classifier-free guidance scale on the outline; 1 is none")
-    rho: NotNegative = Field(1.0, description="strength of texture consistency between slices (Eq. 2)")
-    correlation: Literal["eq2", "ar1"] = Field(
-        "eq2", description="which slices are alike: eq2: all equally (paper); ar1: neighbours as much, others less"
+    rho: NotNegative | Literal["from_data"] = Field(
+        "from_data",
+        description="strength of texture consistency between slices (Eq. 2), e.g. 1; from_data: neighbouring slices "
+        "are as alike as real ones, or 1 where none are annotated",
+    )
+    correlation: Literal["from_data", "eq2", "ar1"] = Field(
+        "from_data",
+        description="which slices are alike: eq2: all equally (paper); ar1: neighbours as much, others less; "
+        "from_data: as real ones, or eq2",
     )
     max_redraws: Count = Field(
         5, description="tries for a texture that follows its outline before the cell is marked invalid"

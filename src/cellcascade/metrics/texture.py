@@ -86,25 +86,6 @@ def slice_correlations(stacks: Sequence[CellStack], apart: int) -> np.ndarray:
     return cells[~np.isnan(cells)]
 
 
-def matching_rho(table: pd.DataFrame) -> float:
-    """The strength of consistency whose neighbouring slices are as alike as real ones.
-
-    Args:
-        table: Likeness of slices by rho: columns rho, synthetic, real (as `diffusion.texture.monitor` measures it).
-
-    Returns:
-        The rho, interpolated over the noise's correlation rho^2 / (1 + rho^2), of which likeness is nearly a linear
-        function; the smallest or the largest measured one where real slices are less or more alike than all synthetic
-        ones; NaN if nothing was measured.
-    """
-    table = table.dropna()
-    if table.empty:
-        return float("nan")
-    shared = table["rho"] ** 2 / (1 + table["rho"] ** 2)
-    best = np.interp(table["real"].iloc[0], np.maximum.accumulate(table["synthetic"]), shared)
-    return float(np.sqrt(best / (1 - best)))
-
-
 def compare_textures(*, crops: Path, textures: list[Path], table: Path, cells: Path) -> None:
     """Stage `evaluate_textures`: how the textures of a data set agree with its real cells.
 

@@ -8,7 +8,7 @@ import pandas as pd
 
 from cellcascade.core.choice import evenly_spaced
 from cellcascade.metrics.compare import compare_values
-from cellcascade.metrics.texture import matching_rho
+from cellcascade.metrics.consistency import Consistency, fit_consistency, neighbours_of
 from cellcascade.report import charts, figures
 from cellcascade.report.pictures import Display, Picture
 from cellcascade.report.sources import CellEntry, CellSources
@@ -18,6 +18,7 @@ EDGE, SLICE_EDGE = 160, 96  # pixels on the page of a cell in 3D and of one of i
 COLUMNS, SHOWN, SHOWN_3D, SHOWN_SLICES, LINED_UP = 8, 24, 4, 10, 16
 TURNS = ((0, 0), (45, 25), (90, 0))  # degrees about y, then towards the viewer
 BINARY = Display((0.0, 1.0))
+KINDS = {"eq2": "all slices of a cell equally alike", "ar1": "the less alike the further apart"}
 
 
 @dataclass(frozen=True)
@@ -66,13 +67,13 @@ class CellsPart:
     display: str
 
 
-def cells_part(sources: CellSources, display: Display, rho: float) -> CellsPart:
+def cells_part(sources: CellSources, display: Display, made: Consistency) -> CellsPart:
     """Show single cells, real and synthetic.
 
     Args:
         sources: The cells.
         display: How counts are shown.
-        rho: How strongly neighbouring slices were made to agree.
+        made: How alike slices were made.
     """
     masks, some = sources.stages["masks"], evenly_spaced(sources.shown, SHOWN)
     whole = [number for number in sources.valid("volumes") if number in masks]
@@ -86,7 +87,7 @@ def cells_part(sources: CellSources, display: Display, rho: float) -> CellsPart:
         line_up_key=key,
         in_3d=[cell_in_3d(number, sources, display) for number in evenly_spaced(whole, SHOWN_3D)],
         whole=len(whole),
-        likeness=likeness(sources.likeness, rho),
+        likeness=likeness(sources.likeness, made),
         histograms=histograms,
         intensity=intensity,
         display=display.text,
@@ -247,22 +248,23 @@ def _intensity(real: np.ndarray, made: np.ndarray) -> str:
     )
 
 
-def likeness(table: pd.DataFrame | None, rho: float) -> str:
+def likeness(table: pd.DataFrame | None, made: Consistency) -> str:
     """How alike neighbouring slices are, real and at several rho, and which rho fits best, as sentences.
 
     Args:
-        table: `rho.csv`: rho, synthetic, real, pairs; `None` where it is left out.
-        rho: The one that the textures were made with.
+        table: `rho.csv`, see `fit_consistency`; `None` where it is left out.
+        made: How alike slices were made.
     """
-    if table is None or np.isnan(best := matching_rho(table)):
+    if table is None or (best := fit_consistency(table)) is None:
         return ""
-    made = ", ".join(f"{row.synthetic:.2f} at ρ = {row.rho:g}" for row in table.itertuples())
-    real, low, high = table["real"].iloc[0], table["synthetic"].min(), table["synthetic"].max()
-    fit = f"ρ = {best:.2g} fits the real ones best"
+    near = neighbours_of(table)
+    found = ", ".join(f"{row.synthetic:.2f} at ρ = {row.rho:g}" for row in near.itertuples())
+    real, low, high = near["real"].iloc[0], near["synthetic"].min(), near["synthetic"].max()
+    fit = f"ρ = {best.rho:.2g} fits the real ones best"
     if not low <= real <= high:
-        fit = f"all are {'more' if real < low else 'less'} similar than the real ones; ρ = {best:g} comes nearest"
+        fit = f"all are {'more' if real < low else 'less'} similar than the real ones; ρ = {best.rho:.2g} comes nearest"
     return (
-        f"Neighbouring slices of real cells correlate by {real:.2f} ({int(table['pairs'].iloc[0])} pairs). "
-        f"New textures in the same outlines correlate by {made}: {fit}. "
-        f"The textures of this page were made with ρ = {rho:g}."
+        f"Neighbouring slices of real cells correlate by {real:.2f} ({int(near['pairs'].iloc[0])} pairs). "
+        f"New textures in the same outlines correlate by {found}: {fit}. "
+        f"The textures of this page were made with ρ = {made.rho:.2g}, {KINDS[made.kind]}."
     )

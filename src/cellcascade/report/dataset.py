@@ -2,10 +2,12 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
+import pandas as pd
 import yaml
 
+from cellcascade.metrics.consistency import Kind, consistency_of
 from cellcascade.report.cells import CellsPart, cells_part
 from cellcascade.report.findings import EvaluationPart, evaluation_part, read_evaluation
 from cellcascade.report.images import ImagesPart, images_part, read_image_tables
@@ -36,7 +38,8 @@ def write_report(
     *,
     dataset: str,
     settings: dict[str, Any],
-    rho: float,
+    rho: float | Literal["from_data"],
+    correlation: Kind | Literal["from_data"],
     cells: CellFiles,
     images: ImageFiles,
     evaluation: EvaluationFiles,
@@ -49,6 +52,7 @@ def write_report(
         dataset: Name of the data set.
         settings: Its settings, shown as they are.
         rho: How strongly neighbouring slices were made to agree; part of the settings.
+        correlation: Which slices were; part of the settings.
         cells: Files of single cells.
         images: Files of whole images.
         evaluation: Files of the evaluation.
@@ -60,13 +64,15 @@ def write_report(
     """
     sources, tables = open_sources(cells), read_evaluation(evaluation.tables)
     display = Display.fitting(sources.crops.record.window, sources.crops["brightness"][sources.widest])
+    measured = pd.DataFrame() if sources.likeness is None else sources.likeness
+    made = consistency_of(measured, rho, correlation)
     page = DatasetPage(
         dataset=dataset,
         checked=checked_part(images.checked),
         summary=summary_part(sources, read_image_tables(images.synthetic), tables.get("shape")),
         evaluation=evaluation_part(tables),
         segmented_frame=segmented_frame(evaluation, display),
-        cells=cells_part(sources, display, rho),
+        cells=cells_part(sources, display, made),
         images=images_part(images, display),
         work=work_part(work),
         settings=yaml.safe_dump(settings, sort_keys=False, allow_unicode=True),

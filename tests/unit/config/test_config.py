@@ -114,8 +114,7 @@ def test_all_problems_are_reported_at_once_each_with_its_path():
         "sed: unknown key (found 3)",
         "device: Input should be 'auto', 'cpu' or 'cuda' (found 'gpu')",
         "defaults.cells: Input should be greater than or equal to 1 (found 0)",
-        "defaults.population.clustering: Input should be less than or equal to 1 (found 2)",
-        "defaults.population.clustering: Input should be 'from_data' (found 2)",
+        "defaults.population.clustering: Input should be less than or equal to 1, or 'from_data' (found 2)",
         "datasets.A.crops.sise: unknown key (found 64)",
         "datasets.A.train_sequence: must be text; put it in quotes (found 1)",
         "datasets.B.folder: is required, and missing",
@@ -128,11 +127,21 @@ def test_all_problems_are_reported_at_once_each_with_its_path():
 def test_a_problem_is_blamed_on_the_entry_that_holds_the_key():
     raw = {
         "defaults": {"cells": 5},
-        "datasets": {"CE": {**STACK, "texture": {"rho": -1}}, "half": {"inherits": "CE", "images": 0}},
+        "datasets": {"CE": {**STACK, "texture": {"guidance": -1}}, "half": {"inherits": "CE", "images": 0}},
     }
     assert sorted(problems(raw)) == [
-        "datasets.CE.texture.rho: Input should be greater than or equal to 0 (found -1)",
+        "datasets.CE.texture.guidance: Input should be greater than or equal to 0 (found -1)",
         "datasets.half.images: Input should be greater than or equal to 1 (found 0)",
+    ]
+
+
+def test_a_value_that_may_be_one_thing_or_another_has_one_line():
+    settings = {"texture": {"rho": -1}, "population": {"reach": "far", "clustering": 2}}
+    assert sorted(problems({"datasets": {"CE": {**STACK, **settings}}})) == [
+        "datasets.CE.population.clustering: Input should be less than or equal to 1, or 'from_data' (found 2)",
+        "datasets.CE.population.reach: Input should be a valid integer, unable to parse string as an integer, or "
+        "'from_data' (found 'far')",
+        "datasets.CE.texture.rho: Input should be greater than or equal to 0, or 'from_data' (found -1)",
     ]
 
 

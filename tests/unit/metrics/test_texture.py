@@ -129,16 +129,6 @@ def test_slices_count_at_their_distance_in_z_and_only_where_both_show_the_cell()
     assert len(texture.slice_correlations([stack], 1)) == 0
 
 
-@pytest.mark.parametrize(("real", "rho"), [(0.5, 1.0), (0.8, 2.0), (0.05, 0.0), (0.99, 4.0), (np.nan, np.nan)])
-def test_the_rho_that_matches_is_interpolated_between_those_measured(real, rho):
-    rhos = np.array([0, 0.5, 1, 2, 4])
-    table = pd.DataFrame({"rho": rhos, "synthetic": 0.1 + 0.8 * rhos**2 / (1 + rhos**2), "real": real})
-    if rho in (1.0, 2.0):
-        table["real"] = table["synthetic"][table["rho"] == rho].item()
-    assert texture.matching_rho(table) == pytest.approx(rho, nan_ok=True)
-    assert np.isnan(texture.matching_rho(table[:0]))
-
-
 def test_a_draw_of_the_same_cells_agrees(tmp_path):
     rows = table_of(tmp_path, cells(150, seed=0), cells(150, seed=1))
     assert list(rows.columns) == list(COLUMNS[1:])

@@ -5,6 +5,7 @@ import pandas as pd
 
 from cellcascade.data.shards import Store
 from cellcascade.data.stores import CROPS, TEXTURES
+from cellcascade.metrics.consistency import Consistency
 from cellcascade.report.cells import distributions, likeness, line_up
 from cellcascade.report.pictures import Display
 from cellcascade.report.sources import CellSources, open_cells, open_sources
@@ -26,10 +27,14 @@ def test_answer_of_the_line_up_names_the_synthetic_cells(tmp_path):
 
 
 def test_likeness_says_which_rho_fits_or_comes_nearest():
-    table = pd.DataFrame({"rho": [0.0, 1.0], "synthetic": [0.1, 0.5], "real": 0.3, "pairs": 24})
-    assert "ρ = 0.58 fits the real ones best. The textures of this page were made with ρ = 2." in likeness(table, 2.0)
-    assert "all are less similar than the real ones; ρ = 1 comes nearest" in likeness(table.assign(real=0.9), 2.0)
-    assert likeness(table[:0], 2.0) == likeness(None, 2.0) == ""
+    table = pd.DataFrame({"apart": 1, "rho": [0.0, 1.0], "synthetic": [0.1, 0.5], "real": 0.3, "pairs": 24})
+    table = pd.concat([table, table[:1].assign(apart=2, real=0.2)])
+    made = Consistency(2.0, "ar1")
+    words = likeness(table, made)
+    assert "correlate by 0.10 at ρ = 0, 0.50 at ρ = 1: ρ = 0.58 fits the real ones best" in words
+    assert "were made with ρ = 2, the less alike the further apart." in words
+    assert "all are less similar than the real ones; ρ = 1 comes nearest" in likeness(table.assign(real=0.9), made)
+    assert likeness(table[:0], made) == likeness(None, made) == ""
 
 
 def test_distributions_look_at_no_pixel(written, monkeypatch):

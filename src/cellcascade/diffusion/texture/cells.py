@@ -15,6 +15,7 @@ from cellcascade.diffusion.texture.agreement import agreement, least_agreement
 from cellcascade.diffusion.texture.hints import CellHints
 from cellcascade.diffusion.texture.model import TextureModel
 from cellcascade.diffusion.texture.sampling import correlated_noise, draw
+from cellcascade.metrics.consistency import Consistency
 from cellcascade.metrics.grain import measure_grain
 
 MISSED = "the texture does not follow the outline"
@@ -63,6 +64,21 @@ def untextured_cells(masks: Path | None, slices: Path | None) -> UntexturedCells
 
 
 @dataclass(frozen=True)
+class RealCells:
+    """Real cells that textures are made like.
+
+    Attributes:
+        crops: Their crops: window, brightness, and how well cells agree with their outlines.
+        lenders: Choose among them whose light a cell has.
+        consistency: How alike the slices of a cell are.
+    """
+
+    crops: Crops
+    lenders: Lenders
+    consistency: Consistency
+
+
+@dataclass(frozen=True)
 class Textured:
     """Textures of a shard of cells.
 
@@ -80,14 +96,7 @@ class Textured:
 
 
 def textured(
-    model: TextureModel,
-    cells: UntexturedCells,
-    crops: Crops,
-    lenders: Lenders,
-    settings: Texture,
-    *,
-    seed: int,
-    seeded_as: str,
+    model: TextureModel, cells: UntexturedCells, real: RealCells, settings: Texture, *, seed: int, seeded_as: str
 ) -> Textured:
     """Draw the textures of all valid cells; those that miss their outline are drawn again, with other noise.
 
@@ -96,17 +105,16 @@ def textured(
     Args:
         model: The trained model.
         cells: The cells.
-        crops: Real crops: window, brightness, and how well real cells agree with their outlines.
-        lenders: Choose among them whose light a cell has.
+        real: What the textures are made like.
         settings: The `texture` block.
         seed: Seed of the run.
         seeded_as: See `make_textures`.
     """
-    images, least = np.zeros(cells.mask.shape, np.uint16), least_agreement(crops)
+    images, least = np.zeros(cells.mask.shape, np.uint16), least_agreement(real.crops)
     left, redraws = [int(i) for i in np.flatnonzero(cells.valid)], 0
     for attempt in range(settings.max_redraws):
         redraws += len(left) if attempt else 0
-        _draw(images, left, model, cells, (crops, lenders), settings, (seed, seeded_as), attempt)
+        _draw(images, left, model, cells, real, settings, (seed, seeded_as), attempt)
         left = [i for i in left if _agreement(images[i], cells.mask[i]) < least]
         if not left:
             break
@@ -126,40 +134,42 @@ def _draw(
     chosen: list[int],
     model: TextureModel,
     cells: UntexturedCells,
-    real: tuple[Crops, Lenders],
+    real: RealCells,
     settings: Texture,
     seeds: tuple[int, str],
     attempt: int,
 ) -> None:
     """Draw the textures of the chosen cells into `images`."""
-    record = real[0].record
+    record, alike = real.crops.record, real.consistency
     places: list[tuple[int, int]] = []
     noise: list[Tensor] = []
     hints: list[CellHints] = []
     for i in chosen:
         cell, count = int(cells.cell_id[i]), int(cells.n_slices[i])
         generator = torch_generator(*seeds, "textures", cell, *([attempt] if attempt else []))
-        noise += correlated_noise(model.space.noise_shape, count, settings.rho, generator, settings.correlation)
-        hints.append(lent_hints(cells.mask[i, :count], *real, numpy_generator(*seeds, "brightness", cell)))
+        noise += correlated_noise(model.space.noise_shape, count, alike.rho, generator, alike.kind)
+        lent = numpy_generator(*seeds, "brightness", cell)
+        hints.append(lent_hints(cells.mask[i, :count], real, lent, least_area=model.least_area))
         places += [(i, s) for s in range(count)]
     if places:
         for place, image in zip(places, draw(model, CellHints.joined(hints), noise, settings)):
             images[place] = to_counts(image, record.window, record.largest)
 
 
-def lent_hints(masks: np.ndarray, crops: Crops, lenders: Lenders, generator: np.random.Generator) -> CellHints:
+def lent_hints(masks: np.ndarray, real: RealCells, generator: np.random.Generator, *, least_area: float) -> CellHints:
     """Hints of a synthetic cell's slices, with brightness, background and grain of a real cell.
 
     Args:
         masks: The cell's slices `(s, y, x)`.
-        crops: The real crops.
-        lenders: Choose the real cell.
+        real: The real cells.
         generator: Source of randomness of that choice.
+        least_area: Least relative area that the model has learned; slices that are smaller count as that large.
     """
-    areas = masks.sum((1, 2))
-    chosen, window = lenders.draw(masks[int(areas.argmax())], generator), crops.record.window
+    areas, crops = masks.sum((1, 2)), real.crops
+    chosen, window = real.lenders.draw(masks[int(areas.argmax())], generator), crops.record.window
     brightness, background = (
         np.full(len(masks), float(to_unit(each[chosen], window))) for each in (crops.brightness, crops.background)
     )
     grain = measure_grain(to_unit(crops.image[chosen], window), crops.mask[chosen])
-    return CellHints.of(masks, brightness, background, areas / areas.max(), np.full((len(masks), 2), grain))
+    relative = np.maximum(areas / areas.max(), least_area)
+    return CellHints.of(masks, brightness, background, relative, np.full((len(masks), 2), grain))

@@ -44,6 +44,7 @@ class TextureModel(nn.Module):
 
     Attributes:
         profile: Correction of the light across edges, measured after training; `None` until then.
+        least_area: Least relative area of a slice that it learned from; 0 for a prior, which has learned all.
     """
 
     prompt: Tensor
@@ -62,6 +63,7 @@ class TextureModel(nn.Module):
         self.register_buffer(PROMPT, prompt, persistent=False)
         self.precision = settings.train.precision
         self.profile: Profile | None = None
+        self.least_area = 0.0
         unet.requires_grad_(settings.trainable == "all")
         if settings.trainable == "controlnet+decoder":
             for part in (unet.up_blocks, unet.conv_norm_out, unet.conv_out):
@@ -126,6 +128,7 @@ class TextureModel(nn.Module):
         profile = self.profile and {side: table.tolist() for side, table in vars(self.profile).items()}
         about = {"settings": settings.model_dump(mode="json", exclude_unset=True), "size": self.space.size}
         about |= {} if prior is None else {"prior": prior}
+        about |= {"least_area": self.least_area} if self.least_area else {}
         write_json(config, {**about, "scales": scales, "profile": profile, **configs})
 
 
@@ -231,4 +234,5 @@ def load(device: torch.device, *, unet: Path, controlnet: Path, config: Path, si
     model = TextureModel(networks["unet"], networks["controlnet"], schedule, space, settings, prompt)
     if record["profile"]:
         model.profile = Profile(**{side: np.array(table) for side, table in record["profile"].items()})
+    model.least_area = record.get("least_area", 0.0)
     return model.to(device).eval()

@@ -28,7 +28,8 @@ FOLLOWED = 0.5  # of the way from a chance overlap of outline and bright pixels 
 # Models that will follow their outlines do so after 4000 to 6000 steps; a shorter training is not judged by its end.
 HOPELESS, LATE = 10_000, 4000  # steps at which outlines that are ignored stop a training: at any look, at its end
 TOLD_APART = 0.1  # IoU by which real cells must agree better with their own outlines than with others', to judge by it
-RHOS, PAIRS = (0.0, 0.5, 1.0, 2.0, 4.0), 24
+RHOS, PAIRS = (0.0, 0.7, 1.5, 4.0), 24
+FURTHEST = 3  # slices apart
 MEASURED = 128  # real outlines that show the light across edges; of fewer crops, some several times
 # Slices at once on a CPU, whatever `texture.sampling_batch` says: the size of a batch changes a sample's last bits,
 # and so the profile and all textures, while that setting is no reason to train again. On a GPU it holds.
@@ -129,8 +130,9 @@ def measure_profile(model: TextureModel, settings: Texture, crops: Crops, hints:
 def likeness_by_rho(model: TextureModel, settings: Texture, crops: Crops, hints: CellHints, seed: int) -> pd.DataFrame:
     """How alike neighbouring slices come out at several strengths of consistency, beside the real ones.
 
-    Pairs of neighbouring slices of real cells are textured anew with their own outlines and brightness, so that real
-    and synthetic pairs differ in their texture alone.
+    Pairs of slices of real cells are textured anew with their own outlines and brightness, so that real and synthetic
+    pairs differ in their texture alone. Slices two and three apart are textured with noise of their own: how alike real
+    ones are beyond that tells the kind of consistency.
 
     Args:
         model: The trained model.
@@ -140,27 +142,21 @@ def likeness_by_rho(model: TextureModel, settings: Texture, crops: Crops, hints:
         seed: Seed of the noise.
 
     Returns:
-        Columns rho, synthetic, real (mean correlation of counts where both slices show the cell) and pairs; no rows
-        if the crops hold no neighbouring slices of one cell.
+        Columns apart, rho, synthetic, real (mean correlation of counts where both slices show the cell) and pairs; no
+        rows if the crops hold no such slices of one cell.
     """
-    pairs = evenly_spaced(_neighbours(crops), PAIRS)
     rows = []
-    for rho in RHOS if pairs else ():
-        seeds = [torch_generator(seed, "likeness", *map(int, pair)) for pair in pairs]
-        noise = [one for each in seeds for one in correlated_noise(model.space.noise_shape, 2, rho, each)]
-        seen = hints[np.ravel(pairs)]
-        counts = _textured(model, settings, crops, seen, noise)
-        made = counts.reshape(len(pairs), 2, *counts.shape[1:])
-        rows.append(
-            {
-                "rho": rho,
-                "synthetic": _likeness(made, pairs, crops),
-                "real": _likeness(crops.image[np.array(pairs)], pairs, crops),
-                "pairs": len(pairs),
-            }
-        )
-        logger.info("rho %g: neighbouring slices correlate by %.2f, real ones by %.2f", *list(rows[-1].values())[:3])
-    return pd.DataFrame(rows, columns=["rho", "synthetic", "real", "pairs"])
+    for apart in range(1, FURTHEST + 1):
+        pairs = evenly_spaced(_pairs(crops, apart), PAIRS)
+        for rho in (RHOS if apart == 1 else (0.0,)) if pairs else ():
+            seeds = [torch_generator(seed, "likeness", *map(int, pair)) for pair in pairs]
+            noise = [one for each in seeds for one in correlated_noise(model.space.noise_shape, 2, rho, each)]
+            counts = _textured(model, settings, crops, hints[np.ravel(pairs)], noise)
+            made = counts.reshape(len(pairs), 2, *counts.shape[1:])
+            alike = [_likeness(images, pairs, crops) for images in (made, crops.image[np.array(pairs)])]
+            rows.append((apart, rho, *alike, len(pairs)))
+            logger.info("rho %g: slices %d apart correlate by %.2f, real ones by %.2f", rho, apart, *alike)
+    return pd.DataFrame(rows, columns=["apart", "rho", "synthetic", "real", "pairs"])
 
 
 def _textured(
@@ -178,10 +174,10 @@ def _iou(images: np.ndarray, masks: np.ndarray) -> float:
     return float(measure_textures(images, masks)["otsu_iou"].median())
 
 
-def _neighbours(crops: Crops) -> list[tuple[int, int]]:
-    """Crops of one cell that are one slice apart; none in 2D."""
+def _pairs(crops: Crops, apart: int) -> list[tuple[int, int]]:
+    """Crops of one cell that are so many slices apart; none in 2D."""
     places = {key: i for i, key in enumerate(zip(crops.frame.tolist(), crops.label.tolist(), crops.z.tolist()))}
-    above = ((i, places.get((frame, label, z + 1))) for (frame, label, z), i in places.items())
+    above = ((i, places.get((frame, label, z + apart))) for (frame, label, z), i in places.items())
     return [(i, j) for i, j in above if j is not None]
 
 

@@ -22,7 +22,7 @@ from cellcascade.data.stores import TEXTURES, TexturesRecord
 from cellcascade.diffusion.lenders import Lenders
 from cellcascade.diffusion.priors import prior_folder
 from cellcascade.diffusion.texture import memory
-from cellcascade.diffusion.texture.cells import Textured, textured, untextured_cells
+from cellcascade.diffusion.texture.cells import RealCells, Textured, UntexturedCells, textured, untextured_cells
 from cellcascade.diffusion.texture.examples import crop_objective
 from cellcascade.diffusion.texture.hints import CellHints
 from cellcascade.diffusion.texture.model import TextureModel, build, load
@@ -30,6 +30,7 @@ from cellcascade.diffusion.texture.monitor import Watch, likeness_by_rho, measur
 from cellcascade.diffusion.texture.tuning import tuned
 from cellcascade.learning import training
 from cellcascade.learning.device import pick_device
+from cellcascade.metrics.consistency import Consistency, consistency_of
 
 logger = logging.getLogger(__name__)
 
@@ -78,6 +79,7 @@ def train_texture(
     else:
         model = build(settings, data.image.shape[-1]).to(target)
         log = _trained(model, data, hints, settings, Watch(model, looks, data, hints, seed), how)
+        model.least_area = float(data.area_ratio.min())
     model.profile = measure_profile(model, looks, data, hints, seed)
     model.save(settings, unet=unet, controlnet=controlnet, config=config)
     write_table(table, log)
@@ -123,6 +125,7 @@ def make_textures(
     unet: Path,
     controlnet: Path,
     config: Path,
+    rho: Path,
     settings: Texture,
     store: Path,
     dataset: str,
@@ -142,6 +145,7 @@ def make_textures(
         unet: Weights of the UNet.
         controlnet: Weights of the ControlNet.
         config: JSON beside them.
+        rho: Table beside them: how alike slices are.
         settings: The `texture` block; the sampling keys are used.
         store: The shard to write, `TEXTURES`.
         dataset: Name of the data set.
@@ -157,17 +161,28 @@ def make_textures(
     """
     data, cells = read_crops(crops), untextured_cells(masks, slices)
     model = load(pick_device(device), unet=unet, controlnet=controlnet, config=config)
-    lenders = Lenders(data, hardness, focus)
-    made = textured(model, cells, data, lenders, settings, seed=seed, seeded_as=seeded_as)
+    real = RealCells(data, Lenders(data, hardness, focus), _consistency(rho, settings))
+    made = textured(model, cells, real, settings, seed=seed, seeded_as=seeded_as)
     check_invalid(made.reasons, len(cells.cell_id), max_invalid_fraction, store)
-    digests = digests_of([slices or masks, crops, unet, controlnet, config, hardness])
-    record = _record(made, data, dataset=dataset, seed=seed, digests=digests)
-    arrays = {"image": made.images, "mask": cells.mask, "n_slices": cells.n_slices, "valid": made.valid}
-    TEXTURES.write(store, arrays | {"cell_id": cells.cell_id}, record)
+    digests = digests_of([slices or masks, crops, unet, controlnet, config, rho, hardness])
+    _write(store, made, cells, _record(made, data, dataset=dataset, seed=seed, digests=digests))
     logger.info("%d textures, %d redrawn, %d invalid", made.valid.sum(), made.redraws, len(made.reasons))
+
+
+def _consistency(rho: Path, settings: Texture) -> Consistency:
+    """How alike slices are made."""
+    found = consistency_of(pd.read_csv(rho), settings.rho, settings.correlation)
+    logger.info("slices are alike by rho = %.2g, %s", found.rho, found.kind)
+    return found
 
 
 def _record(made: Textured, crops: Crops, **common: Any) -> TexturesRecord:
     """The record of a shard of textures."""
     background = float(np.median(crops.background))
     return TexturesRecord(reasons=made.reasons, redraws=made.redraws, background=background, **common)
+
+
+def _write(store: Path, made: Textured, cells: UntexturedCells, record: TexturesRecord) -> None:
+    """Write a shard of textures."""
+    arrays = {"image": made.images, "mask": cells.mask, "n_slices": cells.n_slices, "valid": made.valid}
+    TEXTURES.write(store, arrays | {"cell_id": cells.cell_id}, record)

@@ -64,6 +64,6 @@ def cells_shard(path, masks, *, first=0, slices=1):
 def textures(model_folder, crops, block, store, **given):
     """The textures that a model makes of `slices=` or `masks=`."""
     names = {"dataset": "variant", "seeded_as": "d", "seed": 0, "device": DEVICE, "max_invalid_fraction": 1.0}
-    given = {"masks": None, "slices": None} | names | given
+    given = {"masks": None, "slices": None, "rho": model_folder / "rho.csv"} | names | given
     stage.make_textures(crops=Path(crops), settings=block, store=store, **files(model_folder), **given)
     return TEXTURES.open(store)

@@ -10,9 +10,11 @@ from cellcascade.config.settings import CropSettings
 from cellcascade.core.errors import InputError
 from cellcascade.data.crops import make_crops, read_crops, to_unit
 from cellcascade.data.recording import Recording
+from cellcascade.data.stores import SLICES
 from cellcascade.diffusion.texture import cells as drawing
 from cellcascade.diffusion.texture.agreement import agreement, least_agreement
-from tests.unit.diffusion.texture.quick import cells_shard, fine_tune, settings, textures
+from tests.stores import write_store
+from tests.unit.diffusion.texture.quick import cells_shard, changed, fine_tune, settings, textures
 
 GOWT1 = Path(__file__).parents[5] / "shared/data/Fluo-N2DH-GOWT1"
 
@@ -113,3 +115,23 @@ def test_a_texture_is_drawn_again_with_other_noise_and_the_same_brightness(crops
     (first, levels), (second, again), _ = seen
     assert len(seen) == 3 and abs(np.corrcoef(first.ravel(), second.ravel())[0, 1]) < 0.1
     np.testing.assert_array_equal(levels, again)
+
+
+def test_slices_are_no_smaller_to_the_model_than_those_that_it_learned_from(crops, tmp_path, monkeypatch):
+    data, seen = read_crops(crops), []
+    areas = data.mask.sum((1, 2))
+    masks = np.stack([data.mask[areas.argmin()], data.mask[areas.argmax()]])[None]
+    cells = write_store(SLICES, tmp_path / "cells.zarr.zip", {"mask": masks, "n_slices": [2], "cell_id": [0]})
+
+    def draw(model, hints, noise, block):
+        seen.append(hints.relative_area)
+        yield from np.zeros((len(noise), 32, 32))
+
+    monkeypatch.setattr(drawing, "draw", draw)
+    share = areas.min() / areas.max()
+    for least in (0.05, share + 0.1, 1.0):
+        ratios = np.linspace(least, 1, len(areas), dtype=np.float32)
+        learned = changed(crops, tmp_path / f"{least}.zarr.zip", area_ratio=ratios).store.path
+        model = fine_tune(learned, tmp_path / f"{least}", settings(train={"steps": 1}))
+        textures(model, crops, settings(max_redraws=1), tmp_path / f"{least}/t.zarr.zip", slices=cells)
+        assert seen[-1] == pytest.approx([max(share, least), 1.0])

@@ -15,6 +15,7 @@ from cellcascade.diffusion.process import noise_schedule
 from cellcascade.diffusion.texture import monitor
 from cellcascade.diffusion.texture.hints import CellHints
 from cellcascade.diffusion.texture.spaces import PixelSpace
+from cellcascade.metrics.consistency import fit_consistency
 from tests.stores import write_store
 from tests.unit.diffusion.texture.quick import TEXTURE, fine_tune, loaded, settings
 
@@ -99,10 +100,14 @@ def test_likeness_of_neighbouring_slices_grows_with_rho(crops, tmp_path):
     store = write_store(CROPS, tmp_path / "c.zarr.zip", arrays, dataset="discs", window=data.record.window)
     model = fine_tune(store, tmp_path, settings())
     table = pd.read_csv(model / "rho.csv")
-    assert table["rho"].tolist() == list(monitor.RHOS) and set(table["pairs"]) == {12}
-    made, real = table["synthetic"], table["real"].iloc[0]
+    near, far = table[table["apart"] == 1], table[table["apart"] > 1]
+    assert near["rho"].tolist() == list(monitor.RHOS) and set(near["pairs"]) == {12}
+    made, real = near["synthetic"], near["real"].iloc[0]
     assert made.is_monotonic_increasing and made.iloc[0] < real - 0.1 < real + 0.3 < made.iloc[-1]
     assert real == pytest.approx(0.5, abs=0.1)
+    assert far[["apart", "rho", "pairs"]].to_numpy().tolist() == [[2, 0, 6]]  # three slices a cell
+    assert far["real"].item() == pytest.approx(0.5, abs=0.15) and far["synthetic"].item() < 0.3
+    assert fit_consistency(table).kind == "eq2"  # a part common to all slices
 
 
 def test_the_profile_does_not_depend_on_how_many_slices_are_sampled_at_once(crops, tmp_path):
