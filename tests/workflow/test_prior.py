@@ -3,6 +3,8 @@
 import json
 import shutil
 
+import pytest
+
 from tests.workflow.dry_run import REPOSITORY, job_counts, jobs
 
 DEMO = ("--configfile", "demo/config.yaml")
@@ -51,12 +53,27 @@ def test_a_prior_in_a_folder_is_an_input_and_one_that_is_damaged_stops_the_plan(
     assert "The prior of masks cannot be loaded" in output and "version 0" in output and "Traceback" not in output
 
 
-def test_the_ablation_of_the_prior_has_the_same_steps_with_and_without(project):
-    shutil.copytree(REPOSITORY / "demo/data/DSB2018-20x", project.folder / "data/Fluo-N2DH-GOWT1")
+@pytest.fixture
+def gowt1(project):
+    """A project with data in the place of GOWT1's."""
+    folder = project.folder / "data/Fluo-N2DH-GOWT1"
+    shutil.copytree(REPOSITORY / "demo/data/DSB2018-20x", folder)
     for sequence in ("01", "02"):
-        folder = project.folder / "data/Fluo-N2DH-GOWT1"
         shutil.copytree(folder / f"{sequence}_GT", folder / f"{sequence}_ST")
+    return project
+
+
+def test_the_ablation_of_the_prior_has_the_same_steps_with_and_without(gowt1):
     files = ("--configfile", "config.yaml", "presets/ablation-prior.yaml")
-    planned = [job["wildcards"] for job in jobs(project.dry_run("ablations", *files)) if job["rule"] == "train_texture"]
+    planned = [job["wildcards"] for job in jobs(gowt1.dry_run("ablations", *files)) if job["rule"] == "train_texture"]
     variants = [f"{kind}_{steps}" for kind in ("prior", "scratch") for steps in (50, 150, 700)]
     assert sorted(planned) == sorted(f"dataset={name}" for name in ["one_frame", *variants])
+
+
+def test_the_ablation_of_composing_has_the_same_models(gowt1):
+    presets = [f"presets/{name}.yaml" for name in ("cpu", "evaluation-cpu", "ablation-population")]
+    planned = jobs(gowt1.dry_run("ablations", "--configfile", "config.yaml", *presets))
+    names = {job["wildcards"] for job in planned if job["rule"] == "train_texture"}
+    composed = {job["wildcards"].split(",")[0] for job in planned if job["rule"] == "population"}
+    variants = ("denser", "focused", "no_distractors", "one_frame", "papers_layout")
+    assert names == {"dataset=one_frame"} and composed == {f"dataset={name}" for name in variants}
