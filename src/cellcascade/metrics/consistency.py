@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 
 Kind = Literal["eq2", "ar1"]
+FEWEST = 4  # pairs of slices that tell anything
 
 
 @dataclass(frozen=True)
@@ -40,7 +41,7 @@ def consistency_of(
 
 
 def fit_consistency(table: pd.DataFrame) -> Consistency | None:
-    """The consistency by which slices come out as alike as real ones; `None` if nothing was measured.
+    """The consistency by which slices come out as alike as real ones; `None` if too little was measured.
 
     Its strength is interpolated over the noise's correlation, of which likeness is nearly a linear function. It is the
     smallest or the largest measured one where real slices are less or more alike than all synthetic ones. Its kind is
@@ -69,8 +70,9 @@ def neighbours_of(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def _with_distances(table: pd.DataFrame) -> pd.DataFrame:
-    """The rows that hold a measure, also of tables of earlier versions."""
-    return (table if "apart" in table else table.assign(apart=1)).dropna()
+    """The rows that hold a measure of enough pairs, also of tables of earlier versions."""
+    measured = (table if "apart" in table else table.assign(apart=1)).dropna()
+    return measured[measured["pairs"] >= FEWEST]
 
 
 def _correlation(rho: pd.Series) -> pd.Series:

@@ -50,3 +50,4 @@ def test_settings_go_before_what_fits_and_the_paper_comes_last():
     assert consistency_of(nothing, "from_data", "from_data") == AS_IN_PAPER == Consistency(1.0, "eq2")
     assert consistency_of(nothing.drop(columns="apart"), "from_data", "ar1") == Consistency(1.0, "ar1")
     assert consistency_of(table(np.nan), "from_data", "from_data") == AS_IN_PAPER
+    assert consistency_of(table(0.3).assign(pairs=3), "from_data", "from_data") == AS_IN_PAPER
