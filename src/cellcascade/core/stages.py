@@ -7,7 +7,7 @@ remakes its outputs and what depends on them. Leave it when only speed, messages
 STAGE_VERSIONS = {
     "check": 1,  # raised, it would remake all: leave it
     "crops": 5,
-    "background": 3,
+    "background": 4,
     "train_mask_ddpm_prior": 1,
     "train_texture_prior": 1,
     "train_mask_ddpm": 3,

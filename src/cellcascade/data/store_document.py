@@ -165,6 +165,8 @@ STORES: list[tuple[Schema, Described]] = [
                 "std": "its standard deviation, counts",
                 "skewness": "its skewness",
                 "things_per_frame": "bright things without a label in each frame that is annotated as a whole",
+                "haze_widths": "widths of the Gaussians that spread the cells' light around them, pixels",
+                "haze_weights": "share of the light that each spreads",
             },
         ),
     ),

@@ -86,6 +86,8 @@ class BackgroundRecord(Record):
         std: Its standard deviation, counts.
         skewness: Its skewness.
         things_per_frame: Bright things without a label that were cut out of each densely annotated frame.
+        haze_widths: Widths of the Gaussians that spread the cells' light around them, pixels.
+        haze_weights: Share of the light that each spreads.
     """
 
     stage_version: int = STAGE_VERSIONS["background"]
@@ -96,6 +98,8 @@ class BackgroundRecord(Record):
     std: float
     skewness: float
     things_per_frame: tuple[int, ...] = ()
+    haze_widths: tuple[float, ...] = ()
+    haze_weights: tuple[float, ...] = ()
 
 
 BACKGROUND = Schema(

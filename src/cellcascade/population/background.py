@@ -6,9 +6,11 @@ quantiles follow the field's level, so that brighter background may be noisier. 
 clipped at zero come out as they went in.
 """
 
-from collections.abc import Sequence
+import logging
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import edt
 import numpy as np
@@ -21,6 +23,7 @@ from cellcascade.data.recording import Recording
 from cellcascade.data.shards import digests_of
 from cellcascade.data.stores import BACKGROUND, CROPS, BackgroundRecord, CropsRecord
 from cellcascade.population.distractors import Thing, Things, cut_things
+from cellcascade.population.haze import Haze, Lit, fit_haze, lit_pixels
 from cellcascade.population.interpolation import expand
 from cellcascade.population.noise import correlation_of, gaussian_correlation, quantiles
 
@@ -30,6 +33,8 @@ SMOOTHNESS = 16  # the field's Gaussian width is the frame's shorter edge divide
 Z_DECAY = 0.4  # of sparsely annotated stacks, in which it cannot be measured
 THING_ARRAYS = ("image", "mask", "slices", "border")  # of `Things`
 SAMPLES = 400_000  # pixels per frame that the quantiles are taken from
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,6 +49,7 @@ class Background:
         frame_shape: Shape of the real frames, ([z,] y, x).
         largest: Largest count that the camera's type can hold.
         z_decay: Share of a slice's signal that the next slice beyond a cell shows; 0 in 2D.
+        haze: Light of cells that is seen around them; none in 3D.
         things: Bright things without a label.
         things_per_frame: How many there are, by densely annotated frame.
     """
@@ -55,6 +61,7 @@ class Background:
     frame_shape: tuple[int, ...]
     largest: int
     z_decay: float
+    haze: Haze
     things: Things
     things_per_frame: tuple[int, ...]
 
@@ -75,6 +82,12 @@ class _Frame:
     known: np.ndarray
     ignored: np.ndarray
 
+    def light(self, voxel_size_um: Sequence[float], rim: int) -> np.ndarray:
+        """Counts of its cells above the background away from them, 0 elsewhere, float32, ([z,] y, x)."""
+        away = away_from_cells(self.labels, voxel_size_um, rim, self.ignored)
+        level = float(np.median(self.image[away])) if away.any() else float(self.image.min())
+        return np.where(self.labels > 0, np.maximum(self.image - np.float32(level), 0), np.float32(0))
+
 
 @dataclass(frozen=True)
 class _Learned:
@@ -82,7 +95,7 @@ class _Learned:
 
     Attributes:
         field: Its smooth field at low resolution, counts, ([z,] y, x).
-        samples: Level of the field and counts minus level at some background pixels, (2, pixel).
+        samples: Level of the field with the haze, and counts minus level, at some background pixels, (2, pixel).
         correlation: Correlation of its noise, ([z,] y, x).
         decays: Its cells' signal beyond their end slices, relative to that of the end slices.
         things: Its bright things without a label; `None` where not all of it is annotated.
@@ -110,9 +123,11 @@ def fit_background(*, recording: Recording, crops: Path, rim: int, dataset: str,
     """
     source = CROPS.open(crops)
     cells, size = source.record, source.shape("image")[-1]
-    learned = _learn_frames(recording, rim, size, numpy_generator(SEED, cells.dataset, "background"))
+    generator = numpy_generator(SEED, cells.dataset, "background")
+    haze = _fit_haze(recording, rim, numpy_generator(SEED, cells.dataset, "haze"))
+    learned = _learn_frames(recording, rim, size, haze, generator)
     samples = np.concatenate([item.samples for item in learned], axis=1)
-    model = _combined(learned, samples, cells, size)
+    model = _combined(learned, samples, cells, size, haze)
     counts = np.rint(samples.sum(0))
     mean, std = float(counts.mean()), float(counts.std())
     record = BackgroundRecord(
@@ -126,6 +141,8 @@ def fit_background(*, recording: Recording, crops: Path, rim: int, dataset: str,
         std=std,
         skewness=float((((counts - mean) / max(std, 1e-9)) ** 3).mean()),
         things_per_frame=model.things_per_frame,
+        haze_widths=model.haze.widths,
+        haze_weights=model.haze.weights,
     )
     things = {f"thing_{name}": getattr(model.things, name) for name in THING_ARRAYS}
     arrays = {name: getattr(model, name) for name in BACKGROUND.arrays if name not in things}
@@ -146,19 +163,51 @@ def read_background(store: Path) -> Background:
         frame_shape=facts.frame_shape,
         largest=facts.largest,
         z_decay=facts.z_decay,
+        haze=Haze(facts.haze_widths, facts.haze_weights),
         things_per_frame=facts.things_per_frame,
     )
 
 
-def _learn_frames(recording: Recording, rim: int, size: int, generator: np.random.Generator) -> list[_Learned]:
-    """What frames of a sequence, evenly spread over it, show of its background."""
+def _fit_haze(recording: Recording, rim: int, generator: np.random.Generator) -> Haze:
+    """The haze of the frames that the background is learned from; none in 3D."""
+    lit, diameter = list[Lit](), 0.0  # of the first frame's cells
+    for frame in _chosen(recording) if recording.ndim == 2 else ():
+        sizes = np.bincount(frame.labels.ravel())[1:]
+        if sizes.any():
+            diameter = diameter or float(2 * np.sqrt(np.median(sizes[sizes > 0]) / np.pi))
+            seen = _lit(frame, recording, rim=rim, diameter=diameter, generator=generator)
+            lit += [] if seen is None else [seen]
+    haze = fit_haze(lit, diameter)
+    logger.info("haze around cells: %.3g of their light", sum(haze.weights))
+    return haze
+
+
+def _lit(
+    frame: _Frame, recording: Recording, *, rim: int, diameter: float, generator: np.random.Generator
+) -> Lit | None:
+    """What a frame tells of the haze; near where nobody annotated it says nothing, as there may be cells."""
+    free = edt.edt(np.ascontiguousarray(frame.labels == 0)) > rim
+    if frame.ignored.any():
+        free &= edt.edt(np.ascontiguousarray(~frame.ignored)) > 2 * diameter
+    return lit_pixels(frame.image, frame.light(recording.voxel_size_um, rim), free, diameter, generator)
+
+
+def _chosen(recording: Recording) -> Iterator[_Frame]:
+    """Frames of a sequence, evenly spread over it."""
     frames = _by_image(recording.frames())
     chosen = np.unique(np.linspace(0, len(frames) - 1, FRAMES[recording.ndim]).round().astype(int))
-    read = (_read(recording, frames[index]) for index in chosen)
-    learned = [_learn(frame, recording.voxel_size_um, rim=rim, size=size, generator=generator) for frame in read]
+    return (_read(recording, frames[index]) for index in chosen)
+
+
+def _learn_frames(
+    recording: Recording, rim: int, size: int, haze: Haze, generator: np.random.Generator
+) -> list[_Learned]:
+    """What frames of a sequence show of its background."""
+    how: dict[str, Any] = {"rim": rim, "size": size, "haze": haze, "generator": generator}
+    learned = [_learn(frame, recording.voxel_size_um, **how) for frame in _chosen(recording)]
     shown = [item for item in learned if item is not None]
     if not shown:
-        raise _no_background(recording.folder, len(chosen))
+        raise _no_background(recording.folder, len(learned))
     return shown
 
 
@@ -186,10 +235,12 @@ def _read(recording: Recording, annotations: Sequence[AnnotatedFrame]) -> _Frame
 
 
 def _learn(
-    frame: _Frame, voxel_size_um: Sequence[float], *, rim: int, size: int, generator: np.random.Generator
+    frame: _Frame, voxel_size_um: Sequence[float], *, rim: int, size: int, haze: Haze, generator: np.random.Generator
 ) -> _Learned | None:
     """What a frame shows of the background; `None` if all of it is a cell or close to one."""
-    image, widths = frame.image.astype(np.float32), _field_widths(frame.image.shape, voxel_size_um)
+    counts, widths = frame.image.astype(np.float32), _field_widths(frame.image.shape, voxel_size_um)
+    lit = haze.of(frame.light(voxel_size_um, rim)) if haze.widths else np.zeros((), np.float32)
+    image = counts - lit
     away = away_from_cells(frame.labels, voxel_size_um, rim, frame.ignored)
     usable = _usable(image, away, frame.known, widths)
     if not usable.any():
@@ -200,8 +251,9 @@ def _learn(
     if len(taken) > SAMPLES:
         taken = generator.choice(taken, SAMPLES, replace=False)
     # Whole counts become a smooth distribution by half a count of dither; rounding a sample undoes it.
-    dithered = image.ravel()[taken] + generator.uniform(-0.5, 0.5, len(taken))
-    samples = np.stack([level.ravel()[taken], dithered - level.ravel()[taken]])
+    dithered = counts.ravel()[taken] + generator.uniform(-0.5, 0.5, len(taken))
+    hazy = (level + lit).ravel()[taken]
+    samples = np.stack([hazy, dithered - hazy])
     dense = image.ndim == 3 and frame.known.all()
     decays = _decays(image, frame.labels, level, frame.ignored) if dense else []
     complete = frame.known.all() and not frame.ignored.any()  # else what has no label may be a cell
@@ -246,7 +298,9 @@ def away_from_cells(
     return (distance > radius) & seen
 
 
-def _combined(learned: Sequence[_Learned], samples: np.ndarray, cells: CropsRecord, size: int) -> Background:
+def _combined(
+    learned: Sequence[_Learned], samples: np.ndarray, cells: CropsRecord, size: int, haze: Haze
+) -> Background:
     """The model of several frames; `samples` are those of all of them, (2, pixel), `size` is the edge of the crops."""
     levels, residuals = quantiles(*samples)
     # The median over frames: single frames with haze around their cells do not make the noise cloudy.
@@ -261,6 +315,7 @@ def _combined(learned: Sequence[_Learned], samples: np.ndarray, cells: CropsReco
         frame_shape=cells.frame_shape,
         largest=cells.largest,
         z_decay=0.0 if len(cells.frame_shape) == 2 else float(np.clip(np.median(decays), 0, 0.8)),
+        haze=haze,
         things=Things.of([thing for frame in things for thing in frame], size),
         things_per_frame=tuple(len(frame) for frame in things),
     )

@@ -24,7 +24,7 @@ from cellcascade.data.stores import CROPS, CropsRecord
 from cellcascade.data.synthetic import CLEAN
 from cellcascade.population.arrangement import Target, arrange_cells, rules_of
 from cellcascade.population.background import Background, read_background
-from cellcascade.population.canvas import Canvas, Placement
+from cellcascade.population.canvas import Canvas, Placement, overlap
 from cellcascade.population.canvas_background import noisy_counts, sample_field, sample_noise
 from cellcascade.population.cell_choice import CellChoice, Lender
 from cellcascade.population.cell_library import CellLibrary
@@ -191,17 +191,33 @@ def _light(
     """
     noise, drawn = sample_noise(model, shape, draws.background)
     field, scores = sample_field(model, shape, draws.background), drawn.reshape(canvas.shape)
+    field, haze = _with_haze(field, canvas, placed, model)
     background = noisy_counts(model, field, noise).reshape(canvas.shape)
     shown = [*placed, *_things(canvas, placed, model, settings, draws.things)]
     brush = partial(paint, canvas, rim=settings.rim, z_decay=model.z_decay, neighbour_light=frames.neighbour_light)
     if settings.twins:
         light, twin = paint_with_twin(
-            brush, canvas, shown, field=field, background=background, model=model, scores=scores
+            brush, canvas, shown, field=field, haze=haze, background=background, model=model, scores=scores
         )
     else:
-        light, twin = brush(shown, Ground.of(background), scores=scores), None
+        light, twin = brush(shown, Ground.of(background, haze), scores=scores), None
     changes, across = settings.randomise, canvas.spacing[0]
     return randomise(light, background, changes, across=across, generator=draws.background, twin=twin)
+
+
+def _with_haze(
+    field: np.ndarray, canvas: Canvas, placed: Sequence[Placement], model: Background
+) -> tuple[np.ndarray, np.ndarray | None]:
+    """A field ([z,] y, x) with the haze of placed cells, and that near them (z, y, x); `None`: there is none."""
+    if not model.haze.widths:
+        return field, None
+    light, level = np.zeros(canvas.shape, np.float32), np.float32(np.median(field))
+    for item in placed:
+        here, cut = overlap(item.corner, item.cell.image.shape, canvas.shape)
+        inside = canvas.labels[here] == item.label
+        light[here][inside] = np.maximum(item.cell.image[cut][inside] - level, 0)
+    near, far = (np.stack(part) for part in zip(*map(model.haze.parts, light)))
+    return field + (near + far).reshape(field.shape), near
 
 
 def _weights(library: CellLibrary, hardness: Path | None, settings: Population) -> np.ndarray | None:

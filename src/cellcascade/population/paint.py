@@ -22,21 +22,24 @@ class Ground:
         counts: Counts, (z, y, x).
         smooth: Their local mean.
         darkest: The darkest counts of the whole canvas.
+        haze: The cells' light in it that their crops show as well, counts, (z, y, x); `None`: there is none.
     """
 
     counts: np.ndarray
     smooth: np.ndarray
     darkest: float
+    haze: np.ndarray | None = None
 
     @classmethod
-    def of(cls, counts: np.ndarray) -> "Ground":
-        """The background of a canvas, counts, (z, y, x)."""
+    def of(cls, counts: np.ndarray, haze: np.ndarray | None = None) -> "Ground":
+        """The background of a canvas, counts, (z, y, x), with its haze near cells."""
         darkest = float(np.percentile(counts.ravel()[::EVERY], DARKEST))
-        return cls(counts, ndimage.gaussian_filter(counts, (0, SMOOTH, SMOOTH)), darkest)
+        return cls(counts, ndimage.gaussian_filter(counts, (0, SMOOTH, SMOOTH)), darkest, haze)
 
     def part(self, here: tuple[slice, ...]) -> "Ground":
         """The background of a part of the canvas."""
-        return Ground(self.counts[here], self.smooth[here], self.darkest)
+        haze = None if self.haze is None else self.haze[here]
+        return Ground(self.counts[here], self.smooth[here], self.darkest, haze)
 
 
 def paint(
@@ -113,6 +116,8 @@ def _rim(
 ) -> np.ndarray:
     """Counts around a cell: what its crop's local mean has above the crop's own background, on the canvas' background.
 
+    The haze near cells is of the same light: the brighter of the two is seen.
+
     Mixing the noise of the two would average it away, so each pixel has the noise of one of them: of the background
     with a probability of one minus `weight`, else of the crop. Noise that would reach below the canvas' darkest counts
     is made smaller: clipping it there would make the rim too bright.
@@ -125,7 +130,9 @@ def _rim(
         share: Uniform random numbers, (z, y, x); `None`: there is no noise, and what is fine in the crop fades out.
     """
     crop, around, darkest = cell.image[cut], cell.around[cut], ground.darkest
-    counts, noise, down = ground.smooth + weight * (around - cell.level), crop - around, around - cell.darkest
+    light = weight * (around - cell.level)
+    light = light if ground.haze is None else np.maximum(light - ground.haze, 0)
+    counts, noise, down = ground.smooth + light, crop - around, around - cell.darkest
     if share is None:
         noise = weight * noise
     else:

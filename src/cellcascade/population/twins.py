@@ -26,6 +26,7 @@ def paint_with_twin(
     placed: Sequence[Placement],
     *,
     field: np.ndarray,
+    haze: np.ndarray | None,
     background: np.ndarray,
     model: Background,
     scores: np.ndarray,
@@ -36,7 +37,8 @@ def paint_with_twin(
         brush: `paint` for this canvas.
         canvas: Where the cells are.
         placed: The cells.
-        field: The field of the background, counts, ([z,] y, x).
+        field: The field of the background, with the haze, counts, ([z,] y, x).
+        haze: The haze near cells, counts, (z, y, x); `None`: there is none.
         background: The background with its noise, counts, (z, y, x).
         model: The fitted background.
         scores: Standard normal noise, correlated as the background's is, from which the shot noise is made, (z, y, x).
@@ -44,7 +46,7 @@ def paint_with_twin(
     Returns:
         Counts with noise and without, float32, (z, y, x).
     """
-    noise, ground = noise_like(model), _still_ground(model, field, canvas.shape)
+    noise, ground = noise_like(model), _still_ground(model, field, haze, canvas.shape)
     still = [replace(item, cell=still_cell(item.cell, noise)) for item in placed]
     twin = np.clip(brush(still, ground, scores=None), 0, model.largest)
     mean = ground.counts
@@ -76,11 +78,11 @@ def shot_noise(light: np.ndarray, gain: np.ndarray, scores: np.ndarray) -> np.nd
     return (light * (cube / mean - 1)).astype(np.float32)
 
 
-def _still_ground(model: Background, field: np.ndarray, shape: Sequence[int]) -> Ground:
+def _still_ground(model: Background, field: np.ndarray, haze: np.ndarray | None, shape: Sequence[int]) -> Ground:
     """A field ([z,] y, x) as a background of a shape (z, y, x) without noise; how dark it gets, the noise says."""
     mean = mean_counts(model, field).reshape(shape)
     dark = noisy_counts(model, field, np.full(field.shape, ndtri(DARKEST / 100), np.float32))
-    return Ground(mean, mean, float(np.percentile(dark, DARKEST)))
+    return Ground(mean, mean, float(np.percentile(dark, DARKEST)), haze)
 
 
 def _gains(canvas: Canvas, placed: Sequence[Placement]) -> np.ndarray:

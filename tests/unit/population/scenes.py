@@ -42,7 +42,16 @@ def write_textures(folder, *, ndim=2, cells=10, size=32, level=LEVEL, shards=2):
 
 
 def write_inputs(
-    folder, *, ndim=2, shape=(200, 240), cells_per_frame=(12,), per_slice=(), cut=True, dataset="test", **textures
+    folder,
+    *,
+    ndim=2,
+    shape=(200, 240),
+    cells_per_frame=(12,),
+    per_slice=(),
+    cut=True,
+    haze=(),
+    dataset="test",
+    **textures,
 ):
     """What images are made from: texture shards, a background model and a crops store."""
     lags = np.zeros((3,) * ndim, np.float32)
@@ -56,7 +65,8 @@ def write_inputs(
     z_decay = 0.0 if ndim == 2 else 0.5
     cell = np.pad(np.ones((1, 12, 12), np.uint8), [(0, 0), (10, 10), (10, 10)])
     background, crops = folder / "background.zarr.zip", folder / "crops.zarr.zip"
-    write_store(BACKGROUND, background, model, frame_shape=shape, largest=65535, z_decay=z_decay)
+    facts = dict(zip(("haze_widths", "haze_weights"), haze))
+    write_store(BACKGROUND, background, model, frame_shape=shape, largest=65535, z_decay=z_decay, **facts)
     write_store(
         CROPS,
         crops,

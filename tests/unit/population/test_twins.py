@@ -21,6 +21,7 @@ from cellcascade.population.collect import collect_images
 from cellcascade.population.compose import Draws, compose
 from cellcascade.population.denoise import noise_like, still_cell
 from cellcascade.population.distractors import Things
+from cellcascade.population.haze import Haze
 from cellcascade.population.noise import SCORES
 from cellcascade.population.twins import shot_noise
 from tests.unit.population.scenes import LEVEL, SPREAD, make, opened, write_inputs
@@ -42,6 +43,7 @@ def background(*, width=0.0, levels=(100.0,), spread=6.0, largest=65535):
         frame_shape=(64, 64),
         largest=largest,
         z_decay=0.0,
+        haze=Haze(),
         things=Things.of([], 16),
         things_per_frame=(),
     )
