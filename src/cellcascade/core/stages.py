@@ -17,7 +17,7 @@ STAGE_VERSIONS = {
     "views": 3,
     "volumes": 3,
     "slices": 3,
-    "train_texture": 6,
+    "train_texture": 7,
     "textures": 5,
     "hardness": 1,
     "population": 9,

@@ -124,7 +124,7 @@ def measure_profile(model: TextureModel, settings: Texture, crops: Crops, hints:
     noise = [torch.randn(shape, generator=torch_generator(seed, "profile", place)) for place in range(MEASURED)]
     drawn = _textured(model, settings, crops, hints[chosen], noise)
     real, drawn = (to_unit(counts, crops.record.window) ** 2 for counts in (crops.image[chosen], drawn))
-    return fit_profile(real, drawn, hints[chosen])
+    return fit_profile(real, drawn, hints[chosen], chosen)
 
 
 def likeness_by_rho(model: TextureModel, settings: Texture, crops: Crops, hints: CellHints, seed: int) -> pd.DataFrame:
