@@ -29,6 +29,7 @@ from cellcascade.data.layout import FrameLayout, fit_heights, fit_layout, measur
 from cellcascade.data.objects import FRAGMENTARY, Cell, Slice, crop_origin, find_cells
 from cellcascade.data.recording import Recording
 from cellcascade.data.shards import Store, digests_of
+from cellcascade.data.slice_likeness import FURTHEST, mean_likeness, measure_likeness
 from cellcascade.data.stores import CROPS, CropsRecord
 
 logger = logging.getLogger(__name__)
@@ -118,6 +119,7 @@ class _Seen:
         dtype: Type of its counts.
         layout: How its cells lie; `None` of a slice alone, and of a frame that is annotated in part.
         contacts: Their light where they touch, likewise.
+        likeness: How alike their slices are, see `measure_likeness`.
         share: Share of its pixels that somebody annotated.
     """
 
@@ -127,6 +129,7 @@ class _Seen:
     dtype: np.dtype
     layout: FrameLayout | None
     contacts: ContactLight | None
+    likeness: list[tuple[int, float]]
     share: float
 
     @property
@@ -232,8 +235,20 @@ def _see(
         share=1.0 if ignored is None else float(1 - ignored.mean()),
         layout=_layout(labels, cells, size_um) if dense else None,
         contacts=measure_contacts(image, labels, size_um) if dense else None,
+        likeness=_likeness(recording, item, image, cells),
     )
     return seen, arrays
+
+
+def _likeness(
+    recording: Recording, item: AnnotatedFrame, image: np.ndarray, cells: Sequence[Cell]
+) -> list[tuple[int, float]]:
+    """How alike slices of cells are; around an annotated slice, the stack shows the others."""
+    if item.z is None:
+        return measure_likeness(image, cells)
+    stack = recording.read_image(item)
+    around = range(max(item.z - FURTHEST, 0), min(item.z + FURTHEST + 1, stack.shape[0]))
+    return measure_likeness(np.stack([stack[z] for z in around]), cells, around.start)
 
 
 def _layout(labels: np.ndarray, cells: Sequence[Cell], voxel_size_um: Sequence[float]) -> FrameLayout:
@@ -271,6 +286,7 @@ def _record(
         layout=fit_layout(layouts),
         heights=fit_heights(layouts),
         neighbour_light=neighbour_light([each.contacts for each in seen if each.contacts]),
+        slice_likeness=mean_likeness([pair for each in seen for pair in each.likeness]),
         digests=digests_of(dict.fromkeys(path for item in frames for path in (item.image, item.labels))),
     )
 

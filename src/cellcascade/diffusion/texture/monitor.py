@@ -15,6 +15,7 @@ from cellcascade.core.errors import InputError
 from cellcascade.core.seeds import torch_generator
 from cellcascade.data.cells import CellStack
 from cellcascade.data.crops import Crops, to_counts, to_unit
+from cellcascade.data.slice_likeness import FURTHEST, inner_of
 from cellcascade.diffusion.texture.edges import Profile, fit_profile
 from cellcascade.diffusion.texture.hints import CellHints
 from cellcascade.diffusion.texture.model import TextureModel
@@ -29,7 +30,6 @@ FOLLOWED = 0.5  # of the way from a chance overlap of outline and bright pixels 
 HOPELESS, LATE = 10_000, 4000  # steps at which outlines that are ignored stop a training: at any look, at its end
 TOLD_APART = 0.1  # IoU by which real cells must agree better with their own outlines than with others', to judge by it
 RHOS, PAIRS = (0.0, 0.7, 1.5, 4.0), 24
-FURTHEST = 3  # slices apart
 MEASURED = 128  # real outlines that show the light across edges; of fewer crops, some several times
 # Slices at once on a CPU, whatever `texture.sampling_batch` says: the size of a batch changes a sample's last bits,
 # and so the profile and all textures, while that setting is no reason to train again. On a GPU it holds.
@@ -147,15 +147,14 @@ def likeness_by_rho(model: TextureModel, settings: Texture, crops: Crops, hints:
     """
     rows = []
     for apart in range(1, FURTHEST + 1):
-        pairs = evenly_spaced(_pairs(crops, apart), PAIRS)
+        pairs, masks, real = _measured_pairs(crops, apart)
         for rho in (RHOS if apart == 1 else (0.0,)) if pairs else ():
-            seeds = [torch_generator(seed, "likeness", *map(int, pair)) for pair in pairs]
+            seeds = [torch_generator(seed, "likeness", number, *map(int, pair)) for number, pair in enumerate(pairs)]
             noise = [one for each in seeds for one in correlated_noise(model.space.noise_shape, 2, rho, each)]
             counts = _textured(model, settings, crops, hints[np.ravel(pairs)], noise)
-            made = counts.reshape(len(pairs), 2, *counts.shape[1:])
-            alike = [_likeness(images, pairs, crops) for images in (made, crops.image[np.array(pairs)])]
-            rows.append((apart, rho, *alike, len(pairs)))
-            logger.info("rho %g: slices %d apart correlate by %.2f, real ones by %.2f", rho, apart, *alike)
+            made = _likeness(counts.reshape(masks.shape), masks)
+            rows.append((apart, rho, made, real, len(pairs)))
+            logger.info("rho %g: slices %d apart correlate by %.2f, real ones by %.2f", rho, apart, made, real)
     return pd.DataFrame(rows, columns=["apart", "rho", "synthetic", "real", "pairs"])
 
 
@@ -174,6 +173,22 @@ def _iou(images: np.ndarray, masks: np.ndarray) -> float:
     return float(measure_textures(images, masks)["otsu_iou"].median())
 
 
+def _measured_pairs(crops: Crops, apart: int) -> tuple[list[tuple[int, int]], np.ndarray, float]:
+    """Pairs of crops `(n, 2)` that are textured, where they are compared `(n, 2, y, x)`, and how alike real ones are.
+
+    Where cells have no crops that are so many slices apart, their widest slices stand for both: the stack itself has
+    told how alike slices are within these.
+    """
+    if pairs := evenly_spaced(_pairs(crops, apart), PAIRS):
+        masks = crops.mask[np.array(pairs)]
+        return pairs, masks, _likeness(crops.image[np.array(pairs)], masks)
+    if apart > len(told := crops.record.slice_likeness) or _pairs(crops, 1):
+        return [], np.zeros((0, 2, *crops.size), bool), float("nan")
+    widest = evenly_spaced(list(np.flatnonzero(crops.widest)), PAIRS)
+    pairs = [(int(i), int(i)) for i in np.resize(widest, PAIRS)]
+    return pairs, inner_of(crops.mask[np.array(pairs)]), told[apart - 1]
+
+
 def _pairs(crops: Crops, apart: int) -> list[tuple[int, int]]:
     """Crops of one cell that are so many slices apart; none in 2D."""
     places = {key: i for i, key in enumerate(zip(crops.frame.tolist(), crops.label.tolist(), crops.z.tolist()))}
@@ -181,7 +196,7 @@ def _pairs(crops: Crops, apart: int) -> list[tuple[int, int]]:
     return [(i, j) for i, j in above if j is not None]
 
 
-def _likeness(images: np.ndarray, pairs: list[tuple[int, int]], crops: Crops) -> float:
-    """Mean correlation of pairs of slices `(n, 2, y, x)`."""
-    stacks = [CellStack(image, crops.mask[list(pair)], np.arange(2)) for image, pair in zip(images, pairs)]
+def _likeness(images: np.ndarray, masks: np.ndarray) -> float:
+    """Mean correlation of pairs of slices `(n, 2, y, x)` where both masks say."""
+    stacks = [CellStack(image, mask, np.arange(2)) for image, mask in zip(images, masks)]
     return float(slice_correlations(stacks, 1).mean())

@@ -110,6 +110,20 @@ def test_likeness_of_neighbouring_slices_grows_with_rho(crops, tmp_path):
     assert fit_consistency(table).kind == "eq2"  # a part common to all slices
 
 
+def test_of_single_slices_the_stack_tells_how_alike_they_are(crops, tmp_path):
+    data = read_crops(crops)
+    arrays = {name: getattr(data, name) for name in CROPS.arrays}
+    facts = {"dataset": "discs", "window": data.record.window, "slice_likeness": (0.5, 0.3, 0.2)}
+    store = write_store(CROPS, tmp_path / "c.zarr.zip", arrays, **facts)
+    table = pd.read_csv(fine_tune(store, tmp_path, settings()) / "rho.csv")
+    near, far = table[table["apart"] == 1], table[table["apart"] > 1]
+    assert near["rho"].tolist() == list(monitor.RHOS) and set(near["real"]) == {0.5}
+    assert near["synthetic"].is_monotonic_increasing and near["synthetic"].iloc[-1] > 0.7
+    assert far[["apart", "rho", "real"]].to_numpy().tolist() == [[2, 0, 0.3], [3, 0, 0.2]]
+    fitted = fit_consistency(table)
+    assert 0 < fitted.rho < 4 and fitted.kind == "ar1"
+
+
 def test_the_profile_does_not_depend_on_how_many_slices_are_sampled_at_once(crops, tmp_path):
     """That setting is no reason to train again, so it must not show in a trained model."""
     model, data = loaded(fine_tune(crops, tmp_path, settings())), read_crops(crops)
