@@ -51,8 +51,7 @@ def fit_consistency(table: pd.DataFrame) -> Consistency | None:
         table: Columns rho, synthetic, real, pairs, and apart, as `diffusion.texture.monitor` measures them. Tables of
             earlier versions lack `apart`, which then is 1.
     """
-    near = neighbours_of(table)
-    if near.empty:
+    if table.empty or (near := neighbours_of(table)).empty:
         return None
     shared = _correlation(near["rho"])
     best = float(np.interp(near["real"].iloc[0], np.maximum.accumulate(near["synthetic"]), shared))
