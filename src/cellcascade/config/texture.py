@@ -89,12 +89,12 @@ class Texture(Settings):
     rho: NotNegative | Literal["from_data"] = Field(
         "from_data",
         description="strength of texture consistency between slices (Eq. 2), e.g. 1; from_data: neighbouring slices "
-        "are as alike as real ones, or 1 where none are annotated",
+        "are as alike as real ones, or 1 where no stack shows any",
     )
-    correlation: Literal["from_data", "eq2", "ar1"] = Field(
-        "from_data",
-        description="which slices are alike: eq2: all equally (paper); ar1: neighbours as much, others less; "
-        "from_data: as real ones, or eq2",
+    correlation: Literal["coarse", "eq2", "ar1"] = Field(
+        "coarse",
+        description="what slices share: coarse: light and coarse structure, not the grain, the less the further apart; "
+        "eq2: of all structure alike, any two slices the same (paper); ar1: of all alike, the less the further apart",
     )
     max_redraws: Count = Field(
         5, description="tries for a texture that follows its outline before the cell is marked invalid"

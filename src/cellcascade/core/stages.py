@@ -6,7 +6,7 @@ remakes its outputs and what depends on them. Leave it when only speed, messages
 
 STAGE_VERSIONS = {
     "check": 1,  # raised, it would remake all: leave it
-    "crops": 5,
+    "crops": 6,
     "background": 4,
     "train_mask_ddpm_prior": 1,
     "train_texture_prior": 1,
@@ -17,8 +17,8 @@ STAGE_VERSIONS = {
     "views": 3,
     "volumes": 3,
     "slices": 3,
-    "train_texture": 7,
-    "textures": 5,
+    "train_texture": 8,
+    "textures": 6,
     "hardness": 1,
     "population": 9,
     "synthetic": 1,

@@ -29,7 +29,7 @@ from cellcascade.data.layout import FrameLayout, fit_heights, fit_layout, measur
 from cellcascade.data.objects import FRAGMENTARY, Cell, Slice, crop_origin, find_cells
 from cellcascade.data.recording import Recording
 from cellcascade.data.shards import Store, digests_of
-from cellcascade.data.slice_likeness import FURTHEST, mean_likeness, measure_likeness
+from cellcascade.data.slice_likeness import mean_likeness, measure_likeness
 from cellcascade.data.stores import CROPS, CropsRecord
 
 logger = logging.getLogger(__name__)
@@ -129,7 +129,7 @@ class _Seen:
     dtype: np.dtype
     layout: FrameLayout | None
     contacts: ContactLight | None
-    likeness: list[tuple[int, float]]
+    likeness: list[float]
     share: float
 
     @property
@@ -242,12 +242,12 @@ def _see(
 
 def _likeness(
     recording: Recording, item: AnnotatedFrame, image: np.ndarray, cells: Sequence[Cell]
-) -> list[tuple[int, float]]:
+) -> list[float]:
     """How alike slices of cells are; around an annotated slice, the stack shows the others."""
     if item.z is None:
         return measure_likeness(image, cells)
     stack = recording.read_image(item)
-    around = range(max(item.z - FURTHEST, 0), min(item.z + FURTHEST + 1, stack.shape[0]))
+    around = range(max(item.z - 1, 0), min(item.z + 2, stack.shape[0]))
     return measure_likeness(np.stack([stack[z] for z in around]), cells, around.start)
 
 
@@ -286,7 +286,7 @@ def _record(
         layout=fit_layout(layouts),
         heights=fit_heights(layouts),
         neighbour_light=neighbour_light([each.contacts for each in seen if each.contacts]),
-        slice_likeness=mean_likeness([pair for each in seen for pair in each.likeness]),
+        slice_likeness=mean_likeness([one for each in seen for one in each.likeness]),
         digests=digests_of(dict.fromkeys(path for item in frames for path in (item.image, item.labels))),
     )
 

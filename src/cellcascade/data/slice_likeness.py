@@ -1,6 +1,5 @@
 """How alike the slices of real cells are, also of those that are annotated in one slice: the stack shows the others."""
 
-from collections import defaultdict
 from collections.abc import Iterable, Sequence
 
 import numpy as np
@@ -8,7 +7,6 @@ from scipy import ndimage
 
 from cellcascade.data.objects import Cell
 
-FURTHEST = 3  # slices apart
 INNER = 2  # pixels between a cell's outline and what is compared: a slice further on, the cell may be smaller
 FEWEST_PIXELS, FEWEST_PAIRS = 25, 4  # that tell anything
 
@@ -28,15 +26,15 @@ def correlation(first: np.ndarray, second: np.ndarray, where: np.ndarray) -> flo
     return float(np.corrcoef(pair)[0, 1]) if pair.std(1).all() else float("nan")
 
 
-def measure_likeness(image: np.ndarray, cells: Iterable[Cell], first: int = 0) -> list[tuple[int, float]]:
-    """Distances in slices and correlations between the widest slice of cells and the slices around it.
+def measure_likeness(image: np.ndarray, cells: Iterable[Cell], first: int = 0) -> list[float]:
+    """Correlations between the widest slice of cells and the slices above and below it.
 
     Args:
         image: The stack, counts, (z, y, x); a plane has no other slices.
         cells: Its cells.
         first: Number of the first slice that the image holds, of those of the cells' stack.
     """
-    found: list[tuple[int, float]] = []
+    found: list[float] = []
     for cell in cells if image.ndim == 3 else ():
         if not cell.slices:
             continue
@@ -45,21 +43,11 @@ def measure_likeness(image: np.ndarray, cells: Iterable[Cell], first: int = 0) -
         (y, x), (height, width) = plane.corner, plane.mask.shape
         box, inner = (slice(y, y + height), slice(x, x + width)), inner_of(np.pad(plane.mask, INNER))
         inner = inner[INNER : INNER + height, INNER : INNER + width]
-        for apart in range(1, FURTHEST + 1):
-            for other in (middle - apart, middle + apart):
-                if 0 <= other < len(image):
-                    found.append((apart, correlation(image[middle][box], image[other][box], inner)))
-    return [(apart, value) for apart, value in found if np.isfinite(value)]
+        others = [z for z in (middle - 1, middle + 1) if 0 <= z < len(image)]
+        found += [correlation(image[middle][box], image[z][box], inner) for z in others]
+    return [value for value in found if np.isfinite(value)]
 
 
-def mean_likeness(found: Sequence[tuple[int, float]]) -> tuple[float, ...]:
-    """Mean correlation of slices one, two … apart, as far as enough pairs tell."""
-    by_distance = defaultdict(list)
-    for apart, value in found:
-        by_distance[apart].append(value)
-    means = []
-    for apart in range(1, FURTHEST + 1):
-        if len(by_distance[apart]) < FEWEST_PAIRS:
-            break
-        means.append(float(np.mean(by_distance[apart])))
-    return tuple(means)
+def mean_likeness(found: Sequence[float]) -> float | None:
+    """Mean of correlations; `None` of too few."""
+    return float(np.mean(found)) if len(found) >= FEWEST_PAIRS else None

@@ -30,8 +30,8 @@ class CropsRecord(Record):
         heights: Height over width of the cells of densely annotated stacks, from the smallest to the largest at equal
             steps of rank; none where too few are seen.
         neighbour_light: Share of the light around a cell that falls on a cell beside it.
-        slice_likeness: Correlation of the counts within a cell, of its widest slice and of those one, two and three
-            slices away; none in 2D, nor where there are too few.
+        slice_likeness: Mean correlation of the counts within a cell, of its widest slice and of its neighbours; `None` in
+            2D, and where there are too few.
     """
 
     stage_version: int = STAGE_VERSIONS["crops"]
@@ -47,7 +47,7 @@ class CropsRecord(Record):
     layout: LayoutRecord | None = None
     heights: tuple[float, ...] = ()
     neighbour_light: float = 1.0
-    slice_likeness: tuple[float, ...] = ()
+    slice_likeness: float | None = None
 
     @property
     def ndim(self) -> int:

@@ -8,7 +8,7 @@ import pandas as pd
 
 from cellcascade.core.choice import evenly_spaced
 from cellcascade.metrics.compare import compare_values
-from cellcascade.metrics.consistency import Consistency, fit_consistency, neighbours_of
+from cellcascade.metrics.consistency import Consistency, Kind, fitted_rho, measured_of
 from cellcascade.report import charts, figures
 from cellcascade.report.pictures import Display, Picture
 from cellcascade.report.sources import CellEntry, CellSources
@@ -18,7 +18,11 @@ EDGE, SLICE_EDGE = 160, 96  # pixels on the page of a cell in 3D and of one of i
 COLUMNS, SHOWN, SHOWN_3D, SHOWN_SLICES, LINED_UP = 8, 24, 4, 10, 16
 TURNS = ((0, 0), (45, 25), (90, 0))  # degrees about y, then towards the viewer
 BINARY = Display((0.0, 1.0))
-KINDS = {"eq2": "all slices of a cell equally alike", "ar1": "the less alike the further apart"}
+KINDS: dict[Kind, str] = {
+    "coarse": "alike in their coarse structure, not in their grain",
+    "eq2": "all slices of a cell equally alike",
+    "ar1": "the less alike the further apart",
+}
 
 
 @dataclass(frozen=True)
@@ -252,17 +256,17 @@ def likeness(table: pd.DataFrame | None, made: Consistency) -> str:
     """How alike neighbouring slices are, real and at several rho, and which rho fits best, as sentences.
 
     Args:
-        table: `rho.csv`, see `fit_consistency`; `None` where it is left out.
+        table: `rho.csv`, see `fitted_rho`; `None` where it is left out.
         made: How alike slices were made.
     """
-    if table is None or (best := fit_consistency(table)) is None:
+    if table is None or (best := fitted_rho(table, made.kind)) is None:
         return ""
-    near = neighbours_of(table)
+    near = measured_of(table, made.kind)
     found = ", ".join(f"{row.synthetic:.2f} at ρ = {row.rho:g}" for row in near.itertuples())
     real, low, high = near["real"].iloc[0], near["synthetic"].min(), near["synthetic"].max()
-    fit = f"ρ = {best.rho:.2g} fits the real ones best"
+    fit = f"ρ = {best:.2g} fits the real ones best"
     if not low <= real <= high:
-        fit = f"all are {'more' if real < low else 'less'} similar than the real ones; ρ = {best.rho:.2g} comes nearest"
+        fit = f"all are {'more' if real < low else 'less'} similar than the real ones; ρ = {best:.2g} comes nearest"
     return (
         f"Neighbouring slices of real cells correlate by {real:.2f} ({int(near['pairs'].iloc[0])} pairs). "
         f"New textures in the same outlines correlate by {found}: {fit}. "

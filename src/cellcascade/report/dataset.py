@@ -39,7 +39,7 @@ def write_report(
     dataset: str,
     settings: dict[str, Any],
     rho: float | Literal["from_data"],
-    correlation: Kind | Literal["from_data"],
+    correlation: Kind,
     cells: CellFiles,
     images: ImageFiles,
     evaluation: EvaluationFiles,
@@ -52,7 +52,7 @@ def write_report(
         dataset: Name of the data set.
         settings: Its settings, shown as they are.
         rho: How strongly neighbouring slices were made to agree; part of the settings.
-        correlation: Which slices were; part of the settings.
+        correlation: What they share; part of the settings.
         cells: Files of single cells.
         images: Files of whole images.
         evaluation: Files of the evaluation.

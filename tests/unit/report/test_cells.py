@@ -27,8 +27,8 @@ def test_answer_of_the_line_up_names_the_synthetic_cells(tmp_path):
 
 
 def test_likeness_says_which_rho_fits_or_comes_nearest():
-    table = pd.DataFrame({"apart": 1, "rho": [0.0, 1.0], "synthetic": [0.1, 0.5], "real": 0.3, "pairs": 24})
-    table = pd.concat([table, table[:1].assign(apart=2, real=0.2)])
+    measured = {"rho": [0.0, 1.0], "synthetic": [0.1, 0.5], "real": 0.3, "pairs": 24}
+    table = pd.DataFrame({"correlation": "eq2", **measured})
     made = Consistency(2.0, "ar1")
     words = likeness(table, made)
     assert "correlate by 0.10 at ρ = 0, 0.50 at ρ = 1: ρ = 0.58 fits the real ones best" in words

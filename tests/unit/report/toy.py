@@ -122,7 +122,7 @@ def write_dataset(folder: Path, ndim: int) -> dict:
     compare_shapes(crops=crops, masks=stages["masks"], **tables)
     tables = {"table": folder / "texture.csv", "cells": folder / "texture_cells.csv"}
     compare_textures(crops=crops, textures=stages["textures"], **tables)
-    likeness = {"rho": [0.0, 1.0, 4.0], "synthetic": [0.1, 0.5, 0.9], "real": 0.3, "pairs": 24}
+    likeness = {"correlation": "coarse", "rho": [0.0, 1.0, 4.0], "synthetic": [0.1, 0.5, 0.9], "real": 0.3, "pairs": 24}
     pd.DataFrame(likeness)[: 3 if ndim == 3 else 0].to_csv(folder / "rho.csv", index=False)
     return {
         "dataset": "TOY <2>",

@@ -147,7 +147,7 @@ def _draw(
     for i in chosen:
         cell, count = int(cells.cell_id[i]), int(cells.n_slices[i])
         generator = torch_generator(*seeds, "textures", cell, *([attempt] if attempt else []))
-        noise += correlated_noise(model.space.noise_shape, count, alike.rho, generator, alike.kind)
+        noise += correlated_noise(model.space, count, alike, generator)
         lent = numpy_generator(*seeds, "brightness", cell)
         hints.append(lent_hints(cells.mask[i, :count], real, lent, least_area=model.least_area))
         places += [(i, s) for s in range(count)]

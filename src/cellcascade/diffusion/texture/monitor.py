@@ -15,11 +15,12 @@ from cellcascade.core.errors import InputError
 from cellcascade.core.seeds import torch_generator
 from cellcascade.data.cells import CellStack
 from cellcascade.data.crops import Crops, to_counts, to_unit
-from cellcascade.data.slice_likeness import FURTHEST, inner_of
+from cellcascade.data.slice_likeness import inner_of
 from cellcascade.diffusion.texture.edges import Profile, fit_profile
 from cellcascade.diffusion.texture.hints import CellHints
 from cellcascade.diffusion.texture.model import TextureModel
 from cellcascade.diffusion.texture.sampling import correlated_noise, draw
+from cellcascade.metrics.consistency import Consistency, Kind
 from cellcascade.metrics.texture import measure_textures, slice_correlations
 
 logger = logging.getLogger(__name__)
@@ -29,7 +30,7 @@ FOLLOWED = 0.5  # of the way from a chance overlap of outline and bright pixels 
 # Models that will follow their outlines do so after 4000 to 6000 steps; a shorter training is not judged by its end.
 HOPELESS, LATE = 10_000, 4000  # steps at which outlines that are ignored stop a training: at any look, at its end
 TOLD_APART = 0.1  # IoU by which real cells must agree better with their own outlines than with others', to judge by it
-RHOS, PAIRS = (0.0, 0.7, 1.5, 4.0), 24
+RHOS, PAIRS = (0.0, 0.3, 0.7, 1.5, 4.0), 16
 MEASURED = 128  # real outlines that show the light across edges; of fewer crops, some several times
 # Slices at once on a CPU, whatever `texture.sampling_batch` says: the size of a batch changes a sample's last bits,
 # and so the profile and all textures, while that setting is no reason to train again. On a GPU it holds.
@@ -131,8 +132,7 @@ def likeness_by_rho(model: TextureModel, settings: Texture, crops: Crops, hints:
     """How alike neighbouring slices come out at several strengths of consistency, beside the real ones.
 
     Pairs of slices of real cells are textured anew with their own outlines and brightness, so that real and synthetic
-    pairs differ in their texture alone. Slices two and three apart are textured with noise of their own: how alike real
-    ones are beyond that tells the kind of consistency.
+    pairs differ in their texture alone.
 
     Args:
         model: The trained model.
@@ -142,20 +142,25 @@ def likeness_by_rho(model: TextureModel, settings: Texture, crops: Crops, hints:
         seed: Seed of the noise.
 
     Returns:
-        Columns apart, rho, synthetic, real (mean correlation of counts where both slices show the cell) and pairs; no
-        rows if the crops hold no such slices of one cell.
+        Columns correlation (coarse or eq2, what slices share), rho, synthetic, real (mean correlation of counts where
+        both slices show the cell) and pairs; no rows if the crops do not tell how alike real slices are.
     """
+    pairs, masks, real = _measured_pairs(crops)
     rows = []
-    for apart in range(1, FURTHEST + 1):
-        pairs, masks, real = _measured_pairs(crops, apart)
-        for rho in (RHOS if apart == 1 else (0.0,)) if pairs else ():
-            seeds = [torch_generator(seed, "likeness", number, *map(int, pair)) for number, pair in enumerate(pairs)]
-            noise = [one for each in seeds for one in correlated_noise(model.space.noise_shape, 2, rho, each)]
-            counts = _textured(model, settings, crops, hints[np.ravel(pairs)], noise)
-            made = _likeness(counts.reshape(masks.shape), masks)
-            rows.append((apart, rho, made, real, len(pairs)))
-            logger.info("rho %g: slices %d apart correlate by %.2f, real ones by %.2f", rho, apart, made, real)
-    return pd.DataFrame(rows, columns=["apart", "rho", "synthetic", "real", "pairs"])
+    for alike in _measured_kinds() if pairs else ():
+        seeds = [torch_generator(seed, "likeness", number, *map(int, pair)) for number, pair in enumerate(pairs)]
+        noise = [one for each in seeds for one in correlated_noise(model.space, 2, alike, each)]
+        counts = _textured(model, settings, crops, hints[np.ravel(pairs)], noise)
+        made = _likeness(counts.reshape(masks.shape), masks)
+        rows.append((alike.kind, alike.rho, made, real, len(pairs)))
+        logger.info("%s, rho %g: neighbouring slices correlate by %.2f, real ones by %.2f", *rows[-1][:4])
+    return pd.DataFrame(rows, columns=["correlation", "rho", "synthetic", "real", "pairs"])
+
+
+def _measured_kinds() -> list[Consistency]:
+    """What is measured: of neighbours alone, `ar1` is the same as `eq2`."""
+    kinds: tuple[Kind, ...] = ("coarse", "eq2")
+    return [Consistency(rho, kind) for kind in kinds for rho in RHOS]
 
 
 def _textured(
@@ -173,26 +178,26 @@ def _iou(images: np.ndarray, masks: np.ndarray) -> float:
     return float(measure_textures(images, masks)["otsu_iou"].median())
 
 
-def _measured_pairs(crops: Crops, apart: int) -> tuple[list[tuple[int, int]], np.ndarray, float]:
+def _measured_pairs(crops: Crops) -> tuple[list[tuple[int, int]], np.ndarray, float]:
     """Pairs of crops `(n, 2)` that are textured, where they are compared `(n, 2, y, x)`, and how alike real ones are.
 
-    Where cells have no crops that are so many slices apart, their widest slices stand for both: the stack itself has
-    told how alike slices are within these.
+    Where cells have no crops of neighbouring slices, their widest slices stand for both: the stack itself has told how
+    alike slices are within these.
     """
-    if pairs := evenly_spaced(_pairs(crops, apart), PAIRS):
+    if pairs := evenly_spaced(_pairs(crops), PAIRS):
         masks = crops.mask[np.array(pairs)]
         return pairs, masks, _likeness(crops.image[np.array(pairs)], masks)
-    if apart > len(told := crops.record.slice_likeness) or _pairs(crops, 1):
+    if (told := crops.record.slice_likeness) is None:
         return [], np.zeros((0, 2, *crops.size), bool), float("nan")
     widest = evenly_spaced(list(np.flatnonzero(crops.widest)), PAIRS)
     pairs = [(int(i), int(i)) for i in np.resize(widest, PAIRS)]
-    return pairs, inner_of(crops.mask[np.array(pairs)]), told[apart - 1]
+    return pairs, inner_of(crops.mask[np.array(pairs)]), told
 
 
-def _pairs(crops: Crops, apart: int) -> list[tuple[int, int]]:
-    """Crops of one cell that are so many slices apart; none in 2D."""
+def _pairs(crops: Crops) -> list[tuple[int, int]]:
+    """Crops of neighbouring slices of one cell; none in 2D."""
     places = {key: i for i, key in enumerate(zip(crops.frame.tolist(), crops.label.tolist(), crops.z.tolist()))}
-    above = ((i, places.get((frame, label, z + apart))) for (frame, label, z), i in places.items())
+    above = ((i, places.get((frame, label, z + 1))) for (frame, label, z), i in places.items())
     return [(i, j) for i, j in above if j is not None]
 
 

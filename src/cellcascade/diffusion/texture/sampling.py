@@ -4,39 +4,62 @@ from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 import torch
+from scipy.optimize import brentq
 from torch import Tensor
 
 from cellcascade.config.texture import Texture
 from cellcascade.diffusion.process import SAMPLERS
 from cellcascade.diffusion.texture.hints import CellHints, without_outline
 from cellcascade.diffusion.texture.model import TextureModel
+from cellcascade.diffusion.texture.spaces import Space
 from cellcascade.learning.batches import in_batches
+from cellcascade.metrics.consistency import Consistency
 
 
-def correlated_noise(
-    shape: tuple[int, ...], slices: int, rho: float, generator: torch.Generator, correlation: str = "eq2"
-) -> Tensor:
+def correlated_noise(space: Space, slices: int, alike: Consistency, generator: torch.Generator) -> Tensor:
     """Initial noise of a cell's slices.
 
     Args:
-        shape: Shape `(c, y, x)` of one slice's noise.
+        space: The space that it is of.
         slices: Number of slices S.
-        rho: Strength of the consistency; neighbouring slices correlate by r = rho^2 / (1 + rho^2).
+        alike: How alike they are; r is its `shared`. `eq2`: a part common to all slices, so that any two correlate by r
+            (paper, Eq. 2). `ar1`: an autoregression from slice to slice, so that slices i and j correlate by r^|i - j|.
+            `coarse`: the same, with an r for each spatial frequency f, exp(-f^2 / 2 c^2), whose mean is r: the coarser
+            a structure, the longer it lasts, and the mean never changes.
         generator: Source of randomness, on the CPU.
-        correlation: `eq2`: a part common to all slices, so that any two correlate by r (paper, Eq. 2); `ar1`: an
-            autoregression from slice to slice, so that slices i and j correlate by r^|i - j|.
 
     Returns:
-        Unit-variance noise `(S, c, y, x)`.
+        Unit-variance noise `(S, *noise_shape)`.
     """
-    if correlation == "eq2":
+    shape, kept = space.noise_shape, alike.shared
+    if alike.kind == "eq2":
         common = torch.randn(1, *shape, generator=generator)
-        unique = torch.randn(slices, *shape, generator=generator)
-        return (rho * common + unique) / (1 + rho**2) ** 0.5
-    noise, kept = torch.randn(slices, *shape, generator=generator), rho**2 / (1 + rho**2)
-    for below, above in zip(noise, noise[1:]):
+        return kept**0.5 * common + (1 - kept) ** 0.5 * torch.randn(slices, *shape, generator=generator)
+    noise = torch.randn(slices, *shape, generator=generator)
+    if alike.kind == "ar1":
+        return _chained(noise, torch.full(shape, kept))
+    waves = _chained(torch.fft.fft2(noise), _coarse(space.frequency, kept))
+    return torch.fft.ifft2(waves).real
+
+
+def _chained(parts: Tensor, kept: Tensor) -> Tensor:
+    """Independent parts `(S, …)` made a chain, in place: each keeps the share `kept` `(…)` of the one before."""
+    for below, above in zip(parts, parts[1:]):
         above.mul_((1 - kept**2) ** 0.5).add_(kept * below)
-    return noise
+    return parts
+
+
+def _coarse(frequency: Tensor, mean: float) -> Tensor:
+    """Shares exp(-f^2 / 2 c^2) of frequencies f `(c, y, x)`, with the c by which they have this mean."""
+    if mean == 0:
+        return torch.zeros_like(frequency)
+    squares = frequency.double() ** 2
+
+    def shares(log_cut: float) -> Tensor:
+        return torch.exp(-squares / (2 * np.exp(2 * log_cut)))
+
+    cut = brentq(lambda value: float(shares(value).mean()) - mean, -20, 20)
+    return shares(cut).float()
 
 
 def draw(model: TextureModel, hints: CellHints, noise: Sequence[Tensor], settings: Texture) -> Iterator[np.ndarray]:

@@ -25,6 +25,11 @@ class Space(Protocol):
         """Loss weight, broadcast against `(b, *noise_shape)`."""
         ...
 
+    @property
+    def frequency(self) -> Tensor:
+        """Spatial frequency of what the noise's Fourier transform holds `noise_shape`, cycles per pixel of the crop."""
+        ...
+
     def fit(self, data: Tensor) -> None:
         """Learn the channels' means and spreads: in pixel space from images, in latents from those."""
         ...
@@ -87,6 +92,13 @@ class PixelSpace(nn.Module):
         """Loss weight of the channels `(c, 1, 1)`: coarse ones carry the picture, fine ones mostly noise."""
         return (self.spread / self.spread.mean())[:, None, None]
 
+    @property
+    def frequency(self) -> Tensor:
+        """See `Space`; within a block, a cosine of k half-waves counts as k / 2 cycles."""
+        within = torch.arange(self.block) / 2
+        squares = (within[:, None] ** 2 + within**2).reshape(-1, 1, 1) + _squares(self.noise_shape)
+        return squares.sqrt() / self.block
+
     def encode(self, images: Tensor) -> Tensor:
         """See `Space`."""
         channels = functional.conv2d(images, self.basis, stride=self.block)
@@ -100,6 +112,12 @@ class PixelSpace(nn.Module):
     def hint(self, hints: Tensor) -> Tensor:
         """See `Space`."""
         return functional.pixel_unshuffle(hints, self.block)
+
+
+def _squares(shape: tuple[int, int, int]) -> Tensor:
+    """Squared frequencies `(1, y, x)` of what a Fourier transform of noise `(c, y, x)` holds, cycles per value."""
+    y, x = (torch.fft.fftfreq(edge) for edge in shape[1:])
+    return (y[:, None] ** 2 + x**2)[None]
 
 
 def resizing(small: int, large: int) -> tuple[Tensor, Tensor]:
@@ -148,6 +166,11 @@ class LatentSpace(nn.Module):
         self.register_buffer("down", down, persistent=False)
         self.register_buffer("mean", torch.zeros(self.noise_shape[0], 1, 1))
         self.register_buffer("spread", torch.ones(self.noise_shape[0], 1, 1))
+
+    @property
+    def frequency(self) -> Tensor:
+        """See `Space`."""
+        return (_squares(self.noise_shape).sqrt() * (self.noise_shape[1] / self.size)).expand(self.noise_shape)
 
     def fit(self, data: Tensor) -> None:
         """See `Space`; the data are what `encode` gave so far `(m, c, y, x)`. A base has its own scale: not for it."""

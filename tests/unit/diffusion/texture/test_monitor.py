@@ -15,7 +15,7 @@ from cellcascade.diffusion.process import noise_schedule
 from cellcascade.diffusion.texture import monitor
 from cellcascade.diffusion.texture.hints import CellHints
 from cellcascade.diffusion.texture.spaces import PixelSpace
-from cellcascade.metrics.consistency import fit_consistency
+from cellcascade.metrics.consistency import fitted_rho
 from tests.stores import write_store
 from tests.unit.diffusion.texture.quick import TEXTURE, fine_tune, loaded, settings
 
@@ -100,28 +100,25 @@ def test_likeness_of_neighbouring_slices_grows_with_rho(crops, tmp_path):
     store = write_store(CROPS, tmp_path / "c.zarr.zip", arrays, dataset="discs", window=data.record.window)
     model = fine_tune(store, tmp_path, settings())
     table = pd.read_csv(model / "rho.csv")
-    near, far = table[table["apart"] == 1], table[table["apart"] > 1]
-    assert near["rho"].tolist() == list(monitor.RHOS) and set(near["pairs"]) == {12}
-    made, real = near["synthetic"], near["real"].iloc[0]
-    assert made.is_monotonic_increasing and made.iloc[0] < real - 0.1 < real + 0.3 < made.iloc[-1]
-    assert real == pytest.approx(0.5, abs=0.1)
-    assert far[["apart", "rho", "pairs"]].to_numpy().tolist() == [[2, 0, 6]]  # three slices a cell
-    assert far["real"].item() == pytest.approx(0.5, abs=0.15) and far["synthetic"].item() < 0.3
-    assert fit_consistency(table).kind == "eq2"  # a part common to all slices
+    for kind, group in table.groupby("correlation"):
+        assert group["rho"].tolist() == list(monitor.RHOS) and set(group["pairs"]) == {12}, kind
+        made, real = group["synthetic"], group["real"].iloc[0]
+        assert made.is_monotonic_increasing and made.iloc[0] < real - 0.1 < real + 0.3 < made.iloc[-1], kind
+        assert real == pytest.approx(0.5, abs=0.1)
+        assert 0.3 < fitted_rho(table, kind) < 1.5
+    assert set(table["correlation"]) == {"coarse", "eq2"}
 
 
 def test_of_single_slices_the_stack_tells_how_alike_they_are(crops, tmp_path):
     data = read_crops(crops)
     arrays = {name: getattr(data, name) for name in CROPS.arrays}
-    facts = {"dataset": "discs", "window": data.record.window, "slice_likeness": (0.5, 0.3, 0.2)}
+    facts = {"dataset": "discs", "window": data.record.window, "slice_likeness": 0.5}
     store = write_store(CROPS, tmp_path / "c.zarr.zip", arrays, **facts)
     table = pd.read_csv(fine_tune(store, tmp_path, settings()) / "rho.csv")
-    near, far = table[table["apart"] == 1], table[table["apart"] > 1]
-    assert near["rho"].tolist() == list(monitor.RHOS) and set(near["real"]) == {0.5}
-    assert near["synthetic"].is_monotonic_increasing and near["synthetic"].iloc[-1] > 0.7
-    assert far[["apart", "rho", "real"]].to_numpy().tolist() == [[2, 0, 0.3], [3, 0, 0.2]]
-    fitted = fit_consistency(table)
-    assert 0 < fitted.rho < 4 and fitted.kind == "ar1"
+    for kind, group in table.groupby("correlation"):
+        assert group["rho"].tolist() == list(monitor.RHOS) and set(group["real"]) == {0.5}, kind
+        assert group["synthetic"].is_monotonic_increasing and group["synthetic"].iloc[-1] > 0.7, kind
+        assert 0 < fitted_rho(table, kind) < 4, kind
 
 
 def test_the_profile_does_not_depend_on_how_many_slices_are_sampled_at_once(crops, tmp_path):

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from diffusers import AutoencoderTiny
 
 from cellcascade.config.settings import Texture
 from cellcascade.core.seeds import seed_for
@@ -10,19 +11,53 @@ from cellcascade.data.crops import read_crops, to_unit
 from cellcascade.diffusion.texture import monitor
 from cellcascade.diffusion.texture.hints import CellHints, without_outline
 from cellcascade.diffusion.texture.sampling import correlated_noise, draw
+from cellcascade.diffusion.texture.spaces import LatentSpace, PixelSpace
+from cellcascade.metrics.consistency import Consistency
 from tests.unit.diffusion.texture.quick import TEXTURE, fine_tune, loaded, settings
 
 
 @pytest.mark.parametrize("rho", [0.0, 0.7, 1.0, 3.0])
-@pytest.mark.parametrize("kind", ["eq2", "ar1"])
+@pytest.mark.parametrize("kind", ["coarse", "eq2", "ar1"])
 def test_noise_of_slices_correlates_as_it_says(rho, kind):
-    noise = correlated_noise((4, 128, 128), 5, rho, torch.Generator().manual_seed(1), kind).flatten(1).numpy()
+    alike = Consistency(rho, kind)
+    space = PixelSpace(512, 2)
+    noise = correlated_noise(space, 5, alike, torch.Generator().manual_seed(1)).flatten(1).numpy()
     assert noise.mean(1) == pytest.approx(np.zeros(5), abs=0.02)
     assert noise.var(1) == pytest.approx(np.ones(5), abs=0.02)
-    apart = np.abs(np.subtract.outer(range(5), range(5)))
-    neighbours = rho**2 / (1 + rho**2)
-    expected = neighbours**apart if kind == "ar1" else np.where(apart, neighbours, 1)
-    assert np.abs(np.corrcoef(noise) - expected).max() < 0.02
+    apart, found = np.abs(np.subtract.outer(range(5), range(5))), np.corrcoef(noise)
+    if kind == "coarse":
+        assert np.abs(found[apart == 1] - alike.shared).max() < 0.02
+        two = found[apart == 2]  # what is coarse lasts longer than by ar1, and not for ever as by eq2
+        assert (two > alike.shared**2 - 0.02).all() and (two < alike.shared + 0.02).all()
+        return
+    expected = alike.shared**apart if kind == "ar1" else np.where(apart, alike.shared, 1)
+    assert np.abs(found - expected).max() < 0.02
+
+
+def spaces():
+    tiny = AutoencoderTiny(
+        latent_channels=4, encoder_block_out_channels=(8, 8), decoder_block_out_channels=(8, 8),
+        num_encoder_blocks=(1, 1), num_decoder_blocks=(1, 1),
+    )  # fmt: skip
+    return {"pixel": PixelSpace(64, 4), "latent": LatentSpace(64, tiny, 32)}
+
+
+@pytest.mark.parametrize("kind", ["pixel", "latent"])
+def test_slices_share_their_light_and_not_their_grain(kind):
+    space = spaces()[kind]
+    noise = correlated_noise(space, 400, Consistency(0.5, "coarse"), torch.Generator().manual_seed(1))
+    coarse = space.frequency < 1 / 40  # of the Fourier transform: structure of more than 40 pixels
+    fine = space.frequency > 0.8 * space.frequency.max()
+    waves = torch.fft.fft2(noise)
+    below, above = waves[:-1], waves[1:]
+
+    def alike(where):
+        first, second = (part[:, where] for part in (below, above))
+        return float((first * second.conj()).real.mean() / (first.abs() ** 2).mean())
+
+    assert alike(coarse) > 0.9 and abs(alike(fine)) < 0.1
+    light = noise.mean((2, 3))[:, 0]  # the first channel's is the light of the whole crop
+    assert float(light.std()) < 1e-4 * float(noise.std())
 
 
 class Blind(CellHints):
