@@ -240,9 +240,7 @@ def _see(
     return seen, arrays
 
 
-def _likeness(
-    recording: Recording, item: AnnotatedFrame, image: np.ndarray, cells: Sequence[Cell]
-) -> list[float]:
+def _likeness(recording: Recording, item: AnnotatedFrame, image: np.ndarray, cells: Sequence[Cell]) -> list[float]:
     """How alike slices of cells are; around an annotated slice, the stack shows the others."""
     if item.z is None:
         return measure_likeness(image, cells)

@@ -138,7 +138,7 @@ STORES: list[tuple[Schema, Described]] = [
                 "the cells by frame; `gap` and `reach`, as in `population`; `least_share`, size of cells at the border",
                 "heights": "3D: height over width of densely annotated cells, from the smallest to the largest",
                 "neighbour_light": "share of the light around a cell that falls on a cell beside it",
-                "slice_likeness": "3D: mean correlation of the counts within cells, of their widest slices and the slices beside these",
+                "slice_likeness": "3D: mean correlation of the counts of cells, of the widest slice and its neighbours",
             },
         ),
     ),

@@ -30,8 +30,8 @@ class CropsRecord(Record):
         heights: Height over width of the cells of densely annotated stacks, from the smallest to the largest at equal
             steps of rank; none where too few are seen.
         neighbour_light: Share of the light around a cell that falls on a cell beside it.
-        slice_likeness: Mean correlation of the counts within a cell, of its widest slice and of its neighbours; `None` in
-            2D, and where there are too few.
+        slice_likeness: Mean correlation of the counts within a cell, of its widest slice and of its neighbours;
+            `None` in 2D, and where there are too few.
     """
 
     stage_version: int = STAGE_VERSIONS["crops"]

@@ -166,7 +166,9 @@ def open_sources(files: CellFiles) -> CellSources:
         "textures": open_cells(files.textures, TEXTURES),
     }
     objects = read_table(files.crops_table, ("kept", "reason"))
-    likeness = read_table(files.rho_table, ("correlation", "rho", "synthetic", "real", "pairs")) if files.rho_table else None
+    likeness = (
+        read_table(files.rho_table, ("correlation", "rho", "synthetic", "real", "pairs")) if files.rho_table else None
+    )
     shapes = read_table(files.shapes, ("side", "area", "eccentricity", "solidity"))
     intensities = read_table(files.intensities, ("side", "intensity_mean"))
     sources = CellSources(crops, widest, objects, stages, shapes, intensities, likeness)

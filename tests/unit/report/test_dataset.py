@@ -71,7 +71,7 @@ def test_page_of_stacks_shows_the_way_from_mask_to_slices(inputs):
         "3 of 3 slices, 2 µm apart; widest: number 2",
         "real cells correlate by 0.30 (24 pairs). New textures in the same outlines correlate by 0.10 at ρ = 0, "
         "0.50 at ρ = 1, 0.90 at ρ = 4: ρ = 0.58 fits the real ones best. "
-        "The textures of this page were made with ρ = 0.7, all slices of a cell equally alike.",
+        "The textures of this page were made with ρ = 0.7, alike in their coarse structure, not in their grain.",
         "XZ (below)",
     ):
         assert expected in text, expected

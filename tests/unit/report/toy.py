@@ -128,7 +128,7 @@ def write_dataset(folder: Path, ndim: int) -> dict:
         "dataset": "TOY <2>",
         "settings": {"cells": CELLS, "texture": {"base": "scratch & new"}},
         "rho": 0.7,
-        "correlation": "from_data",
+        "correlation": "coarse",
         "cells": CellFiles(
             crops=crops,
             crops_table=folder / "crops.csv",
