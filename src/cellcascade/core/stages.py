@@ -26,13 +26,13 @@ STAGE_VERSIONS = {
     "copy_paste": 5,  # composed as "population" is: what changes that changes both
     "export": 1,
     "train_cellpose": 3,
-    "predict_cellpose": 2,
-    "evaluate_seg": 4,
+    "predict_cellpose": 3,
+    "evaluate_seg": 5,
     "evaluate_fid": 2,
     "evaluate_shapes": 2,
     "evaluate_textures": 2,
     "evaluate_population": 2,
     "evaluate_memorisation": 2,
     "overview": 3,
-    "report": 5,
+    "report": 6,
 }

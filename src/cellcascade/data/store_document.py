@@ -261,7 +261,11 @@ STORES: list[tuple[Schema, Described]] = [
             "Predictions",
             "DATASET/evaluation/cellpose/both-0/predictions.zarr.zip",
             "What one Cellpose found in the test sequence.",
-            {"mask": "labels; 0 is background", "frame": "number of the frame in the test sequence"},
+            {
+                "mask": "labels; 0 is background",
+                "probability": "that a pixel is of a cell, by the network; 255 is 1",
+                "frame": "number of the frame in the test sequence",
+            },
             {
                 "regime": "what it was trained on: none, real, copy_paste, synthetic or both",
                 "sequence": "the test sequence",

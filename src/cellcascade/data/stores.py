@@ -233,5 +233,11 @@ class PredictionsRecord(Record):
 
 
 PREDICTIONS = Schema(
-    "predictions/2", {"mask": Array("n ... y x", "uint16 uint32"), "frame": Array("n", "int32")}, PredictionsRecord
+    "predictions/3",
+    {
+        "mask": Array("n ... y x", "uint16 uint32"),
+        "probability": Array("n ... y x", "uint8"),
+        "frame": Array("n", "int32"),
+    },
+    PredictionsRecord,
 )

@@ -24,7 +24,9 @@ GAIN_COLUMNS = [
     "regime_std",
 ]
 REGIMES = ("none", "real", "copy_paste", "synthetic", "both")
-PRECISIONS = ("ap_50", "ap_75", "ap_90")  # they count what is found where nothing is, which SEG does not see
+RECALLS = (50, 60, 70, 80, 90, 95)  # percent of the reference objects, at which precision is compared
+# What is found where nothing is, which SEG does not see, counts in these:
+PRECISIONS = ("ap_50", "ap_75", "ap_90", *(f"precision_at_{recall}" for recall in RECALLS))
 PAIRS = (*((regime, "real") for regime in REGIMES if regime != "real"), ("both", "copy_paste"))
 
 

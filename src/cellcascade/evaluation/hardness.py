@@ -25,12 +25,13 @@ from cellcascade.data.objects import fragments_of
 from cellcascade.data.recording import Recording
 from cellcascade.evaluation.cellpose.record import read_record
 from cellcascade.evaluation.halves import Half, halves
+from cellcascade.evaluation.predictions import Segmented
 from cellcascade.metrics.images import at_border
 from cellcascade.metrics.seg import overlaps
 from cellcascade.population.misses import AROUND, MISSED, TRAITS, Traits, cell_traits
 
 COLUMNS = ["label", "z", *TRAITS, "touching", "border", "iou"]
-Segment = Callable[[np.ndarray], np.ndarray]  # of a frame ([z,] y, x), its labels
+Segment = Callable[[np.ndarray], Segmented]  # of a frame ([z,] y, x)
 
 logger = logging.getLogger(__name__)
 
@@ -161,7 +162,7 @@ def _judged(half: Half, recording: Recording, network: Segment) -> Iterator[pd.D
     frames = groupby(half.judged, key=lambda item: item.frame)
     total = len({item.frame for item in half.judged})
     for frame, items in progress(frames, total=total, what="judged frames"):
-        result = None
+        result: Segmented | None = None
         for item in items:
             if result is None:
                 result = network(recording.read_image(item)[...])
@@ -169,7 +170,7 @@ def _judged(half: Half, recording: Recording, network: Segment) -> Iterator[pd.D
             rated = rate_cells(
                 image,
                 labels,
-                result if item.z is None else result[item.z],
+                result.slice(item.z).labels,
                 voxel_size_um=recording.voxel_size_um[-labels.ndim :],
                 ignored=recording.read_ignored(item),
             )

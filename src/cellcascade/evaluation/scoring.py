@@ -2,6 +2,7 @@
 
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from itertools import groupby
 from pathlib import Path
 from typing import Literal
@@ -18,9 +19,10 @@ from cellcascade.data.recording import Recording
 from cellcascade.data.shards import digests_of
 from cellcascade.data.stores import PredictionsRecord
 from cellcascade.evaluation.cellpose.record import NetworkRecord, Regime, read_record
-from cellcascade.evaluation.gain import paired_gain
-from cellcascade.evaluation.predictions import join_frames, open_predictions
+from cellcascade.evaluation.gain import RECALLS, paired_gain
+from cellcascade.evaluation.predictions import Segmented, join_frames, open_predictions
 from cellcascade.evaluation.strata import object_traits, seg_by_stratum
+from cellcascade.metrics.ranking import precision_at_recall
 from cellcascade.metrics.seg import score
 
 REFERENCES: dict[str, Literal["GT", "ST"]] = {"gold": "GT", "silver": "ST"}
@@ -104,19 +106,20 @@ def predict_cellpose(
 
 
 def score_rows(
-    recording: Recording, annotations: Mapping[str, Sequence[AnnotatedFrame]], made: Mapping[int, np.ndarray]
+    recording: Recording, annotations: Mapping[str, Sequence[AnnotatedFrame]], made: Mapping[int, Segmented]
 ) -> list[Row]:
     """Score a segmentation of test frames.
 
     Args:
         recording: The test sequence.
         annotations: Its annotations by reference.
-        made: Labels ([z,] y, x) by the number of their frame; those of one frame are asked for at a time.
+        made: Segmented frames by their numbers; one is asked for at a time.
 
     Returns:
         One row per reference: `reference`, `seg`, `n_objects`, `precision`, `recall`, `f1` (at IoU 0.5), `f1_60` to
-        `f1_90`, `ap_50`, `ap_75`, `ap_90`, `seg_dim` and the others of `STRATA`, `frames`. Gold truth beside silver
-        truth annotates some of the cells: as the others are no false ones, it has no `precision`, no `f1` and no `ap`.
+        `f1_90`, `ap_50`, `ap_75`, `ap_90`, `precision_at_50` to `precision_at_95` (see `RECALLS`), `seg_dim` and the
+        others of `STRATA`, `frames`. Gold truth beside silver truth annotates some of the cells: as the others are no
+        false ones, it has no `precision`, no `f1` and no `ap`.
     """
     rows = [_row(recording, reference, items, made) for reference, items in annotations.items()]
     if len(rows) > 1:
@@ -139,8 +142,8 @@ def join_scores(*, scores: list[Path], dataset: str, seg: Path, gain: Path) -> N
     write_table(gain, paired_gain(table))
 
 
-def _row(recording: Recording, reference: str, items: Sequence[AnnotatedFrame], made: Mapping[int, np.ndarray]) -> Row:
-    traits = []
+def _row(recording: Recording, reference: str, items: Sequence[AnnotatedFrame], made: Mapping[int, Segmented]) -> Row:
+    traits, confidence = [], []
 
     def pairs() -> Iterator[tuple[np.ndarray, np.ndarray]]:
         for frame, slices in groupby(items, key=lambda item: item.frame):
@@ -148,14 +151,18 @@ def _row(recording: Recording, reference: str, items: Sequence[AnnotatedFrame], 
             for item in slices:
                 image, labels = recording.read(item)
                 traits.append(object_traits(image, labels, recording.voxel_size_um[-labels.ndim :]))
-                part = result if item.z is None else result[item.z]
-                yield labels, without_ignored(part, recording.read_ignored(item))
+                part = result.slice(item.z)
+                kept = replace(part, labels=without_ignored(part.labels, recording.read_ignored(item)))
+                confidence.append(kept.confidence())
+                yield labels, kept.labels
 
     got = score(pairs())
     row: Row = {"reference": reference, "seg": got.seg, "n_objects": got.n_objects}
     row |= {"precision": got.precision[0.5], "recall": got.recall[0.5], "f1": got.f1[0.5]}
     row |= {f"f1_{round(100 * t)}": got.f1[t] for t in (0.6, 0.7, 0.8, 0.9)}
     row |= {f"ap_{round(100 * t)}": got.ap[t] for t in (0.5, 0.75, 0.9)}
+    at = precision_at_recall(got.hits, np.concatenate(confidence), got.n_objects, [each / 100 for each in RECALLS])
+    row |= {f"precision_at_{recall}": value for recall, value in zip(RECALLS, at)}
     strata = seg_by_stratum(pd.concat(traits, ignore_index=True), got.jaccards)
     row |= {f"seg_{name}": value for name, value in strata.items()}
     return {**row, "frames": len({item.frame for item in items})}

@@ -59,6 +59,7 @@ class Score:
             reference and of the result, each pair counted once.
         jaccards: IoU of each reference object with the object that covers more than half of it `(n_objects)`,
             0 where there is none; in the order of images and labels.
+        hits: Whether each object of the result is true, by an IoU above 0.5 `(n_found)`, in the same order.
     """
 
     seg: float
@@ -69,6 +70,7 @@ class Score:
     f1: dict[float, float]
     ap: dict[float, float]
     jaccards: np.ndarray
+    hits: np.ndarray
 
 
 def overlaps(reference: np.ndarray, result: np.ndarray) -> Overlaps:
@@ -88,7 +90,7 @@ def overlaps(reference: np.ndarray, result: np.ndarray) -> Overlaps:
         raise ValueError(f"reference {reference.shape} and result {result.shape} differ in shape")
     rows, columns = _Numbers(reference), _Numbers(result)
     width = len(columns.labels) + 1
-    codes = (rows.of(part) * width + columns.of(other) for part, other in zip(_blocks(reference), _blocks(result)))
+    codes = (rows.of(part) * width + columns.of(other) for part, other in zip(blocks(reference), blocks(result)))
     met, counts = _counted(codes, (len(rows.labels) + 1) * width)
     first, second = np.divmod(met, width)
     cells = (first > 0) & (second > 0)
@@ -116,7 +118,7 @@ def score(pairs: Iterable[tuple[np.ndarray, np.ndarray]]) -> Score:
         InputError: The references hold no object.
         ValueError: A pair differs in shape or does not hold labels.
     """
-    jaccards, ious, n_found, n_images = [], [], 0, 0
+    jaccards, ious, hits, n_images = [], [], [], 0
     for reference, result in pairs:
         both = overlaps(reference, result)
         rows, columns, common = both.pairs.T
@@ -126,12 +128,13 @@ def score(pairs: Iterable[tuple[np.ndarray, np.ndarray]]) -> Score:
         best[rows[matched]] = iou[matched]
         jaccards.append(best)
         ious.append(iou[iou > THRESHOLDS[0]])
-        n_found += len(both.result_labels)
+        hits.append(np.isin(np.arange(len(both.result_labels)), columns[iou > THRESHOLDS[0]]))
         n_images += 1
     pooled = np.concatenate([*jaccards, np.empty(0)])
     if not len(pooled):
         raise _no_objects(n_images)
-    found = np.concatenate(ious)
+    found, true_objects = np.concatenate(ious), np.concatenate(hits)
+    n_found = len(true_objects)
     true = {threshold: int((found > threshold).sum()) for threshold in THRESHOLDS}
     return Score(
         seg=float(pooled.mean()),
@@ -142,6 +145,7 @@ def score(pairs: Iterable[tuple[np.ndarray, np.ndarray]]) -> Score:
         f1={threshold: 2 * count / (len(pooled) + n_found) for threshold, count in true.items()},
         ap={threshold: count / (len(pooled) + n_found - count) for threshold, count in true.items()},
         jaccards=pooled,
+        hits=true_objects,
     )
 
 
@@ -200,7 +204,7 @@ class _Numbers:
     def __init__(self, image: np.ndarray):
         if image.dtype.kind not in "iu" or (image.size and image.min() < 0):
             raise ValueError(f"labels must be integers of 0 and above, not {image.dtype}")
-        present, sizes = _counted(_blocks(image), int(image.max(initial=0)) + 1)
+        present, sizes = _counted(blocks(image), int(image.max(initial=0)) + 1)
         self.labels, self.sizes = present[present > 0], sizes[present > 0]
         self._table = None
         if not len(present) or present[-1] < LARGEST_TABLE:
@@ -215,7 +219,7 @@ class _Numbers:
         return np.where(part == 0, 0, numbers)
 
 
-def _blocks(image: np.ndarray) -> Iterator[np.ndarray]:
+def blocks(image: np.ndarray) -> Iterator[np.ndarray]:
     """The pixels of an image, some at a time: so many that what is computed of them needs little memory."""
     flat = image.ravel()
     return (flat[start : start + BLOCK] for start in range(0, len(flat), BLOCK))

@@ -136,7 +136,7 @@ def _planes(
         labels = labels[z]
     plane = ... if z is None else z
     image = recording.read_image(chosen)[plane]
-    results = [each[chosen.frame][plane] for each in predictions]
+    results = [each[chosen.frame].labels[plane] for each in predictions]
     for each, result in zip(predictions, results):
         if result.shape != labels.shape:
             raise each.store.damaged(

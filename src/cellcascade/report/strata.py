@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 import pandas as pd
 
+from cellcascade.evaluation.gain import RECALLS
 from cellcascade.report.words import interval, signed
 
 WORDS = {
@@ -14,6 +15,7 @@ WORDS = {
     "border": "those cut by the border",
 }
 PRECISIONS = {f"ap_{over}": f"average precision at an overlap of 0.{over}" for over in (50, 75, 90)}
+PRECISIONS |= {f"precision_at_{recall}": f"precision where {recall} % are found" for recall in RECALLS}
 
 
 def table(gain: pd.DataFrame) -> list[dict]:
@@ -22,7 +24,7 @@ def table(gain: pd.DataFrame) -> list[dict]:
     Args:
         gain: Rows of `gain.csv` of one reference.
     """
-    both, rows = gain[gain["regime"] == "both"], []
+    both, rows = _at_one_recall(gain[gain["regime"] == "both"]), []
     kinds = [("all", "seg"), *((name, "seg") for name in WORDS), *(("all", name) for name in PRECISIONS)]
     for objects, measure in kinds:
         over = both[(both["objects"] == objects) & (both["measure"] == measure)].set_index("over")
@@ -38,6 +40,7 @@ def sentence(gain: pd.DataFrame) -> str:
     Args:
         gain: Rows of `gain.csv` of one reference, regime Both over Real.
     """
+    gain = _at_one_recall(gain)
     better, worse = list(_shown(gain, better=True)), list(_shown(gain, better=False))
     parts = [f"{word} for {', '.join(found)}" for word, found in (("better", better), ("worse", worse)) if found]
     by_kind = f"By kind of object, it is {'; '.join(parts)}." if parts else ""
@@ -45,6 +48,14 @@ def sentence(gain: pd.DataFrame) -> str:
     found = ", ".join(f"{PRECISIONS[row.measure]} {signed(row.gain)}" for row in changed.itertuples())
     counted = f"With what is found where nothing is, which SEG does not count: {found}." if found else ""
     return f"{by_kind} {counted}".strip()
+
+
+def _at_one_recall(gain: pd.DataFrame) -> pd.DataFrame:
+    """The rows without precisions at other recalls than the highest one that all pairs of networks reach."""
+    at = gain["measure"].str.startswith("precision_at_")
+    reached = gain[at].groupby("measure")["seeds"].min() >= gain["seeds"].max()
+    highest = max(reached.index[reached], key=lambda name: int(name.rpartition("_")[2]), default=None)
+    return gain[~at | (gain["measure"] == highest)]
 
 
 def _shown(gain: pd.DataFrame, *, better: bool) -> Iterator[str]:

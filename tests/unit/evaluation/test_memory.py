@@ -16,6 +16,7 @@ from cellcascade.evaluation.cellpose import predict as predicting
 from cellcascade.evaluation.cellpose import v3
 from cellcascade.evaluation.cellpose.planes import Planes, real_planes, synthetic_planes
 from cellcascade.evaluation.cellpose.record import NetworkRecord
+from cellcascade.evaluation.predictions import Segmented
 from cellcascade.metrics import seg
 from tests.segmentation_data import blobs, predict
 
@@ -52,6 +53,12 @@ def folder(tmp_path_factory) -> Path:
     return made
 
 
+def found(model, image, **how) -> Segmented:
+    """What is bright, for sure."""
+    bright = image > 50
+    return Segmented(bright.astype(np.uint16), 255 * bright.astype(np.uint8))
+
+
 def synthetic(folder: Path, images: int) -> Planes:
     return synthetic_planes(folder, anisotropy=2.5, orientations=True, images=images, most=KEPT)
 
@@ -76,7 +83,7 @@ def test_predictions_of_many_stacks_take_the_memory_of_those_of_few(folder, tmp_
     NetworkRecord(**facts, **scores).write(tmp_path / "net/config.json")
     (tmp_path / "net/model").write_bytes(b"")
     monkeypatch.setattr(v3, "load", lambda weights, device: None)
-    monkeypatch.setattr(predicting, "segment", lambda model, image, **how: (image > 50).astype(np.uint16))
+    monkeypatch.setattr(predicting, "segment", found)
     monkeypatch.setattr(seg, "BLOCK", 1 << 14)  # pixels; as small to these frames as the real one is to large frames
     recording = Recording(folder, "01", "ST", VOXEL_UM)
 
@@ -85,5 +92,5 @@ def test_predictions_of_many_stacks_take_the_memory_of_those_of_few(folder, tmp_
 
     predicted(1)
     few, many = (peak(lambda count=count: predicted(count)) for count in (FEW, MANY))
-    assert many < few + 2 * IMAGE and many < 9 * IMAGE
+    assert many < few + 2 * IMAGE and many < 10 * IMAGE
     assert pd.read_csv(tmp_path / "net/scores.csv")["frames"].tolist() == [MANY]

@@ -13,8 +13,14 @@ from cellcascade.evaluation import scoring
 from cellcascade.evaluation.cellpose import predict as predicting
 from cellcascade.evaluation.cellpose import v3
 from cellcascade.evaluation.cellpose.record import NetworkRecord
+from cellcascade.evaluation.predictions import Segmented
 from tests.partly import EDGE, partly
 from tests.segmentation_data import blobs, held_out, make_data, predict, train
+
+
+def sure(labels):
+    """A segmentation that doubts nothing."""
+    return Segmented(labels, np.full(labels.shape, 255, np.uint8))
 
 
 @pytest.fixture
@@ -121,7 +127,7 @@ def test_a_perfect_prediction_scores_one_in_3d_and_on_single_slices(tmp_path, mo
     (tmp_path / "net/model").write_bytes(b"")
     asked = []
     monkeypatch.setattr(v3, "load", lambda weights, device: None)
-    monkeypatch.setattr(predicting, "segment", lambda model, frame, **how: asked.append(how) or labels)
+    monkeypatch.setattr(predicting, "segment", lambda model, frame, **how: asked.append(how) or sure(labels))
     recording = Recording(folder, "02", "ST", (2.0, 1.0, 1.0))
     table = pd.read_csv(predict(tmp_path, "net", "real", recording=recording, volumes="stitch"))
     assert table["seg"].tolist() == [1.0] and table["n_objects"].tolist() == [12] and table["precision"].tolist() == [1]
@@ -135,9 +141,13 @@ def test_what_nobody_annotated_is_not_scored(tmp_path):
     perfect = recording.read_labels(items[0]).copy()
     perfect[20:30, EDGE - 4 : EDGE + 20] = 30  # most of it is where nobody annotated
     perfect[70:90, EDGE + 10 : EDGE + 40] = 31
-    (row,) = scoring.score_rows(recording, {"gold": items}, {item.frame: perfect for item in items})
+    (row,) = scoring.score_rows(recording, {"gold": items}, {item.frame: sure(perfect) for item in items})
     assert (row["seg"], row["precision"], row["recall"], row["n_objects"]) == (1, 1, 1, 9)
     perfect[10:20, 2:12] = 32  # a false one where everything is annotated
-    (row,) = scoring.score_rows(recording, {"gold": items}, {item.frame: perfect for item in items})
+    (row,) = scoring.score_rows(recording, {"gold": items}, {item.frame: sure(perfect) for item in items})
     assert row["precision"] == 0.75 and row["recall"] == 1
+    assert [row[f"precision_at_{recall}"] for recall in (50, 95)] == [0.75, 0.75]  # all are equally sure
+    doubted = np.where(perfect == 32, 20, 255).astype(np.uint8)
+    (row,) = scoring.score_rows(recording, {"gold": items}, {item.frame: Segmented(perfect, doubted) for item in items})
+    assert row["precision"] == 0.75 and row["precision_at_95"] == 1
     np.testing.assert_array_equal(scoring.without_ignored(perfect, None), perfect)

@@ -1,5 +1,6 @@
 """The evaluation in the pages: its wording follows the numbers, its tables hold what was measured."""
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -74,6 +75,18 @@ def test_verdict_says_what_average_precision_gains():
         "average precision at an overlap of 0.50",
         "average precision at an overlap of 0.90",
     ]
+
+
+def test_precision_is_compared_at_the_highest_recall_that_all_networks_reach():
+    seg = seg_table()
+    seg["precision_at_80"], seg["precision_at_90"] = seg["regime"].map({"real": 0.9, "both": 0.95}), 0.5
+    seg.loc[seg["seed"] == seg["seed"].max(), "precision_at_90"] = np.nan
+    tables = {"seg": seg, "gain": paired_gain(seg)}
+    assert [row["objects"] for row in findings.segmentation(tables).objects] == [
+        "all",
+        "precision where 80 % are found",
+    ]
+    assert "precision where 80 % are found +0.050." in findings.verdict(tables).text
 
 
 def test_verdict_says_what_to_switch_on_where_nothing_was_measured():

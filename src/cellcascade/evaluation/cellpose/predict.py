@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 from cellpose import models
+from scipy.special import expit
 
 from cellcascade.core.logs import progress
 from cellcascade.core.stages import STAGE_VERSIONS
@@ -16,7 +17,7 @@ from cellcascade.data.stores import PredictionsRecord
 from cellcascade.evaluation.cellpose.cutting import normalise
 from cellcascade.evaluation.cellpose.record import NetworkRecord
 from cellcascade.evaluation.cellpose.weights import library
-from cellcascade.evaluation.predictions import write_frame
+from cellcascade.evaluation.predictions import Segmented, write_frame
 from cellcascade.learning import training
 from cellcascade.learning.device import pick_device
 
@@ -61,8 +62,8 @@ def segment_frames(
     shape = {"diameter": network.diameter, "anisotropy": recording.anisotropy}
     for number in progress(missing, total=len(parts), what="test frames", start=done):
         image = recording.read_image(frames[number])[...]
-        labels = segment(model, image, **shape, volumes=volumes, options=version.EVAL_OPTIONS)
-        write_frame(parts[number], number, labels, record)
+        made = segment(model, image, **shape, volumes=volumes, options=version.EVAL_OPTIONS)
+        write_frame(parts[number], number, made, record)
     return parts
 
 
@@ -92,7 +93,7 @@ def segment(
     anisotropy: float,
     volumes: str,
     options: Mapping[str, Any],
-) -> np.ndarray:
+) -> Segmented:
     """Segment a frame.
 
     Args:
@@ -104,11 +105,13 @@ def segment(
         options: The `EVAL_OPTIONS` of the network's version.
 
     Returns:
-        Labels ([z,] y, x), uint16 or uint32.
+        The segmented frame.
     """
     how = dict(options)
     if image.ndim == 3:
         three = {"do_3D": True, "anisotropy": anisotropy, "stitch_threshold": 0.0}
         how |= {"z_axis": 0, **(three if volumes == "do_3D" else {"do_3D": False, "stitch_threshold": 0.25})}
-    masks = np.asarray(model.eval(normalise(image), diameter=diameter, normalize=False, **how)[0])
-    return masks.astype(np.uint16 if masks.max(initial=0) < 2**16 else np.uint32)
+    masks, flows, _ = model.eval(normalise(image), diameter=diameter, normalize=False, **how)
+    labels = np.asarray(masks).reshape(image.shape)
+    probability = np.rint(255 * expit(np.asarray(flows[2], np.float32))).astype(np.uint8).reshape(image.shape)
+    return Segmented(labels.astype(np.uint16 if labels.max(initial=0) < 2**16 else np.uint32), probability)
