@@ -54,9 +54,9 @@ def paint(
 ) -> np.ndarray:
     """Paint placed cells over a background without a seam.
 
-    Within a cell the image is the cell's, and the light that its neighbours shed on it. In the rim around it, the
-    crop's light lies on top of the canvas' background, and fades out over the rim's outer half. Slices beyond the cell
-    show a falling share of its signal.
+    Light adds: a cell is as bright above the canvas' background as it was above its crop's, and shows the light that its
+    neighbours shed on it. In the rim around it, the crop's light lies on top of the canvas' background, too, and fades
+    out over the rim's outer half. Slices beyond the cell show a falling share of its signal.
 
     Args:
         canvas: Where the cells are.
@@ -80,13 +80,21 @@ def paint(
         share = None if scores is None else ndtr(scores[here])
         around = _rim(item.cell, cut, ground.part(here), weight=weight, share=share)
         image[here][band] = around[band]
-        image[here][inside] = item.cell.image[cut][inside]
+        image[here][inside] = item.cell.image[cut][inside] + _lift(item.cell, inside, ground.part(here))
         free[here][band] = 1 - weight[band]  # what the crop does not show of the light around a cell, its glow does
         if z_decay:
             _glow(canvas, item, image, free=free, scores=scores, decay=z_decay)
     for item in placed:
         _shine(canvas, item, image, rim=rim, share=neighbour_light)
     return image
+
+
+def _lift(cell: Cell, inside: np.ndarray, ground: Ground) -> float:
+    """Counts by which the canvas' background where a cell is (z, y, x) is above that of its crop."""
+    if not inside.any():
+        return 0.0
+    haze = 0.0 if ground.haze is None else ground.haze[inside].mean()
+    return float(ground.counts[inside].mean() - haze - cell.level)
 
 
 def _shine(canvas: Canvas, item: Placement, image: np.ndarray, *, rim: int, share: float) -> None:

@@ -21,6 +21,15 @@ def test_asymmetric_cells_are_pasted_with_their_own_pixels(tmp_path):
 
 
 @pytest.mark.parametrize("level", (LEVEL, LEVEL - 40, LEVEL + 40))
+@pytest.mark.parametrize("haze", [(), ((3.0, 6.0, 12.0, 24.0), (0.0, 0.15, 0.0, 0.0))])
+def test_cells_are_as_bright_above_any_background_as_above_their_own(tmp_path, level, haze):
+    """The light of their own haze is in their crops already."""
+    inputs = write_inputs(tmp_path, shape=(500, 500), level=level, haze=haze)
+    image, labels = opened(make(tmp_path / "out", inputs, images=(0, 1), cells_per_image=(10, 10)))
+    assert image[labels > 0].mean() == pytest.approx(LEVEL + SIGNAL, rel=0.01)
+
+
+@pytest.mark.parametrize("level", (LEVEL, LEVEL - 40, LEVEL + 40))
 def test_no_halo_around_pasted_cells(tmp_path, level):
     inputs = write_inputs(tmp_path, shape=(500, 500), level=level)
     folder = make(tmp_path / "out", inputs, images=(0, 1), cells_per_image=(40, 40), rim=6)
