@@ -54,9 +54,9 @@ def paint(
 ) -> np.ndarray:
     """Paint placed cells over a background without a seam.
 
-    Light adds: a cell is as bright above the canvas' background as it was above its crop's, and shows the light that its
-    neighbours shed on it. In the rim around it, the crop's light lies on top of the canvas' background, too, and fades
-    out over the rim's outer half. Slices beyond the cell show a falling share of its signal.
+    Light adds: a cell is as bright above the canvas' background as it was above its crop's, and it shows the light that
+    its neighbours shed on it. In the rim around it, the crop's light lies on top of the canvas' background, too, and
+    fades out over the rim's outer half. Slices beyond the cell show a falling share of its signal.
 
     Args:
         canvas: Where the cells are.
