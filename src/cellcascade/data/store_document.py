@@ -162,6 +162,7 @@ STORES: list[tuple[Schema, Described]] = [
                 "frame_shape": "shape of the frames, ([z,] y, x), pixels",
                 "largest": "largest count of the camera",
                 "z_decay": "share of a slice's signal that the next slice beyond a cell shows; 0 in 2D",
+                "z_blur": "Gaussian width by which cells are blurred along z, slices; 0 where their slices show it",
                 "mean": "mean of the background, counts",
                 "std": "its standard deviation, counts",
                 "skewness": "its skewness",

@@ -85,6 +85,7 @@ class BackgroundRecord(Record):
         frame_shape: Shape of the real frames, ([z,] y, x), pixels.
         largest: Largest count that the camera's type can hold.
         z_decay: Share of a slice's signal that the next slice beyond a cell shows; 0 in 2D.
+        z_blur: Gaussian width by which cells are to be blurred along z, slices; 0 where their slices show it.
         mean: Mean of the background, counts.
         std: Its standard deviation, counts.
         skewness: Its skewness.
@@ -97,6 +98,7 @@ class BackgroundRecord(Record):
     frame_shape: tuple[int, ...]
     largest: int
     z_decay: float
+    z_blur: float = 0.0
     mean: float
     std: float
     skewness: float

@@ -12,6 +12,7 @@ from scipy import ndimage
 from cellcascade.core.errors import InputError
 from cellcascade.data.shards import Store
 from cellcascade.data.stores import TEXTURES, TexturesRecord
+from cellcascade.population.axial import faded
 from cellcascade.population.bodies import Body, Corner, Surroundings, Turn, distance_to, shape_of
 from cellcascade.population.misses import Traits, cell_traits
 
@@ -65,13 +66,14 @@ class CellLibrary:
     Args:
         shards: Texture shards, `TEXTURES`.
         rim: Pixels around a cell that are seen of its crop.
+        z_blur: Gaussian width by which cells are blurred along z, slices.
 
     Raises:
         InputError: No shard has a valid cell.
     """
 
-    def __init__(self, shards: Sequence[Path], rim: int):
-        self._shards, self._margin = list(shards), max(rim, BLUR)
+    def __init__(self, shards: Sequence[Path], rim: int, *, z_blur: float = 0.0):
+        self._shards, self._margin, self._z_blur = list(shards), max(rim, BLUR), z_blur
         self._open: dict[int, Store[TexturesRecord]] = {}
         self._kept: OrderedDict[int, Cell] = OrderedDict()
         self._bodies: dict[int, Body] = {}  # of some of these
@@ -175,7 +177,8 @@ class CellLibrary:
     def _read(self, index: int) -> Cell:
         cell_id, shard, _, _ = self._rows[index].tolist()
         background = self._store(shard).record.background
-        return cell_of(*self._voxels(index), rim=self._margin, cell_id=cell_id, background=background)
+        cell = cell_of(*self._voxels(index), rim=self._margin, cell_id=cell_id, background=background)
+        return _faded(cell, self._z_blur) if self._z_blur else cell
 
 
 def cell_of(image: np.ndarray, mask: np.ndarray, *, rim: int, cell_id: int = 0, background: float = 0.0) -> Cell:
@@ -208,6 +211,20 @@ def cell_of(image: np.ndarray, mask: np.ndarray, *, rim: int, cell_id: int = 0, 
         start=(start_z, start_y, start_x),
         crop=(depth, height, width),
     )
+
+
+def _faded(cell: Cell, blur: float) -> Cell:
+    """A cell whose light, but not its grain, is blurred along z.
+
+    The brightest voxel of each column stays: near the outline of the widest slice columns are short, but of this slice
+    the crops show how its edges fade.
+    """
+    light = np.where(cell.mask, np.maximum(local_mean(cell.image, cell.mask) - cell.level, 1e-3), 0)
+    kept = np.where(cell.mask, faded(light, blur) / np.maximum(light, 1e-3), 0)
+    kept /= np.maximum(kept.max(0), 1e-3)
+    change = (kept - 1) * light
+    signal = cell.signal + ndimage.gaussian_filter(change, (0, SMOOTH, SMOOTH))
+    return replace(cell, image=cell.image + change, signal=np.maximum(signal, 0))
 
 
 def _measured(image: np.ndarray, mask: np.ndarray) -> tuple[float, float, float]:

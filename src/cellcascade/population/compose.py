@@ -76,7 +76,7 @@ def make_images(
     """
     frames = CROPS.open(crops).record
     _check_number(settings, frames, crops)
-    library, model = CellLibrary(textures, settings.rim), read_background(background)
+    library, model = _opened(textures, background, settings.rim)
     choice, rules = CellChoice(library, crops, _weights(library, hardness, settings)), rules_of(settings, frames.layout)
     rows: list[ImageRow] = []
     with atomic_path(folder) as scratch:
@@ -92,6 +92,12 @@ def make_images(
         write_tables(scratch, rows, frames.ndim)
     if missing := sum(row.not_placed for row in rows):
         logger.warning("%d of %d cells found no place", missing, missing + sum(len(row.cells) for row in rows))
+
+
+def _opened(textures: Sequence[Path], background: Path, rim: int) -> tuple[CellLibrary, Background]:
+    """The cells, blurred along z as the background model says, and this model."""
+    model = read_background(background)
+    return CellLibrary(textures, rim, z_blur=model.z_blur), model
 
 
 @dataclass(frozen=True)

@@ -32,7 +32,7 @@ def write_textures(folder, *, ndim=2, cells=10, size=32, level=LEVEL, shards=2):
         outline = wedge(size, rng)
         for z in range(slices):
             cell[z] = ndimage.binary_erosion(outline, iterations=abs(z - slices // 2)) if z != slices // 2 else outline
-    images = np.rint(rng.normal(level, SPREAD, masks.shape) + SIGNAL * masks).astype(np.uint16)
+    images = np.rint(rng.normal(level, SPREAD, masks.shape) + SIGNAL * masks).clip(0).astype(np.uint16)
     paths = []
     for shard, rows in enumerate(np.array_split(np.arange(cells), shards)):
         arrays = {"image": images[rows], "mask": masks[rows], "cell_id": rows, "valid": rows != 1}
