@@ -1,7 +1,7 @@
 # make env    the environment in .venv, from requirements.lock (made anew when the lock file changes)
 # make demo   annotated 2D and 3D images from the bundled real cells
 # make proof  the demo, and Cellpose trained with and without its images: about two hours on two cores
-# make test   all tests, in three processes; PYTEST_ARGS="tests/unit -k masks" for some, in one
+# make test   all tests, in four processes; PYTEST_ARGS="tests/unit -k masks" for some, in one
 # make check  style, types and unit tests with their coverage, in minutes: before every commit
 # make lint   style of Python and Snakemake files
 # make types  types of the package

@@ -98,10 +98,12 @@ def predict(job: dict, started: Callable[[], None]) -> None:
     from scipy import ndimage
 
     from cellcascade.evaluation.cellpose import predict as stage
+    from cellcascade.evaluation.predictions import Segmented
 
-    def bright(_model, image: np.ndarray, **_options) -> np.ndarray:
+    def bright(_model, image: np.ndarray, **_options) -> Segmented:
         smooth = ndimage.uniform_filter(stage.normalise(image), 3)
-        return ndimage.label(smooth > 0.5)[0].astype(np.uint16)
+        labels = ndimage.label(smooth > 0.5)[0].astype(np.uint16)
+        return Segmented(labels, (255 * np.clip(smooth, 0, 1)).astype(np.uint8))
 
     stage.segment = bright
     stage.library = lambda version: SimpleNamespace(load=lambda weights, device: None, EVAL_OPTIONS={})
@@ -112,7 +114,7 @@ def models(jobs: list[dict]) -> None:
     """The files of trained models: logs of a few steps, and some bytes as weights."""
     tables = {
         "training.csv": "step,loss,learning_rate,seconds\n1,1.0,0.001,1\n2,0.5,0.001,2\n3,0.3,0.001,3\n",
-        "rho.csv": "apart,rho,synthetic,real,pairs\n1,0.0,0.1,0.5,100\n1,1.0,0.5,0.5,100\n",
+        "rho.csv": "correlation,rho,synthetic,real,pairs\ncoarse,0.0,0.1,0.5,100\ncoarse,1.0,0.5,0.5,100\n",
     }
     for path in (Path(path) for job in jobs for path in job["output"].values()):
         path.write_bytes(tables[path.name].encode() if path.name in tables else STAND_IN)

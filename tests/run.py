@@ -1,6 +1,6 @@
 """Tests in processes side by side: all of them, or with `--check` the unit tests beside style and types.
 
-    tests/run.py                        the cluster, the whole cascade, and the rest: the first two often wait
+    tests/run.py                        the cluster, the whole cascade, the workflow, and the rest
     tests/run.py --check                style, types, and unit tests with their coverage
     tests/run.py tests/unit -k masks    one pytest with these arguments
 
@@ -23,7 +23,7 @@ from types import FrameType
 from typing import BinaryIO, NamedTuple
 
 REPOSITORY = Path(__file__).parents[1]
-OWN = ("tests/slurm", "tests/e2e")  # folders with a process of their own
+OWN = ("tests/slurm", "tests/e2e", "tests/workflow")  # folders with a process of their own
 # Two thirds of the time of the unit tests; the other third goes with style and types.
 LONG = ("tests/unit/core", "tests/unit/diffusion", "tests/unit/reconstruction", "tests/unit/report")
 
@@ -56,7 +56,7 @@ def apart(folder: str, *parts: Sequence[str]) -> list[tuple[str, ...]]:
 
 
 def all_tests() -> list[Part]:
-    """The tests of the cluster, of the cascade, and the rest."""
+    """The tests of the cluster, of the cascade, of the workflow, and the rest: more than cores, as many of them wait."""
     parts = apart("tests", *((folder,) for folder in OWN))
     return [Part(f"tests of {folders[0]}", [side_by_side(*folders)]) for folders in parts]
 

@@ -1,6 +1,7 @@
 """What the cluster and the logs say of a run's jobs."""
 
 import os
+import signal
 from pathlib import Path
 
 from cellcascade.core.files import digest
@@ -12,14 +13,20 @@ MASKS = "results/nuclei2d/masks/shard-000.zarr.zip"
 LOG = "logs/nuclei2d/models/mask_ddpm.log"
 
 
-def checkpoint(run: Run) -> list[Path]:
+def checkpoint(run: Run, dataset: str = "nuclei2d") -> list[Path]:
     """The first checkpoint of the mask model, once it is there."""
-    return list(run.folder.glob("checkpoints/nuclei2d/mask_ddpm-*/state.pt"))
+    return list(run.folder.glob(f"checkpoints/{dataset}/mask_ddpm-*/state.pt"))
 
 
-def training(run: Run) -> dict[str, str]:
-    """The job that trains the mask model, once it has a checkpoint; it is far from its end then."""
-    return run.at_work("train_mask_ddpm", lambda: checkpoint(run))
+def training(run: Run, dataset: str = "nuclei2d") -> dict[str, str]:
+    """The job that trains the mask model, held where its first checkpoint is: on a slow machine, it would end first.
+
+    SLURM lets a stopped process go on (SIGCONT) before it asks it to end.
+    """
+    job = run.at_work("train_mask_ddpm", lambda: checkpoint(run, dataset))
+    for pid in pids(run, "train_mask_ddpm"):
+        os.kill(pid, signal.SIGSTOP)
+    return job
 
 
 def states(run: Run, rule: str = "") -> list[str]:

@@ -26,8 +26,6 @@ def short_of_all(cascade: Run, tmp_path_factory: pytest.TempPathFactory) -> Iter
     run = with_crops(cascade, tmp_path_factory.mktemp("short"))
     run.head = run.start(WEIGHTS, TEXTURE, options=("--set-resources", *SHORT))
     run.hung = training(run)
-    for pid in pids(run, "train_mask_ddpm"):
-        os.kill(pid, signal.SIGSTOP)
     run.cluster.command("scontrol", "update", f"jobid={run.hung['JobId']}", "timelimit=1")
     yield run
     run.finish(run.head)
@@ -60,7 +58,6 @@ def test_after_a_killed_head_a_second_run_and_the_orphans_of_the_first_leave_who
     head = project.start(MASKS)
     orphan = training(project)
     (script,) = pids(project, "train_mask_ddpm")
-    os.kill(script, signal.SIGSTOP)
     head.kill()
     head.wait(60)
     assert "LockException" in project.run(MASKS, fails=True)

@@ -12,7 +12,7 @@ from cellcascade.data.ngff import read_image
 from tests.real_data import planes
 from tests.slurm.cluster import Cluster
 from tests.slurm.conftest import Run
-from tests.slurm.evidence import states
+from tests.slurm.evidence import states, training
 from tests.unit.data.layouts.writing import folders
 from tests.workflow.dry_run import REPOSITORY
 
@@ -51,7 +51,7 @@ def test_a_data_set_of_ones_own_is_made_though_its_run_is_killed(cluster: Cluste
     command(run, "init", "Zellen ä", "--out", "mine.yaml")
     make_small(tmp_path / "mine.yaml")
     head = run.start(IMAGES, options=OWN)
-    run.at_work("train_mask_ddpm", lambda: list(tmp_path.glob("checkpoints/mine/mask_ddpm-*/state.pt")))
+    training(run, "mine")
     head.kill()
     head.wait(60)
     assert "was killed" in command(run, "recover", "--cancel")

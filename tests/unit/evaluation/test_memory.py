@@ -23,7 +23,7 @@ from tests.segmentation_data import blobs, predict
 SHAPE = (12, 160, 192)
 IMAGE = 2 * np.prod(SHAPE)  # bytes of 16-bit counts, or labels
 VOXEL_UM = (2.5, 1.0, 1.0)
-FEW, MANY = 10, 40  # images; readers decode chunks side by side, so that equal runs differ by less than two of them
+FEW, MANY = 6, 18  # images; readers decode chunks side by side, so that equal runs differ by less than two of them
 KEPT = 8  # planes
 
 

@@ -13,7 +13,7 @@ from cellcascade.metrics.texture import compare_textures
 from tests.stores import write_store
 
 EDGE = 64  # pixels
-FEW, MANY = 260, 420  # cells, more than memorisation compares at once
+FEW, MANY = 260, 340  # cells, more than a chunk holds and than memorisation compares at once
 
 
 def cells(count: int, seed: int) -> tuple[np.ndarray, np.ndarray]:

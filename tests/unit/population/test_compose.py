@@ -65,7 +65,7 @@ def test_what_is_left_out_of_a_crop_is_not_seen(tmp_path, ndim, shape):
 def images_of(folder, inputs):
     """Images that all cells of a library are placed on, with little memory to keep them in."""
     cell_library.KEPT = 2**20
-    make(folder, inputs, images=(0, 10), cells_per_image=(25, 25), clustering=0.0)
+    make(folder, inputs, images=(0, 5), cells_per_image=(25, 25), clustering=0.0)
 
 
 def test_memory_does_not_grow_with_the_number_of_cells(tmp_path):

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from cellpose import models
 from scipy.special import expit
 
 from cellcascade.core.logs import progress
@@ -14,6 +13,7 @@ from cellcascade.core.stages import STAGE_VERSIONS
 from cellcascade.data.annotated import AnnotatedFrame
 from cellcascade.data.recording import Recording
 from cellcascade.data.stores import PredictionsRecord
+from cellcascade.evaluation.cellpose.compiled import models
 from cellcascade.evaluation.cellpose.cutting import normalise
 from cellcascade.evaluation.cellpose.record import NetworkRecord
 from cellcascade.evaluation.cellpose.weights import library

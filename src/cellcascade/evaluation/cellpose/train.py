@@ -12,7 +12,6 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import torch
-from cellpose import dynamics
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -21,6 +20,7 @@ from cellcascade.core.files import atomic_path, write_table
 from cellcascade.core.stages import STAGE_VERSIONS
 from cellcascade.data.annotated import count_slices
 from cellcascade.data.recording import Recording
+from cellcascade.evaluation.cellpose.compiled import dynamics
 from cellcascade.evaluation.cellpose.planes import Planes, Sample, TrainingSet, training_set
 from cellcascade.evaluation.cellpose.record import NetworkRecord, Regime
 from cellcascade.evaluation.cellpose.weights import library

@@ -163,13 +163,23 @@ class Killed(Exception):
 
 
 @pytest.mark.parametrize("kind", ["kl", "tiny", "taef2"])
-def test_a_latent_model_is_trained_from_scratch_resumes_exactly_and_samples(crops, tmp_path, monkeypatch, kind):
+def test_a_latent_model_is_trained_from_scratch_and_samples(crops, tmp_path, kind):
     how = {"space": "latent", "autoencoder": autoencoder(kind, tmp_path / "autoencoder"), "block": 4}
     block = settings(**how, train={"steps": 4})
     whole = fine_tune(crops, tmp_path / "whole", block)
     record = json.loads((whole / "config.json").read_text())
     assert len(record["scales"]["mean"]) == record["unet"]["in_channels"] == {"taef2": 32}.get(kind, 4)
     assert record["unet"]["sample_size"] == 8 and record["schedule"]["rescale_betas_zero_snr"]
+    trained, hints = loaded(whole), CellHints.of_crops(read_crops(crops))[:2]
+    noise = [torch.randn(trained.space.noise_shape, generator=torch.Generator().manual_seed(i)) for i in range(2)]
+    made = np.stack(list(draw(trained, hints, noise, block)))
+    assert made.shape == (2, 32, 32) and np.isfinite(made).all() and made.std() > 0
+
+
+def test_a_killed_latent_training_resumes_exactly(crops, tmp_path, monkeypatch):
+    how = {"space": "latent", "autoencoder": autoencoder("tiny", tmp_path / "autoencoder"), "block": 4}
+    block = settings(**how, train={"steps": 4})
+    whole = fine_tune(crops, tmp_path / "whole", block)
     calls, plain, latents = [], examples.diffusion_loss, encoded(monkeypatch)
 
     def dying(*arguments):
@@ -186,10 +196,6 @@ def test_a_latent_model_is_trained_from_scratch_resumes_exactly_and_samples(crop
     killed = fine_tune(crops, tmp_path / "killed", block)
     assert len(latents) == before  # they were kept
     assert all(files(whole)[name].read_bytes() == files(killed)[name].read_bytes() for name in files(whole))
-    trained, hints = loaded(whole), CellHints.of_crops(read_crops(crops))[:2]
-    noise = [torch.randn(trained.space.noise_shape, generator=torch.Generator().manual_seed(i)) for i in range(2)]
-    made = np.stack(list(draw(trained, hints, noise, block)))
-    assert made.shape == (2, 32, 32) and np.isfinite(made).all() and made.std() > 0
 
 
 def test_latents_of_a_model_from_scratch_have_unit_variance(crops, tmp_path):

@@ -17,6 +17,7 @@ from tests.stores import write_store
 from tests.unit.diffusion.texture.quick import DEVICE, HOW, cells_shard, files, fine_tune, settings, textures
 
 TUNING = Tuning(steps=9, check_every=3, patience=1, **HOW)
+ONE_STEP = TUNING.model_copy(update={"steps": 1})
 
 
 @pytest.fixture(scope="module")
@@ -42,13 +43,11 @@ def test_a_prior_is_fine_tuned_and_stops(crops, prior, tmp_path):
     cells = cells_shard(tmp_path / "cells.zarr.zip", read_crops(crops).mask[:3])
     made = textures(model, crops, block, tmp_path / "t.zarr.zip", slices=cells)
     assert made["image"].std() > 0
-    again = fine_tune(crops, tmp_path / "again", block)
-    assert (model / "unet.safetensors").read_bytes() == (again / "unet.safetensors").read_bytes()
 
 
 def test_scales_are_those_of_the_data_set(crops, prior, tmp_path):
     made = [
-        fine_tune(crops, tmp_path / str(i), settings(base=base, tuning=TUNING))
+        fine_tune(crops, tmp_path / str(i), settings(base=base, train={"steps": 1}, tuning=ONE_STEP))
         for i, base in enumerate([str(prior), "scratch"])
     ]
     scales = [json.loads((folder / "config.json").read_text())["scales"] for folder in made]
@@ -60,7 +59,7 @@ def test_the_job_warns_of_cells_that_the_prior_does_not_know(crops, prior, tmp_p
     arrays = {name: getattr(data, name) for name in CROPS.arrays} | {"mask": np.zeros_like(data.mask)}
     arrays["mask"][:, 14:19, 14:19] = 1
     small = write_store(CROPS, tmp_path / "small.zarr.zip", arrays, dataset="discs", window=(5, 220), frames=(1,))
-    fine_tune(small, tmp_path, settings(base=str(prior), tuning=TUNING.model_copy(update={"steps": 2})))
+    fine_tune(small, tmp_path, settings(base=str(prior), tuning=ONE_STEP))
     assert "these are 6 pixels wide" in caplog.text and "base: scratch" in caplog.text
 
 
