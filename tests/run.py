@@ -56,7 +56,7 @@ def apart(folder: str, *parts: Sequence[str]) -> list[tuple[str, ...]]:
 
 
 def all_tests() -> list[Part]:
-    """The tests of the cluster, of the cascade, of the workflow, and the rest: more than cores, as many of them wait."""
+    """The tests of the cluster, of the cascade, of the workflow, and the rest; many of them wait."""
     parts = apart("tests", *((folder,) for folder in OWN))
     return [Part(f"tests of {folders[0]}", [side_by_side(*folders)]) for folders in parts]
 

@@ -10,6 +10,7 @@ import importlib.util
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
+from typing import Any
 
 __all__ = ["dynamics", "models"]
 
@@ -20,7 +21,7 @@ def _kept() -> Iterator[None]:
     if importlib.util.find_spec("numba") is None:
         yield
         return
-    numba = importlib.import_module("numba")
+    numba: Any = importlib.import_module("numba")
     compiles = numba.njit
     numba.njit = partial(compiles, cache=True)
     try:
