@@ -13,17 +13,17 @@ MASKS = "results/nuclei2d/masks/shard-000.zarr.zip"
 LOG = "logs/nuclei2d/models/mask_ddpm.log"
 
 
-def checkpoint(run: Run, dataset: str = "nuclei2d") -> list[Path]:
+def checkpoint(run: Run) -> list[Path]:
     """The first checkpoint of the mask model, once it is there."""
-    return list(run.folder.glob(f"checkpoints/{dataset}/mask_ddpm-*/state.pt"))
+    return list(run.folder.glob("checkpoints/nuclei2d/mask_ddpm-*/state.pt"))
 
 
-def training(run: Run, dataset: str = "nuclei2d") -> dict[str, str]:
+def training(run: Run) -> dict[str, str]:
     """The job that trains the mask model, held where its first checkpoint is: on a slow machine, it would end first.
 
     SLURM lets a stopped process go on (SIGCONT) before it asks it to end.
     """
-    job = run.at_work("train_mask_ddpm", lambda: checkpoint(run, dataset))
+    job = run.at_work("train_mask_ddpm", lambda: checkpoint(run))
     for pid in pids(run, "train_mask_ddpm"):
         os.kill(pid, signal.SIGSTOP)
     return job
