@@ -114,6 +114,20 @@ def test_regimes_and_seeds_are_jobs_and_real_ones_need_no_synthetic_image(projec
     assert len(tested) == 20 and all("DSB2018-20x/02_GT" in files and "DSB2018-20x/01" not in files for files in tested)
 
 
+def test_networks_of_real_cells_are_those_of_the_parent_whatever_else_is_trained(project):
+    (project.folder / "more.yaml").write_text(
+        "datasets:\n"
+        "  variant: {inherits: nuclei2d, models_from: nuclei2d, population: {twins: true}}\n"
+        "  fewer: {inherits: variant, evaluation: {regimes: [real, both], seeds: 1}}\n"
+        "  longer: {inherits: fewer, evaluation: {cellpose: {train: {steps: 99}}}}\n"
+    )
+    targets = [f"results/{name}/evaluation/seg.csv" for name in ("fewer", "longer")]
+    planned = jobs(project.dry_run(*targets, *WITH_CELLPOSE, "more.yaml"))
+    trained = {job["wildcards"].removeprefix("dataset=") for job in planned if job["rule"] == "train_cellpose"}
+    own = {f"{name}, regime=both, seed=0" for name in ("fewer", "longer")}
+    assert trained == own | {"nuclei2d, regime=real, seed=0", "longer, regime=real, seed=0"}
+
+
 def test_a_prediction_asks_for_time_by_its_planes_and_for_memory_by_the_size_of_a_frame(project):
     (project.folder / "more.yaml").write_text(
         "datasets:\n"

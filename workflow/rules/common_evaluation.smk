@@ -52,11 +52,17 @@ def network_folder(name, regime, seed):
     data = CONFIG.datasets[name]
     parent = CONFIG.datasets.get(CONFIG.parent_of(name))
     learned = ["annotated", "annotations", "channel", "labels", "voxel_size_um", "test_sequence", "kept_share"]
-    learned += ["evaluation"] + ["crops", "population", "hardness", "export", "images"] * (regime == "copy_paste")
+    learned += ["crops", "population", "hardness", "export", "images"] * (regime == "copy_paste")
     shared = regime in ("none", "real", "copy_paste") and parent
-    if shared and all(getattr(data, key) == getattr(parent, key) for key in learned):
+    alike = shared and all(getattr(data, key) == getattr(parent, key) for key in learned)
+    if alike and _trains(data.evaluation) == _trains(parent.evaluation):
         return network_folder(data.inherits, regime, seed)
     return f"results/{name}/evaluation/cellpose/{regime}-{seed}"
+
+
+def _trains(evaluation):
+    """What a Cellpose and its predictions depend on: not on which others there are."""
+    return evaluation.model_dump(exclude={"regimes", "seeds", "inception"})
 
 
 def cellpose_start(wildcards):
