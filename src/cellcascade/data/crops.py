@@ -117,8 +117,8 @@ class _Seen:
         rows: Its rows of the table.
         cut_by_border: By axis, whether its border cuts cells.
         dtype: Type of its counts.
-        layout: How its cells lie; `None` of a slice alone, and of a frame that is annotated in part.
-        contacts: Their light where they touch, likewise.
+        layout: How its cells lie, of a slice alone their sections; `None` of a frame that is annotated in part.
+        contacts: Their light where they touch; `None` of a slice alone, too.
         likeness: How alike their slices are, see `measure_likeness`.
         share: Share of its pixels that somebody annotated.
     """
@@ -226,15 +226,15 @@ def _see(
     cells = list(find_cells(labels, item, settings, ignored))
     crops = _cut_frame(image, labels, cells, dataset=dataset, frame=item.frame, size=settings.size, ignored=ignored)
     arrays = {name: np.stack([crop[name] for crop in crops]) for name in CROPS.arrays} if crops else {}
-    size_um, dense = recording.voxel_size_um, item.z is None and ignored is None
+    size_um, complete = recording.voxel_size_um, ignored is None
     seen = _Seen(
         annotated=item,
         rows=[cell.row for cell in cells],
         cut_by_border=_cut_by_border(labels, recording.ndim),
         dtype=image.dtype,
         share=1.0 if ignored is None else float(1 - ignored.mean()),
-        layout=_layout(labels, cells, size_um) if dense else None,
-        contacts=measure_contacts(image, labels, size_um) if dense else None,
+        layout=_layout(labels, cells, size_um[-labels.ndim :]) if complete else None,
+        contacts=measure_contacts(image, labels, size_um) if complete and item.z is None else None,
         likeness=_likeness(recording, item, image, cells),
     )
     return seen, arrays
@@ -268,7 +268,8 @@ def _record(
     for each in seen:
         if each.annotated.z is not None:
             per_slice.setdefault(each.annotated.frame, []).append(each.cells)
-    layouts = [each.layout for each in seen if each.layout]
+    layouts = [each.layout for each in seen if each.layout and each.annotated.z is None]
+    sections = [each.layout for each in seen if each.layout and each.annotated.z is not None]
     return CropsRecord(
         dataset=dataset,
         seed=SEED,
@@ -281,7 +282,7 @@ def _record(
         cut_by_border=np.any([each.cut_by_border for each in seen], 0).tolist(),
         cells_per_frame=[round(each.cells) for each in seen if each.annotated.z is None],
         cells_per_slice=[float(np.mean(counts)) for counts in per_slice.values()],
-        layout=fit_layout(layouts),
+        layout=fit_layout(layouts or sections),
         heights=fit_heights(layouts),
         neighbour_light=neighbour_light([each.contacts for each in seen if each.contacts]),
         slice_likeness=mean_likeness([one for each in seen for one in each.likeness]),

@@ -28,7 +28,7 @@ STREWN = 100_000  # pairs of random points that distances are compared with
 
 @dataclass(frozen=True)
 class FrameLayout:
-    """The cells of one densely annotated frame; n cells.
+    """The cells of one densely annotated frame, or the sections of one slice; n cells.
 
     Attributes:
         window: Size of the frame, ([z,] y, x).
@@ -54,12 +54,13 @@ class FrameLayout:
 
 
 class LayoutRecord(BaseModel):
-    """How the cells of all densely annotated frames lie.
+    """How the cells of all densely annotated frames lie; of stacks in which single slices are annotated, how their
+    sections lie in these.
 
     Attributes:
         edges: Bounds of the classes of distance between the middles of two cells (k + 1), pixels.
         closeness: Pairs of cells in each class, relative to cells strewn at random (k): the pair correlation.
-        touching: Share of touching cells, by frame.
+        touching: Share of touching cells, by frame or slice.
         gap: Background between the two closest cells, pixels.
         reach: Distance to the nearest cell of three quarters of the cells, pixels.
         least_share: Size of a cell at the border relative to the median cell: all but the smallest 5 %.

@@ -133,9 +133,10 @@ STORES: list[tuple[Schema, Described]] = [
                 "cut_by_border": "by axis, ([z,] y, x): does the border of a frame cut an annotated cell?",
                 "cells_per_frame": "number of cells in each frame that is annotated as a whole",
                 "cells_per_slice": "mean number of cells in the annotated slices, for each frame with single ones",
-                "layout": "how the cells of densely annotated frames lie: `edges` of classes of distance between two "
-                "cells, pixels; `closeness`, pairs in each, relative to cells strewn at random; `touching`, share of "
-                "the cells by frame; `gap` and `reach`, as in `population`; `least_share`, size of cells at the border",
+                "layout": "how the cells of densely annotated frames lie, or sections in annotated slices: `edges` of "
+                "classes of distance between two cells, pixels; `closeness`, pairs in each, relative to cells strewn "
+                "at random; `touching`, share of the cells by frame or slice; `gap` and `reach`, as in `population`; "
+                "`least_share`, size of cells at the border",
                 "heights": "3D: height over width of densely annotated cells, from the smallest to the largest",
                 "neighbour_light": "share of the light around a cell that falls on a cell beside it",
                 "slice_likeness": "3D: mean correlation of the counts of cells, of the widest slice and its neighbours",

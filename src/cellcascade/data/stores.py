@@ -26,7 +26,8 @@ class CropsRecord(Record):
         cut_by_border: By axis ([z,] y, x), whether the frame's border cuts an annotated cell.
         cells_per_frame: Number of cells of each densely annotated frame.
         cells_per_slice: Mean number of cells of the annotated slices, for each sparsely annotated frame.
-        layout: How the cells of densely annotated frames lie; `None` where there are too few to tell.
+        layout: How the cells of densely annotated frames lie, else the sections in annotated slices; `None` where
+            there are too few to tell.
         heights: Height over width of the cells of densely annotated stacks, from the smallest to the largest at equal
             steps of rank; none where too few are seen.
         neighbour_light: Share of the light around a cell that falls on a cell beside it.

@@ -80,7 +80,7 @@ def rules_of(settings: Population, layout: LayoutRecord | None) -> Rules:
     by_data = "from_data" in (settings.clustering, settings.reach, settings.gap)
     if by_data and layout is None:
         logger.warning(
-            "too few cells are annotated as a whole to see how they lie; what population leaves to the data is: "
+            "too few cells are annotated to see how they lie; what population leaves to the data is: "
             "clustering %s, reach %s, gap %s",
             *(CLUSTERING, REACH, GAP),
         )

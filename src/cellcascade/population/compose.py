@@ -18,7 +18,6 @@ from cellcascade.core.errors import InputError
 from cellcascade.core.files import atomic_path
 from cellcascade.core.logs import progress
 from cellcascade.core.seeds import numpy_generator, seed_for
-from cellcascade.data.layout import LayoutRecord
 from cellcascade.data.ngff import write_image
 from cellcascade.data.stores import CROPS, CropsRecord
 from cellcascade.data.synthetic import CLEAN
@@ -158,10 +157,11 @@ def compose(
     shape = settings.frame_shape or frames.frame_shape
     canvas = _canvas(shape, frames, settings.rim, rules)
     lender = choice.lender(draws.cells)
-    wanted = _number(settings, frames, lender.count, library, shape=shape, generator=draws.cells)
+    usual = _usual(frames, lender.count, library, shape)
+    wanted = _number(settings, usual, library, shape=shape, generator=draws.cells)
     chosen = choice.like(lender, wanted, draws.cells)
     if settings.clustering == "from_data" and frames.layout:
-        target = _target(frames.layout, lender, shape, frames)
+        target = Target(frames.layout, lender.touching, usual)
         placed = arrange_cells(library, canvas, chosen, rules=rules, target=target, generator=draws.cells)
     else:
         placed = place_cells(library, canvas, [item.index for item in chosen], rules=rules, generator=draws.cells)
@@ -252,11 +252,6 @@ def _canvas(shape: Sequence[int], frames: CropsRecord, rim: int, rules: Rules) -
     )
 
 
-def _target(layout: LayoutRecord, lender: Lender, shape: Sequence[int], frames: CropsRecord) -> Target:
-    """The layout of an image of a shape ([z,] y, x) that is to be like a frame."""
-    return Target(layout, lender.touching, lender.count * float(np.prod(shape) / np.prod(frames.frame_shape)))
-
-
 def _things(
     canvas: Canvas,
     placed: Sequence[Placement],
@@ -297,27 +292,28 @@ def _check_number(settings: Population, frames: CropsRecord, crops: Path) -> Non
         )
 
 
-def _number(
-    settings: Population,
-    frames: CropsRecord,
-    lent: float,
-    library: CellLibrary,
-    *,
-    shape: Sequence[int],
-    generator: np.random.Generator,
-) -> int:
-    """Number of cells of an image: of the range, or that of a real frame, on a canvas of another size in proportion.
+def _usual(frames: CropsRecord, lent: float, library: CellLibrary, shape: Sequence[int]) -> float:
+    """Number of cells of an image as dense as a frame that lends it so many; not a number where none was counted.
 
-    Where single slices of stacks are annotated, it is the number with which a slice shows as many cells (`lent`) as
-    those. `settings.density` multiplies the number of a frame, until cells cover `FULLEST` of the image; an image is
-    never emptier than a frame for that.
+    Where single slices of stacks are annotated, it is the number with which a slice shows as many cells (`lent`).
+    """
+    usual = lent * float(np.prod(shape) / np.prod(frames.frame_shape))
+    if not frames.cells_per_frame:  # the middle of a cell that a slice shows lies above, in or below the stack
+        usual *= (frames.frame_shape[0] + library.height - 1) / library.height
+    return usual
+
+
+def _number(
+    settings: Population, usual: float, library: CellLibrary, *, shape: Sequence[int], generator: np.random.Generator
+) -> int:
+    """Number of cells of an image: of the range, or the usual one.
+
+    `settings.density` multiplies the usual number, until cells cover `FULLEST` of the image; an image is never emptier
+    than a frame for that.
     """
     if settings.cells_per_image is not None:
         low, high = settings.cells_per_image
         return int(generator.integers(low, high + 1))
-    usual = lent * float(np.prod(shape) / np.prod(frames.frame_shape))
-    if not frames.cells_per_frame:  # the middle of a cell that a slice shows lies above, in or below the stack
-        usual *= (frames.frame_shape[0] + library.height - 1) / library.height
     fullest = FULLEST * float(np.prod(shape)) / library.volume
     least, most = settings.density
     return round(min(usual * generator.uniform(least, most), max(fullest, usual * min(1, least))))

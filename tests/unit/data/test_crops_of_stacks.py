@@ -117,3 +117,22 @@ def test_sparse_gold(tmp_path):
     inside = crops.mask[0] > 0
     raw, _ = raw_crop(tifffile.imread(folder / "01" / "t000.tif")[4], labels[4], 1, crops.mask[0])
     assert np.array_equal(crops.image[0][inside], raw[inside])
+
+
+def test_sections_say_how_cells_lie_where_single_slices_are_annotated(tmp_path):
+    """Twelve sections in each of two slices: pairs that touch, and pairs with five pixels between them."""
+    blobs = []
+    for z in (4, 12):
+        for number, (y, x) in enumerate((y, x) for y in (30, 90, 150) for x in (30, 110)):
+            step = 16 if number % 2 else 21
+            blobs += [Blob(len(blobs) + n, (z, y, x + (n - 1) * step), (3, 8, 8)) for n in (1, 2)]
+    scene = Scene((16, 180, 180), blobs)
+    folder = write_scene(tmp_path / "Toy", *blobs, shape=(16, 180, 180), dtype=np.uint16)
+    write_sparse_gold(folder, scene=scene, slices=[(0, 4), (0, 12)])
+    sparse = cut(folder, annotations="GT", ndim=3, size=40)[0].record.layout
+    assert sparse.touching == (0.5, 0.5)
+    whole = cut(folder, ndim=3, size=40)[0].record.layout
+    assert whole.touching == (0.5,)
+    assert sparse.gap == whole.gap
+    near = np.searchsorted(sparse.edges, 18) - 1
+    assert sparse.closeness[near] > 1 > sparse.closeness[0]

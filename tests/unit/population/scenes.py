@@ -50,6 +50,7 @@ def write_inputs(
     per_slice=(),
     cut=True,
     haze=(),
+    layout=None,
     dataset="test",
     **textures,
 ):
@@ -78,6 +79,7 @@ def write_inputs(
         cells_per_frame=cells_per_frame,
         cells_per_slice=per_slice,
         cut_by_border=(cut,) * ndim,
+        layout=layout,
     )
     return {"textures": write_textures(folder, ndim=ndim, **textures), "background": background, "crops": crops}
 

@@ -6,6 +6,7 @@ from scipy import ndimage
 
 from cellcascade.config.settings import Population
 from cellcascade.core.errors import InputError
+from cellcascade.data.layout import LayoutRecord, measure_frame
 from cellcascade.data.stores import CROPS
 from cellcascade.population import cell_library
 from cellcascade.population.arrangement import rules_of
@@ -123,6 +124,17 @@ def test_annotated_slices_say_how_many_cells_a_stack_has(tmp_path):
     labels = [opened(folder, index)[1] for index in range(6)]
     seen = np.mean([len(np.unique(plane)) - 1 for stack in labels for plane in stack])
     assert seen == pytest.approx(3, rel=0.25)  # the border cuts some
+
+
+def test_cells_of_a_stack_touch_as_often_as_sections_do_in_annotated_slices(tmp_path):
+    strewn = {"edges": (0.0, 12.0, 80.0), "closeness": (0.3, 1.0), "gap": 0, "reach": 8, "least_share": 0.0}
+    layout = LayoutRecord(touching=(0.3,), **strewn)
+    inputs = write_inputs(tmp_path, ndim=3, shape=(40, 200, 200), cells_per_frame=(), per_slice=(3.0,), layout=layout)
+    folder, shares = make(tmp_path / "out", inputs, images=(0, 4)), list[float]()
+    for index in range(4):
+        labels = opened(folder, index)[1]
+        shares.append(measure_frame(labels, range(1, labels.max() + 1), (2.0, 1.0, 1.0)).touching)
+    assert np.mean(shares) == pytest.approx(0.3, abs=0.1)  # of all 26 cells, not of the three in a slice
 
 
 def test_without_counted_cells_a_range_is_needed(tmp_path):
