@@ -20,7 +20,7 @@ STAGE_VERSIONS = {
     "train_texture": 8,
     "textures": 6,
     "hardness": 1,
-    "population": 11,
+    "population": 12,
     "synthetic": 1,
     "real_cells": 1,
     "copy_paste": 7,  # composed as "population" is: what changes that changes both

@@ -282,7 +282,7 @@ def _record(
         cut_by_border=np.any([each.cut_by_border for each in seen], 0).tolist(),
         cells_per_frame=[round(each.cells) for each in seen if each.annotated.z is None],
         cells_per_slice=[float(np.mean(counts)) for counts in per_slice.values()],
-        layout=fit_layout(layouts or sections),
+        layout=fit_layout(layouts) if layouts else fit_layout(sections, sections=True),
         heights=fit_heights(layouts),
         neighbour_light=neighbour_light([each.contacts for each in seen if each.contacts]),
         slice_likeness=mean_likeness([one for each in seen for one in each.likeness]),

@@ -22,6 +22,7 @@ CLASSES = (0.25, 8.0)  # width of the narrowest classes of distances and the far
 NEARLY_WIDEST = 0.9  # area, relative to the widest slice, from which on a first or last slice cuts a cell in half
 NEARLY_NOTHING = 0.1  # the same, up to which a cell ends there
 FEWEST_HEIGHTS = 5  # cells whose height is seen, below which nothing can be said of it
+NARROW = 1  # pixels between two cells, at most: slices seldom show where those that are closest come together
 RANKS = np.linspace(0, 1, 21)  # of the heights that are kept
 STREWN = 100_000  # pairs of random points that distances are compared with
 
@@ -108,24 +109,30 @@ def measure_frame(
     )
 
 
-def fit_layout(frames: Sequence[FrameLayout]) -> LayoutRecord | None:
+def fit_layout(frames: Sequence[FrameLayout], *, sections: bool = False) -> LayoutRecord | None:
     """The layout of several frames; `None` if they hold too few cells to tell.
 
     Args:
         frames: What was measured of each; some may be empty.
+        sections: Whether they are slices of stacks. Few sections say nothing of distances, either, but there are more
+            cells than they show: these count as strewn at random.
     """
-    if sum(len(frame.sizes) * (len(frame.sizes) - 1) // 2 for frame in frames) < FEWEST_PAIRS:
+    pairs = sum(len(frame.sizes) * (len(frame.sizes) - 1) // 2 for frame in frames)
+    if pairs < (1 if sections else FEWEST_PAIRS):
         return None
     sizes = np.concatenate([frame.sizes for frame in frames])
-    edges, closeness = _closeness(frames, _diameter(frames, float(np.median(sizes))))
+    diameter = _diameter(frames, float(np.median(sizes)))
+    strewn = (0.0, round(CLASSES[1] * diameter, 3)), (1.0,)
+    edges, closeness = _closeness(frames, diameter) if pairs >= FEWEST_PAIRS else strewn
     separation = np.concatenate([frame.separation for frame in frames])
     separation = separation[np.isfinite(separation)]
+    gap = max(int(separation.min()) - 1, 0)
     cut = sizes[np.concatenate([frame.at_border for frame in frames])] / np.median(sizes)
     return LayoutRecord(
         edges=edges,
         closeness=closeness,
         touching=tuple(round(frame.touching, 4) for frame in frames),
-        gap=max(int(separation.min()) - 1, 0),
+        gap=min(gap, NARROW) if sections else gap,
         reach=max(round(float(np.percentile(separation, 75))), 2),
         least_share=round(float(np.percentile(cut, 5)), 4) if len(cut) else 0.0,
     )

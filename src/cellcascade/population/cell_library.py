@@ -217,14 +217,25 @@ def _faded(cell: Cell, blur: float) -> Cell:
     """A cell whose light, but not its grain, is blurred along z.
 
     The brightest voxel of each column stays: near the outline of the widest slice columns are short, but of this slice
-    the crops show how its edges fade.
+    the crops show how its edges fade. The light beside the cell fades as that of the nearest voxel of its slice does.
     """
     light = np.where(cell.mask, np.maximum(local_mean(cell.image, cell.mask) - cell.level, 1e-3), 0)
-    kept = np.where(cell.mask, faded(light, blur) / np.maximum(light, 1e-3), 0)
-    kept /= np.maximum(kept.max(0), 1e-3)
-    change = (kept - 1) * light
-    signal = cell.signal + ndimage.gaussian_filter(change, (0, SMOOTH, SMOOTH))
-    return replace(cell, image=cell.image + change, signal=np.maximum(signal, 0))
+    blurred = faded(light, blur)
+    brightest = blurred.argmax(0)[None]
+    own, shown = (np.take_along_axis(part, brightest, 0) for part in (light, blurred))
+    kept = np.where(cell.mask, blurred * own / np.maximum(shown * light, 1e-6), 1)
+    beside = np.stack([_nearest(part, inside) for part, inside in zip(kept, cell.mask)])
+    around = cell.level + beside * (cell.around - cell.level)
+    change = np.where(cell.mask, (kept - 1) * light, around - cell.around)
+    signal = cell.signal + ndimage.gaussian_filter(np.where(cell.mask, change, 0), (0, SMOOTH, SMOOTH))
+    return replace(cell, image=cell.image + change, around=around, signal=np.maximum(signal, 0))
+
+
+def _nearest(values: np.ndarray, inside: np.ndarray) -> np.ndarray:
+    """Values (y, x) of the nearest pixels inside a mask; 1 where it is empty."""
+    if not inside.any():
+        return np.ones_like(values)
+    return values[tuple(ndimage.distance_transform_edt(~inside, return_distances=False, return_indices=True))]
 
 
 def _measured(image: np.ndarray, mask: np.ndarray) -> tuple[float, float, float]:
