@@ -55,8 +55,7 @@ class FrameLayout:
 
 
 class LayoutRecord(BaseModel):
-    """How the cells of all densely annotated frames lie; of stacks in which single slices are annotated, how their
-    sections lie in these.
+    """How the cells of all densely annotated frames lie, or the sections in the annotated slices of stacks.
 
     Attributes:
         edges: Bounds of the classes of distance between the middles of two cells (k + 1), pixels.

@@ -25,7 +25,7 @@ from cellcascade.population.arrangement import Target, arrange_cells, rules_of
 from cellcascade.population.background import Background, read_background
 from cellcascade.population.canvas import Canvas, Placement, overlap
 from cellcascade.population.canvas_background import noisy_counts, sample_field, sample_noise
-from cellcascade.population.cell_choice import CellChoice, Lender
+from cellcascade.population.cell_choice import CellChoice
 from cellcascade.population.cell_library import CellLibrary
 from cellcascade.population.distractors import place_things
 from cellcascade.population.misses import read_misses
