@@ -23,7 +23,7 @@ STAGE_VERSIONS = {
     "population": 12,
     "synthetic": 1,
     "real_cells": 1,
-    "copy_paste": 7,  # composed as "population" is: what changes that changes both
+    "copy_paste": 8,  # composed as "population" is: what changes that changes both
     "export": 1,
     "train_cellpose": 3,
     "predict_cellpose": 3,
