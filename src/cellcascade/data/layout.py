@@ -113,16 +113,13 @@ def fit_layout(frames: Sequence[FrameLayout], *, sections: bool = False) -> Layo
 
     Args:
         frames: What was measured of each; some may be empty.
-        sections: Whether they are slices of stacks. Few sections say nothing of distances, either, but there are more
-            cells than they show: these count as strewn at random.
+        sections: Whether they are slices of stacks: these seldom show where two cells come closest.
     """
     pairs = sum(len(frame.sizes) * (len(frame.sizes) - 1) // 2 for frame in frames)
-    if pairs < (1 if sections else FEWEST_PAIRS):
+    if pairs < FEWEST_PAIRS:
         return None
     sizes = np.concatenate([frame.sizes for frame in frames])
-    diameter = _diameter(frames, float(np.median(sizes)))
-    strewn = (0.0, round(CLASSES[1] * diameter, 3)), (1.0,)
-    edges, closeness = _closeness(frames, diameter) if pairs >= FEWEST_PAIRS else strewn
+    edges, closeness = _closeness(frames, _diameter(frames, float(np.median(sizes))))
     separation = np.concatenate([frame.separation for frame in frames])
     separation = separation[np.isfinite(separation)]
     gap = max(int(separation.min()) - 1, 0)
