@@ -6,8 +6,8 @@ remakes its outputs and what depends on them. Leave it when only speed, messages
 
 STAGE_VERSIONS = {
     "check": 1,  # raised, it would remake all: leave it
-    "crops": 7,
-    "background": 5,
+    "crops": 8,
+    "background": 6,
     "train_mask_ddpm_prior": 1,
     "train_texture_prior": 1,
     "train_mask_ddpm": 3,
@@ -20,10 +20,10 @@ STAGE_VERSIONS = {
     "train_texture": 8,
     "textures": 6,
     "hardness": 1,
-    "population": 12,
+    "population": 13,
     "synthetic": 1,
     "real_cells": 1,
-    "copy_paste": 8,  # composed as "population" is: what changes that changes both
+    "copy_paste": 9,  # composed as "population" is: what changes that changes both
     "export": 1,
     "train_cellpose": 3,
     "predict_cellpose": 3,

@@ -22,11 +22,13 @@ from cellcascade.core.files import write_table
 from cellcascade.core.logs import progress
 from cellcascade.core.processes import in_order
 from cellcascade.core.seeds import numpy_generator
+from cellcascade.data.along_z import SectionLight, fit_fading, measure_sections, unfolded_heights
 from cellcascade.data.annotated import AnnotatedFrame
 from cellcascade.data.contacts import ContactLight, measure_contacts, neighbour_light
 from cellcascade.data.inpainting import clear_of, cut_alone, section_at
 from cellcascade.data.layout import FrameLayout, fit_heights, fit_layout, measure_frame
-from cellcascade.data.objects import FRAGMENTARY, Cell, Slice, crop_origin, find_cells
+from cellcascade.data.levels import Levels
+from cellcascade.data.objects import CUT, FRAGMENTARY, PARTLY_SEEN, Cell, Slice, crop_origin, find_cells
 from cellcascade.data.recording import Recording
 from cellcascade.data.shards import Store, digests_of
 from cellcascade.data.slice_likeness import mean_likeness, measure_likeness
@@ -35,7 +37,6 @@ from cellcascade.data.stores import CROPS, CropsRecord
 logger = logging.getLogger(__name__)
 
 SEED = 0  # crops are the same whatever the seed of the run
-LARGEST = np.iinfo(np.uint16).max  # count of a crop
 COLUMNS = ["frame", "label", "z", "area", "kept", "reason", "mean", "background", "eccentricity", "solidity"]
 
 
@@ -120,6 +121,7 @@ class _Seen:
         layout: How its cells lie, of a slice alone their sections; `None` of a frame that is annotated in part.
         contacts: Their light where they touch; `None` of a slice alone, too.
         likeness: How alike their slices are, see `measure_likeness`.
+        along_z: Light along z through the sections of a slice alone.
         share: Share of its pixels that somebody annotated.
     """
 
@@ -130,6 +132,7 @@ class _Seen:
     layout: FrameLayout | None
     contacts: ContactLight | None
     likeness: list[float]
+    along_z: list[SectionLight]
     share: float
 
     @property
@@ -159,7 +162,7 @@ def make_crops(
     frames = recording.frames()
     see = partial(_see, recording, dataset=dataset, settings=settings)
     seen: list[_Seen] = []
-    levels = _Levels()
+    levels = Levels()
     with CROPS.writer(store) as writer:
         for found, arrays in progress(in_order(see, frames, threads), total=len(frames), what="frames"):
             seen.append(found)
@@ -236,6 +239,7 @@ def _see(
         layout=_layout(labels, cells, size_um[-labels.ndim :]) if complete else None,
         contacts=measure_contacts(image, labels, size_um) if complete and item.z is None else None,
         likeness=_likeness(recording, item, image, cells),
+        along_z=_along_z(recording, item, labels, cells),
     )
     return seen, arrays
 
@@ -247,6 +251,16 @@ def _likeness(recording: Recording, item: AnnotatedFrame, image: np.ndarray, cel
     stack = recording.read_image(item)
     around = range(max(item.z - 1, 0), min(item.z + 2, stack.shape[0]))
     return measure_likeness(np.stack([stack[z] for z in around]), cells, around.start)
+
+
+def _along_z(
+    recording: Recording, item: AnnotatedFrame, labels: np.ndarray, cells: Sequence[Cell]
+) -> list[SectionLight]:
+    """Light along z through the sections of an annotated slice, but for those whose width is not seen."""
+    if item.z is None:
+        return []
+    whole = [cell.row["label"] for cell in cells if cell.row["reason"] not in (FRAGMENTARY, CUT, PARTLY_SEEN)]
+    return measure_sections(recording.read_image(item), labels, item.z, whole, recording.voxel_size_um)
 
 
 def _layout(labels: np.ndarray, cells: Sequence[Cell], voxel_size_um: Sequence[float]) -> FrameLayout:
@@ -270,6 +284,7 @@ def _record(
             per_slice.setdefault(each.annotated.frame, []).append(each.cells)
     layouts = [each.layout for each in seen if each.layout and each.annotated.z is None]
     sections = [each.layout for each in seen if each.layout and each.annotated.z is not None]
+    along_z = [section for each in seen for section in each.along_z]
     return CropsRecord(
         dataset=dataset,
         seed=SEED,
@@ -283,7 +298,8 @@ def _record(
         cells_per_frame=[round(each.cells) for each in seen if each.annotated.z is None],
         cells_per_slice=[float(np.mean(counts)) for counts in per_slice.values()],
         layout=fit_layout(layouts) if layouts else fit_layout(sections, sections=True),
-        heights=fit_heights(layouts),
+        heights=fit_heights(layouts) if layouts else unfolded_heights(along_z, recording.voxel_size_um),
+        fading=fit_fading(along_z),
         neighbour_light=neighbour_light([each.contacts for each in seen if each.contacts]),
         slice_likeness=mean_likeness([one for each in seen for one in each.likeness]),
         digests=digests_of(dict.fromkeys(path for item in frames for path in (item.image, item.labels))),
@@ -351,29 +367,6 @@ def _entry(crop: np.ndarray, mask: np.ndarray, cell: Cell, plane: Slice, made: l
         "brightness": made[0]["brightness"] if made else np.float32(crop[mask > 0].mean()),
         "background": np.float32(np.median(crop[clear_of(mask)])),
     }
-
-
-class _Levels:
-    """How often each count occurs in the background of the crops so far, and in their cells."""
-
-    def __init__(self) -> None:
-        self._background, self._cells = (np.zeros(LARGEST + 1, np.int64) for _ in range(2))
-
-    def add(self, image: np.ndarray, mask: np.ndarray) -> None:
-        """Count the pixels of crops (m, y, x) as well."""
-        self._background += np.bincount(image[clear_of(mask)], minlength=LARGEST + 1)
-        self._cells += np.bincount(image[mask > 0], minlength=LARGEST + 1)
-
-    def window(self, percentiles: tuple[float, float]) -> tuple[float, float]:
-        """Counts of black and white: a low percentile of the background, a high one of the cells."""
-        low, high = (_percentile(*pair) for pair in zip((self._background, self._cells), percentiles))
-        return low, max(high, low + 1)
-
-
-def _percentile(occurrences: np.ndarray, percentile: float) -> float:
-    """The percentile of values 0, 1, … that occur so often: of two, the one that is nearer by its rank."""
-    rank = np.around((occurrences.sum() - 1) * (percentile / 100))
-    return float(np.searchsorted(np.cumsum(occurrences), rank, side="right"))
 
 
 def _no_usable_cell(where: Path, rows: list[dict], options: CropSettings) -> InputError:

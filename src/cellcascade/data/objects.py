@@ -11,6 +11,7 @@ from cellcascade.data.annotated import AnnotatedFrame
 
 ONE_PIECE = 0.95  # share of a cell's area that its largest piece must hold
 FRAGMENTARY = "fragment"  # the reason in the table
+CUT = "touches border"
 PARTLY_SEEN = "touches what is not annotated"
 SEAM = 0.4  # share of a sliver's pixels beside other objects from which on it is a seam along them
 FRAGMENT = 0.25  # share of the median object's size below which one without a core is a fragment
@@ -60,7 +61,7 @@ def find_cells(
         row = {"frame": annotated.frame, "label": label, "z": z, "area": int(areas[widest])}
         plane = _one_piece(inside[widest], box, z)
         touches = any(side.start == 0 or side.stop == edge for side, edge in zip(box[1:], volume.shape[1:]))
-        outer = "touches border" if touches else PARTLY_SEEN if label in beside else ""
+        outer = CUT if touches else PARTLY_SEEN if label in beside else ""
         row["reason"] = FRAGMENTARY if label in fragments else outer or _unfit(plane, options)
         row["kept"] = not row["reason"]
         cell = Cell(row)

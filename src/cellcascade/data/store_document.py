@@ -137,7 +137,10 @@ STORES: list[tuple[Schema, Described]] = [
                 "classes of distance between two cells, pixels; `closeness`, pairs in each, relative to cells strewn "
                 "at random; `touching`, share of the cells by frame or slice; `gap` and `reach`, as in `population`; "
                 "`least_share`, size of cells at the border",
-                "heights": "3D: height over width of densely annotated cells, from the smallest to the largest",
+                "heights": "3D: height over width of the cells, from the smallest to the largest",
+                "fading": "where single slices are annotated, how cells fade along z: `fall`, light in the last slice "
+                "within a cell, the one before it, …, relative to its middle; `decay`, light in a slice beyond a cell, "
+                "relative to that of the slice before",
                 "neighbour_light": "share of the light around a cell that falls on a cell beside it",
                 "slice_likeness": "3D: mean correlation of the counts of cells, of the widest slice and its neighbours",
             },
@@ -163,7 +166,7 @@ STORES: list[tuple[Schema, Described]] = [
                 "frame_shape": "shape of the frames, ([z,] y, x), pixels",
                 "largest": "largest count of the camera",
                 "z_decay": "share of a slice's signal that the next slice beyond a cell shows; 0 in 2D",
-                "z_blur": "Gaussian width by which cells are blurred along z, slices; 0 where their slices show it",
+                "fading": "how cells fade along z, as in crops; null where their slices show it",
                 "mean": "mean of the background, counts",
                 "std": "its standard deviation, counts",
                 "skewness": "its skewness",

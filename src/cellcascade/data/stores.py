@@ -6,6 +6,7 @@ Axes: n items, v views, c channels, z y x pixels or voxels, s slices. Masks are 
 import numpy as np
 
 from cellcascade.core.stages import STAGE_VERSIONS
+from cellcascade.data.along_z import Fading
 from cellcascade.data.layout import LayoutRecord
 from cellcascade.data.shards import Array, Record, Schema
 
@@ -28,8 +29,9 @@ class CropsRecord(Record):
         cells_per_slice: Mean number of cells of the annotated slices, for each sparsely annotated frame.
         layout: How the cells of densely annotated frames lie, else the sections in annotated slices; `None` where
             there are too few to tell.
-        heights: Height over width of the cells of densely annotated stacks, from the smallest to the largest at equal
-            steps of rank; none where too few are seen.
+        heights: Height over width of the cells of stacks, from the smallest to the largest at equal steps of rank; none
+            where too few are seen.
+        fading: How cells fade along z that are annotated in single slices; `None` where too few are seen.
         neighbour_light: Share of the light around a cell that falls on a cell beside it.
         slice_likeness: Mean correlation of the counts within a cell, of its widest slice and of its neighbours;
             `None` in 2D, and where there are too few.
@@ -47,6 +49,7 @@ class CropsRecord(Record):
     cells_per_slice: tuple[float, ...]
     layout: LayoutRecord | None = None
     heights: tuple[float, ...] = ()
+    fading: Fading | None = None
     neighbour_light: float = 1.0
     slice_likeness: float | None = None
 
@@ -86,7 +89,7 @@ class BackgroundRecord(Record):
         frame_shape: Shape of the real frames, ([z,] y, x), pixels.
         largest: Largest count that the camera's type can hold.
         z_decay: Share of a slice's signal that the next slice beyond a cell shows; 0 in 2D.
-        z_blur: Gaussian width by which cells are to be blurred along z, slices; 0 where their slices show it.
+        fading: How cells fade towards their ends along z; `None` where their slices show it.
         mean: Mean of the background, counts.
         std: Its standard deviation, counts.
         skewness: Its skewness.
@@ -99,7 +102,7 @@ class BackgroundRecord(Record):
     frame_shape: tuple[int, ...]
     largest: int
     z_decay: float
-    z_blur: float = 0.0
+    fading: Fading | None = None
     mean: float
     std: float
     skewness: float

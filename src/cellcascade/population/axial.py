@@ -1,7 +1,8 @@
 """Blur along z, where cells are annotated in single slices: the ends of such cells fade as a microscope shows them.
 
-What is made slice by slice is as sharp along z as it is across, for across is all that single slices show. A microscope
-blurs more along z. How much more is known only roughly, but better than not at all. Where stacks are annotated as a
+What is made slice by slice is as bright at its ends as in its middle. How real cells fade is measured through
+annotated sections (`data.along_z`). Where there are too few of them, cells are taken to be blurred along z as they are
+across, but more so: how much more is known only roughly, but better than not at all. Where stacks are annotated as a
 whole, the models have learned from slices of all heights, and nothing is added.
 """
 
@@ -9,16 +10,15 @@ import logging
 from collections.abc import Iterable, Sequence
 
 import numpy as np
-from scipy import ndimage
 from scipy.special import ndtr, ndtri
 
 from cellcascade.core.choice import evenly_spaced
+from cellcascade.data.along_z import Fading, SectionLight, fit_fading, section_light, smooth
 from cellcascade.data.shards import Store
 from cellcascade.data.stores import CropsRecord
 from cellcascade.geometry.masks import signed_distance
 
 ELONGATED = 2.0  # blur along z over blur across: of confocal and light-sheet microscopes, some 2 to 3
-MISSING = (ELONGATED**2 - 1) ** 0.5  # blur to add to one that is the same along z, as a share of it
 CORE = 2  # pixels inside the outline, beyond which a cell is as bright as it is
 AWAY = 5  # pixels outside it, beyond which there is background
 FEWEST = 20  # pixels of each
@@ -51,40 +51,82 @@ def edge_width(images: Iterable[np.ndarray], masks: Iterable[np.ndarray]) -> flo
     return float(distance / ndtri((1 + fall) / 2)) if 0 < fall < 1 else 0.0
 
 
-def axial_blur(width: float, voxel_size_um: Sequence[float]) -> tuple[float, float]:
-    """What is missing of the blur along z, and what light it leaves beyond a cell.
+def assumed_fading(width: float, voxel_size_um: Sequence[float]) -> Fading | None:
+    """How cells fade along z if a microscope blurs `ELONGATED` times as much along z as across; `None` without blur.
 
     Args:
         width: Blur across, pixels.
         voxel_size_um: Size of a voxel, (z, y, x).
-
-    Returns:
-        Gaussian width of the blur to add, slices; and the light in the slice beyond a cell's end relative to that in
-        its end slice.
     """
-    across = width * voxel_size_um[-1] / voxel_size_um[0]
-    return round(MISSING * across, DIGITS), round(_beyond(ELONGATED * across), DIGITS)
+    along = ELONGATED * width * voxel_size_um[-1] / voxel_size_um[0]
+    if along <= 0:
+        return None
+    fall = ndtr((np.arange(int(np.ceil(3 * along)) + 1) + 0.5) / along)
+    return Fading(fall=tuple(fall.round(DIGITS).tolist()), decay=round(float((1 - fall[0]) / fall[0]), DIGITS))
 
 
-def faded(light: np.ndarray, blur: float) -> np.ndarray:
-    """The light of a cell, blurred along z.
+def missing_fall(fading: Fading, cells: Iterable[tuple[np.ndarray, np.ndarray]]) -> tuple[float, ...]:
+    """Share of their light that cells must keep, from their ends inwards, to fade as real ones do.
+
+    Cells fade a little as they are: their end slices are small, and as blurred across as all slices. How much is
+    measured as it is on real cells.
 
     Args:
-        light: Counts above the background within the cell, 0 elsewhere, (z, y, x); as sharp along z as across.
-        blur: Gaussian width that `axial_blur` gives, slices.
+        fading: How real cells fade.
+        cells: Light above the background, and mask, of some cells, each (z, y, x).
     """
-    more, decay = int(np.ceil(3 * blur)), _beyond(blur / MISSING)
-    whole = np.pad(light, [(more, more), (0, 0), (0, 0)])
-    for stack in (whole, whole[::-1]):  # the light that goes on beyond the cell is blurred, too
+    sections = [section for light, mask in cells for section in _sections(light, mask, fading.decay)]
+    made = fit_fading(sections)
+    if made is None:
+        return fading.fall
+    own = np.pad(made.fall, (0, max(len(fading.fall) - len(made.fall), 0)), constant_values=1.0)
+    kept = np.minimum(np.array(fading.fall) / np.maximum(own[: len(fading.fall)], 1e-6), 1)
+    return tuple(np.maximum.accumulate(kept).round(DIGITS).tolist())
+
+
+def _sections(light: np.ndarray, mask: np.ndarray, decay: float) -> list[SectionLight]:
+    """All sections of a cell, as `measure_sections` sees them in a stack."""
+    whole = smooth(beyond(light, mask, decay, slices=len(mask)))
+    found = [section_light(whole, inside, len(mask) + z) for z, inside in enumerate(mask) if inside.any()]
+    return [section for section in found if section]
+
+
+def beyond(light: np.ndarray, mask: np.ndarray, decay: float, *, slices: int) -> np.ndarray:
+    """A cell's light with what is seen of it above and below its voxels: each slice shows a share of the one before.
+
+    Args:
+        light: Counts above the background (z, y, x).
+        mask: The cell (z, y, x).
+        decay: Share of the light that the next slice shows.
+        slices: How many to add on each side.
+    """
+    wide = [(slices, slices), (0, 0), (0, 0)]
+    whole, within = np.pad(light, wide), np.pad(mask, wide)
+    for stack, inside in ((whole, within), (whole[::-1], within[::-1])):
         for z in range(1, len(stack)):
-            stack[z] = np.maximum(stack[z], decay * stack[z - 1])
-    return ndimage.gaussian_filter1d(whole, blur, axis=0)[more : more + len(light)]
+            stack[z] = np.where(inside[z], stack[z], np.maximum(stack[z], decay * stack[z - 1]))
+    return whole
 
 
-def _beyond(blur: float) -> float:
-    """Light in the slice beyond a cell's end relative to that in its end slice, of a blur in slices."""
-    end = ndtr(0.5 / max(blur, 1e-6))
-    return float((1 - end) / end)
+def faded(mask: np.ndarray, fall: Sequence[float]) -> np.ndarray:
+    """Share of its light that each voxel of a cell keeps when the cell fades along z, (z, y, x); 1 beside the cell.
+
+    In each column, the voxel farthest from the ends keeps all of it. Near the outline of the widest slice columns are
+    short, but of this slice the crops show how its edges fade.
+
+    Args:
+        mask: The cell, (z, y, x).
+        fall: As of `Fading`.
+    """
+    table = np.array([1.0, *fall, 1.0])
+    share = np.ones(mask.shape)
+    for inside, part in ((mask, share), (mask[::-1], share[::-1])):
+        deep = np.zeros(mask.shape[1:], int)  # slices from the end of the column, the last one within being 1
+        for z, plane in enumerate(inside):
+            deep = np.where(plane, deep + 1, 0)
+            part[z] *= table[np.minimum(deep, len(table) - 1)]
+    most = np.where(mask, share, 0).max(0)
+    return np.where(mask, share / np.where(most > 0, most, 1), 1)
 
 
 def _fall(image: np.ndarray, mask: np.ndarray) -> tuple[float, float] | None:

@@ -18,11 +18,12 @@ from scipy import ndimage
 
 from cellcascade.core.errors import InputError
 from cellcascade.core.seeds import numpy_generator
+from cellcascade.data.along_z import Fading
 from cellcascade.data.annotated import AnnotatedFrame
 from cellcascade.data.recording import Recording
 from cellcascade.data.shards import digests_of
 from cellcascade.data.stores import BACKGROUND, CROPS, BackgroundRecord, CropsRecord
-from cellcascade.population.axial import axial_blur, measured_width
+from cellcascade.population.axial import assumed_fading, measured_width
 from cellcascade.population.distractors import Thing, Things, cut_things
 from cellcascade.population.haze import Haze, Lit, fit_haze, lit_pixels
 from cellcascade.population.interpolation import expand
@@ -50,7 +51,7 @@ class Background:
         frame_shape: Shape of the real frames, ([z,] y, x).
         largest: Largest count that the camera's type can hold.
         z_decay: Share of a slice's signal that the next slice beyond a cell shows; 0 in 2D.
-        z_blur: Gaussian width by which cells are to be blurred along z, slices; 0 where their slices show it.
+        fading: How cells fade towards their ends along z; `None` where their slices show it.
         haze: Light of cells that is seen around them; none in 3D.
         things: Bright things without a label.
         things_per_frame: How many there are, by densely annotated frame.
@@ -63,7 +64,7 @@ class Background:
     frame_shape: tuple[int, ...]
     largest: int
     z_decay: float
-    z_blur: float
+    fading: Fading | None
     haze: Haze
     things: Things
     things_per_frame: tuple[int, ...]
@@ -132,8 +133,8 @@ def fit_background(*, recording: Recording, crops: Path, rim: int, dataset: str,
     samples = np.concatenate([item.samples for item in learned], axis=1)
     model = _combined(learned, samples, cells, size, haze)
     if cells.ndim == 3 and not cells.cells_per_frame:
-        blur, decay = axial_blur(measured_width(source), cells.voxel_size_um)
-        model = replace(model, z_blur=blur, z_decay=max(model.z_decay, decay))
+        fading = cells.fading or assumed_fading(measured_width(source), cells.voxel_size_um)
+        model = replace(model, fading=fading, z_decay=fading.decay if fading else model.z_decay)
     counts = np.rint(samples.sum(0))
     mean, std = float(counts.mean()), float(counts.std())
     record = BackgroundRecord(
@@ -143,7 +144,7 @@ def fit_background(*, recording: Recording, crops: Path, rim: int, dataset: str,
         frame_shape=model.frame_shape,
         largest=model.largest,
         z_decay=model.z_decay,
-        z_blur=model.z_blur,
+        fading=model.fading,
         mean=mean,
         std=std,
         skewness=float((((counts - mean) / max(std, 1e-9)) ** 3).mean()),
@@ -170,7 +171,7 @@ def read_background(store: Path) -> Background:
         frame_shape=facts.frame_shape,
         largest=facts.largest,
         z_decay=facts.z_decay,
-        z_blur=facts.z_blur,
+        fading=facts.fading,
         haze=Haze(facts.haze_widths, facts.haze_weights),
         things_per_frame=facts.things_per_frame,
     )
@@ -323,7 +324,7 @@ def _combined(
         frame_shape=cells.frame_shape,
         largest=cells.largest,
         z_decay=0.0 if len(cells.frame_shape) == 2 else float(np.clip(np.median(decays), 0, 0.8)),
-        z_blur=0.0,
+        fading=None,
         haze=haze,
         things=Things.of([thing for frame in things for thing in frame], size),
         things_per_frame=tuple(len(frame) for frame in things),

@@ -9,14 +9,17 @@ from pathlib import Path
 import numpy as np
 from scipy import ndimage
 
+from cellcascade.core.choice import evenly_spaced
 from cellcascade.core.errors import InputError
+from cellcascade.data.along_z import Fading
 from cellcascade.data.shards import Store
 from cellcascade.data.stores import TEXTURES, TexturesRecord
-from cellcascade.population.axial import faded
+from cellcascade.population.axial import faded, missing_fall
 from cellcascade.population.bodies import Body, Corner, Surroundings, Turn, distance_to, shape_of
 from cellcascade.population.misses import Traits, cell_traits
 
 COLUMNS = ("cell_id", "valid", "n_slices")
+MEASURED = 16  # cells whose own fading is measured
 KEPT = 384 * 2**20  # bytes of cells kept in memory
 OPEN = 64  # shards held open at once
 DARKEST = 1  # percentile of the counts
@@ -66,14 +69,14 @@ class CellLibrary:
     Args:
         shards: Texture shards, `TEXTURES`.
         rim: Pixels around a cell that are seen of its crop.
-        z_blur: Gaussian width by which cells are blurred along z, slices.
+        fading: How cells fade along z; `None` where their slices show it.
 
     Raises:
         InputError: No shard has a valid cell.
     """
 
-    def __init__(self, shards: Sequence[Path], rim: int, *, z_blur: float = 0.0):
-        self._shards, self._margin, self._z_blur = list(shards), max(rim, BLUR), z_blur
+    def __init__(self, shards: Sequence[Path], rim: int, *, fading: Fading | None = None):
+        self._shards, self._margin, self._fading = list(shards), max(rim, BLUR), fading
         self._open: dict[int, Store[TexturesRecord]] = {}
         self._kept: OrderedDict[int, Cell] = OrderedDict()
         self._bodies: dict[int, Body] = {}  # of some of these
@@ -175,10 +178,22 @@ class CellLibrary:
         return image, mask
 
     def _read(self, index: int) -> Cell:
+        cell = self._plain(index)
+        return _faded(cell, self._fall) if self._fall else cell
+
+    def _plain(self, index: int) -> Cell:
+        """A cell as its slices show it."""
         cell_id, shard, _, _ = self._rows[index].tolist()
         background = self._store(shard).record.background
-        cell = cell_of(*self._voxels(index), rim=self._margin, cell_id=cell_id, background=background)
-        return _faded(cell, self._z_blur) if self._z_blur else cell
+        return cell_of(*self._voxels(index), rim=self._margin, cell_id=cell_id, background=background)
+
+    @cached_property
+    def _fall(self) -> tuple[float, ...]:
+        """Share of their light that the cells keep, from their ends inwards; empty where their slices show it."""
+        if self._fading is None:
+            return ()
+        some = (self._plain(index) for index in evenly_spaced(range(len(self)), MEASURED))
+        return missing_fall(self._fading, ((cell.image - cell.level, cell.mask) for cell in some))
 
 
 def cell_of(image: np.ndarray, mask: np.ndarray, *, rim: int, cell_id: int = 0, background: float = 0.0) -> Cell:
@@ -213,17 +228,9 @@ def cell_of(image: np.ndarray, mask: np.ndarray, *, rim: int, cell_id: int = 0, 
     )
 
 
-def _faded(cell: Cell, blur: float) -> Cell:
-    """A cell whose light, but not its grain, is blurred along z.
-
-    The brightest voxel of each column stays: near the outline of the widest slice columns are short, but of this slice
-    the crops show how its edges fade. The light beside the cell fades as that of the nearest voxel of its slice does.
-    """
-    light = np.where(cell.mask, np.maximum(local_mean(cell.image, cell.mask) - cell.level, 1e-3), 0)
-    blurred = faded(light, blur)
-    brightest = blurred.argmax(0)[None]
-    own, shown = (np.take_along_axis(part, brightest, 0) for part in (light, blurred))
-    kept = np.where(cell.mask, blurred * own / np.maximum(shown * light, 1e-6), 1)
+def _faded(cell: Cell, fall: Sequence[float]) -> Cell:
+    """A cell whose light, but not its grain, fades along z; the light beside it as the nearest voxel of its slice."""
+    light, kept = np.maximum(local_mean(cell.image, cell.mask) - cell.level, 0), faded(cell.mask, fall)
     beside = np.stack([_nearest(part, inside) for part, inside in zip(kept, cell.mask)])
     around = cell.level + beside * (cell.around - cell.level)
     change = np.where(cell.mask, (kept - 1) * light, around - cell.around)

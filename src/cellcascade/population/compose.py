@@ -96,7 +96,7 @@ def make_images(
 def _opened(textures: Sequence[Path], background: Path, rim: int) -> tuple[CellLibrary, Background]:
     """The cells, blurred along z as the background model says, and this model."""
     model = read_background(background)
-    return CellLibrary(textures, rim, z_blur=model.z_blur), model
+    return CellLibrary(textures, rim, fading=model.fading), model
 
 
 @dataclass(frozen=True)

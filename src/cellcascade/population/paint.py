@@ -7,6 +7,7 @@ import numpy as np
 from scipy import ndimage
 from scipy.special import ndtr
 
+from cellcascade.population.axial import beyond
 from cellcascade.population.bodies import Body
 from cellcascade.population.canvas import Canvas, Placement, overlap
 from cellcascade.population.cell_library import DARKEST, SMOOTH, Cell
@@ -166,10 +167,7 @@ def _glow(
         decay: Share of a slice's signal that the next slice shows.
     """
     more = int(np.ceil(np.log(0.05) / np.log(decay)))
-    light = np.pad(item.cell.signal, [(more, more), (0, 0), (0, 0)])
-    for stack in (light, light[::-1]):
-        for z in range(1, len(stack)):
-            stack[z] = np.maximum(stack[z], decay * stack[z - 1])
+    light = beyond(item.cell.signal, item.cell.mask, decay, slices=more)
     here, cut = overlap((item.corner[0] - more, *item.corner[1:]), light.shape, canvas.shape)
     owner = canvas.owner[here]
     lit = ((owner == item.label) | (owner == 0)) & (light[cut] > 0) & (free[here] > 0)
