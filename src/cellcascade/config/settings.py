@@ -192,8 +192,7 @@ class Slicing(Settings):
     )
     height_ratio: Positive | None = Field(
         None,
-        description="height of the cells over their width; null: drawn from densely annotated stacks; where there are "
-        "none, as reconstructed, about 1",
+        description="height of the cells over their width; null: as of real cells; of too few, as reconstructed, 1",
     )
 
 

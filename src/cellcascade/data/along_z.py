@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict
 from scipy import ndimage
 
 from cellcascade.core.choice import evenly_spaced
+from cellcascade.data.inpainting import clear_of
 from cellcascade.data.layout import FEWEST_HEIGHTS, RANKS
 from cellcascade.data.pixels import Pixels
 
@@ -22,6 +23,8 @@ CORE = 0.5  # distance from the outline from which on a pixel is of the core, re
 COLUMN = 0.95  # height of the columns through the core of a round cell's sections, relative to the cell's
 FEWEST_PIXELS = 5  # of a core that tell anything
 AWAY = 3  # pixels between any cell and what is background
+DIMMEST = 0.3  # light of a section relative to its cell's bright slices, at least: less is noise above all
+GRAIN = 1.0  # Gaussian width below which light is grain, pixels
 PAD = 4  # pixels around a section that smoothing looks at
 COLUMNS = 64  # pixels of a core that are looked at
 SMOOTH = (0.7, 1.0, 1.0)  # Gaussian width by which light is smoothed, (z, y, x), voxels
@@ -41,12 +44,14 @@ class ColumnLight:
     Attributes:
         half: Half of the distance between the heights at which half of the light is left, slices.
         away: Distance of the section from the middle between them, slices.
+        own: Light of the section relative to that of the bright slices.
         light: Light relative to that of its bright slices, of all slices that show this cell and no other (k).
         distance: Their distance from the middle, slices (k).
     """
 
     half: float
     away: float
+    own: float
     light: np.ndarray
     distance: np.ndarray
 
@@ -73,6 +78,11 @@ class SectionLight:
         """Distance of the section from the cell's middle, relative to where half of the light is left."""
         return float(np.mean([column.away / column.half for column in self.columns]))
 
+    @property
+    def light(self) -> float:
+        """Light of the section relative to that of the cell's bright slices."""
+        return float(np.mean([column.own for column in self.columns]))
+
 
 class Fading(BaseModel):
     """How cells fade towards their ends along z and beyond.
@@ -90,8 +100,8 @@ class Fading(BaseModel):
 
 def measure_sections(
     stack: Pixels, labels: np.ndarray, z: int, names: Sequence[int], voxel_size_um: Sequence[float]
-) -> list[SectionLight]:
-    """Measure light along z through the sections of an annotated slice.
+) -> dict[int, SectionLight]:
+    """Measure light along z through the sections of an annotated slice: by label, those that show enough.
 
     Args:
         stack: Counts (z, y, x); read as far as sections may reach.
@@ -100,10 +110,11 @@ def measure_sections(
         names: Those labels that are sections of whole cells: off the border, no fragments.
         voxel_size_um: Size of a voxel, (z, y, x).
     """
-    boxes = {name: _around(labels == name) for name in names}
+    found = ndimage.find_objects(labels)
+    boxes = {name: _wider(found[name - 1], PAD) for name in names}
     if not boxes:
-        return []
-    width = 2 * np.sqrt(max((labels[boxes[name]] == name).sum() for name in names) / np.pi)
+        return {}
+    width = 2 * np.sqrt(max((labels[box] == name).sum() for name, box in boxes.items()) / np.pi)
     reach = int(np.ceil(REACH * width / _spacing(voxel_size_um))) + 2
     heights = range(max(z - reach, 0), min(z + reach + 1, stack.shape[0]))
     parts: dict[int, list[np.ndarray]] = {name: [] for name in names}
@@ -111,14 +122,36 @@ def measure_sections(
         plane = np.asarray(stack[height])
         for name, box in boxes.items():
             parts[name].append(plane[box].astype(np.float32))
-    plane, clear, found = np.asarray(stack[z]), ndimage.distance_transform_edt(labels == 0) > AWAY, []
+    plane, clear = np.asarray(stack[z]), ndimage.distance_transform_edt(labels == 0) > AWAY
+    sections = dict[int, SectionLight | None]()
     for name, box in boxes.items():
-        around = clear & (ndimage.distance_transform_edt(labels != name) <= AWAY + width)
-        background = plane[around if around.any() else clear]
+        near = _wider(box, int(width))
+        background = plane[near][clear[near]] if clear[near].any() else plane[clear]
         if len(background):
             light = smooth(np.stack(parts.pop(name)) - np.median(background))
-            found.append(section_light(light, labels[box] == name, z - heights.start))
-    return [section for section in found if section]
+            sections[name] = section_light(light, labels[box] == name, z - heights.start)
+    return {name: section for name, section in sections.items() if section}
+
+
+def brightened(image: np.ndarray, mask: np.ndarray, light: float) -> np.ndarray:
+    """The crop of a section, as bright as its cell's bright slices are; its grain grows as shot noise does.
+
+    Args:
+        image: Counts, the cell alone on background, (y, x).
+        mask: The section (y, x).
+        light: Its light relative to that of the bright slices.
+
+    Returns:
+        Counts, of the image's type, (y, x).
+    """
+    clear, light = clear_of(mask), float(np.clip(light, DIMMEST, 1))
+    if light == 1 or not clear.any():
+        return image
+    level = np.median(image[clear])
+    coarse = ndimage.gaussian_filter(image.astype(np.float32) - level, GRAIN)
+    fine = image - level - coarse
+    counts = level + coarse / light + fine / np.where(mask > 0, np.sqrt(light), 1)
+    return np.where(clear, image, np.clip(np.rint(counts), 0, np.iinfo(image.dtype).max)).astype(image.dtype)
 
 
 def smooth(light: np.ndarray) -> np.ndarray:
@@ -184,10 +217,10 @@ def fit_fading(sections: Sequence[SectionLight]) -> Fading | None:
     return Fading(fall=tuple(fall.tolist()), decay=round(min(decay, STEADY), DIGITS))
 
 
-def _around(inside: np.ndarray) -> tuple[slice, slice]:
-    """The box of a section (y, x), and as much around it as smoothing looks at."""
-    y, x = ndimage.find_objects(inside.astype(np.uint8))[0]
-    return slice(max(y.start - PAD, 0), y.stop + PAD), slice(max(x.start - PAD, 0), x.stop + PAD)
+def _wider(box: tuple[slice, ...], pixels: int) -> tuple[slice, slice]:
+    """A box (y, x) with so many pixels more on each side."""
+    y, x = box
+    return slice(max(y.start - pixels, 0), y.stop + pixels), slice(max(x.start - pixels, 0), x.stop + pixels)
 
 
 def _spacing(voxel_size_um: Sequence[float]) -> float:
@@ -226,7 +259,8 @@ def _column(light: np.ndarray, at: int) -> ColumnLight | None:
         return None
     first, last, down, up = sides
     middle, slices = peak + (up - down) / 2, np.arange(first, last)
-    return ColumnLight((up + down) / 2, abs(at - middle), light[first:last] / bright, np.abs(slices - middle))
+    shown, distance = light[first:last] / bright, np.abs(slices - middle)
+    return ColumnLight((up + down) / 2, abs(at - middle), float(light[at] / bright), shown, distance)
 
 
 def _sides(light: np.ndarray, peak: int, bright: float) -> tuple[int, int, float, float] | None:

@@ -22,7 +22,7 @@ from cellcascade.core.files import write_table
 from cellcascade.core.logs import progress
 from cellcascade.core.processes import in_order
 from cellcascade.core.seeds import numpy_generator
-from cellcascade.data.along_z import SectionLight, fit_fading, measure_sections, unfolded_heights
+from cellcascade.data.along_z import SectionLight, brightened, fit_fading, measure_sections, unfolded_heights
 from cellcascade.data.annotated import AnnotatedFrame
 from cellcascade.data.contacts import ContactLight, measure_contacts, neighbour_light
 from cellcascade.data.inpainting import clear_of, cut_alone, section_at
@@ -121,7 +121,7 @@ class _Seen:
         layout: How its cells lie, of a slice alone their sections; `None` of a frame that is annotated in part.
         contacts: Their light where they touch; `None` of a slice alone, too.
         likeness: How alike their slices are, see `measure_likeness`.
-        along_z: Light along z through the sections of a slice alone.
+        along_z: Light along z through the sections of a slice alone, by label.
         share: Share of its pixels that somebody annotated.
     """
 
@@ -132,7 +132,7 @@ class _Seen:
     layout: FrameLayout | None
     contacts: ContactLight | None
     likeness: list[float]
-    along_z: list[SectionLight]
+    along_z: dict[int, SectionLight]
     share: float
 
     @property
@@ -227,7 +227,17 @@ def _see(
     """Find the cells of one annotation and cut those that can be used: arrays as in the store, none without a cell."""
     (image, labels), ignored = recording.read(item), recording.read_ignored(item)
     cells = list(find_cells(labels, item, settings, ignored))
-    crops = _cut_frame(image, labels, cells, dataset=dataset, frame=item.frame, size=settings.size, ignored=ignored)
+    along_z = _along_z(recording, item, labels, cells)
+    crops = _cut_frame(
+        image,
+        labels,
+        cells,
+        dataset=dataset,
+        frame=item.frame,
+        size=settings.size,
+        ignored=ignored,
+        along_z=along_z,
+    )
     arrays = {name: np.stack([crop[name] for crop in crops]) for name in CROPS.arrays} if crops else {}
     size_um, complete = recording.voxel_size_um, ignored is None
     seen = _Seen(
@@ -239,7 +249,7 @@ def _see(
         layout=_layout(labels, cells, size_um[-labels.ndim :]) if complete else None,
         contacts=measure_contacts(image, labels, size_um) if complete and item.z is None else None,
         likeness=_likeness(recording, item, image, cells),
-        along_z=_along_z(recording, item, labels, cells),
+        along_z=along_z,
     )
     return seen, arrays
 
@@ -255,10 +265,10 @@ def _likeness(recording: Recording, item: AnnotatedFrame, image: np.ndarray, cel
 
 def _along_z(
     recording: Recording, item: AnnotatedFrame, labels: np.ndarray, cells: Sequence[Cell]
-) -> list[SectionLight]:
+) -> dict[int, SectionLight]:
     """Light along z through the sections of an annotated slice, but for those whose width is not seen."""
     if item.z is None:
-        return []
+        return {}
     whole = [cell.row["label"] for cell in cells if cell.row["reason"] not in (FRAGMENTARY, CUT, PARTLY_SEEN)]
     return measure_sections(recording.read_image(item), labels, item.z, whole, recording.voxel_size_um)
 
@@ -284,7 +294,7 @@ def _record(
             per_slice.setdefault(each.annotated.frame, []).append(each.cells)
     layouts = [each.layout for each in seen if each.layout and each.annotated.z is None]
     sections = [each.layout for each in seen if each.layout and each.annotated.z is not None]
-    along_z = [section for each in seen for section in each.along_z]
+    along_z = [section for each in seen for section in each.along_z.values()]
     return CropsRecord(
         dataset=dataset,
         seed=SEED,
@@ -326,6 +336,7 @@ def _cut_frame(
     frame: int,
     size: int,
     ignored: np.ndarray | None,
+    along_z: Mapping[int, SectionLight],
 ) -> list[dict]:
     """Cut the slices of a frame's cells, plane by plane; completes the cells' rows."""
     cuts: dict[tuple[int, int], tuple[np.ndarray, np.ndarray]] = {}
@@ -339,7 +350,8 @@ def _cut_frame(
             start_y, start_x = (first - start for first, start in zip(plane.corner, origin))
             mask[start_y : start_y + plane.mask.shape[0], start_x : start_x + plane.mask.shape[1]] = plane.mask
             crop = cut_alone(section, origin, mask=mask > 0, label=label, generator=generator)
-            cuts[label, z] = crop, mask
+            dim = along_z.get(label)
+            cuts[label, z] = brightened(crop, mask, dim.light) if dim else crop, mask
     return [entry for cell in cells if cell.slices for entry in _entries(cell, cuts)]
 
 
