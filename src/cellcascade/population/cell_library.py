@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 from scipy import ndimage
+from scipy.special import ndtri
 
 from cellcascade.core.choice import evenly_spaced
 from cellcascade.core.errors import InputError
@@ -229,13 +230,20 @@ def cell_of(image: np.ndarray, mask: np.ndarray, *, rim: int, cell_id: int = 0, 
 
 
 def _faded(cell: Cell, fall: Sequence[float]) -> Cell:
-    """A cell whose light, but not its grain, fades along z; the light beside it as the nearest voxel of its slice."""
+    """A cell that fades along z, and the light beside it as the nearest voxel of its slice.
+
+    Its grain fades as shot noise does, but not below the noise of the background.
+    """
     light, kept = np.maximum(local_mean(cell.image, cell.mask) - cell.level, 0), faded(cell.mask, fall)
     beside = np.stack([_nearest(part, inside) for part, inside in zip(kept, cell.mask)])
     around = cell.level + beside * (cell.around - cell.level)
-    change = np.where(cell.mask, (kept - 1) * light, around - cell.around)
-    signal = cell.signal + ndimage.gaussian_filter(np.where(cell.mask, change, 0), (0, SMOOTH, SMOOTH))
-    return replace(cell, image=cell.image + change, around=around, signal=np.maximum(signal, 0))
+    grain = cell.image - cell.level - light
+    dark = (cell.level - cell.darkest) / -float(ndtri(DARKEST / 100))
+    quiet = np.sqrt(np.clip(np.maximum(kept, dark**2 / max(float(grain[cell.mask].var()), 1e-6)), 0, 1))
+    loss = np.where(cell.mask, (kept - 1) * light, around - cell.around)
+    signal = cell.signal + ndimage.gaussian_filter(np.where(cell.mask, loss, 0), (0, SMOOTH, SMOOTH))
+    image = cell.image + loss + np.where(cell.mask, (quiet - 1) * grain, 0)
+    return replace(cell, image=image, around=around, signal=np.maximum(signal, 0))
 
 
 def _nearest(values: np.ndarray, inside: np.ndarray) -> np.ndarray:

@@ -59,18 +59,20 @@ def test_the_ends_of_a_cell_fade_and_its_middle_stays():
     assert (made[~mask] == 1).all()
 
 
-def test_cells_of_a_library_fade_in_their_light_not_in_their_grain(tmp_path):
+@pytest.mark.parametrize("dark", [20, 4])
+def test_grain_fades_as_shot_noise_does_but_not_below_that_of_the_background(tmp_path, dark):
     rng, mask = np.random.default_rng(0), np.zeros((1, 16, 48, 48), np.uint8)
     mask[:, 2:14, 12:36, 12:36] = 1
-    images = np.rint(rng.normal(100 + 400 * (mask > 0), 20)).astype(np.uint16)
+    images = np.rint(rng.normal(100 + 400 * (mask > 0), np.where(mask > 0, 20, dark))).astype(np.uint16)
     store = write_store(TEXTURES, tmp_path / "t.zarr.zip", {"image": images, "mask": mask, "n_slices": [16]})
     plain, made = (CellLibrary([store], rim=6, fading=fading).load(0) for fading in (None, FADING))
     inside = slice(16, -16)
-    fall = [(made.image - plain.image)[z, inside, inside] for z in (2, 3, 7)]
-    assert fall[0].mean() < 1.3 * fall[1].mean() < -60 and abs(fall[2].mean()) < 5
-    assert max(part.std() for part in fall) < 8  # grain would be 20
+    kept = [(made.image[z, inside, inside].mean() - 100) / 400 for z in (2, 3, 7)]
+    assert kept[0] < kept[1] - 0.1 < 0.8 and kept[2] == pytest.approx(1, abs=0.02)
     assert np.abs((made.image - plain.image)[~made.mask]).max() < 12  # around it is background, not light
-    assert made.signal[2, inside, inside].mean() == pytest.approx(400 + fall[0].mean(), rel=0.05)
+    assert made.signal[2, inside, inside].mean() == pytest.approx(400 * kept[0], rel=0.05)
+    grain = [made.image[z, inside, inside].std() for z in (2, 3)]
+    assert grain == pytest.approx([20 if dark == 20 else 20 * part**0.5 for part in kept[:2]], rel=0.15)
 
 
 def ball(folder):
