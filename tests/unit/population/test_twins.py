@@ -43,7 +43,7 @@ def background(*, width=0.0, levels=(100.0,), spread=6.0, largest=65535):
         frame_shape=(64, 64),
         largest=largest,
         z_decay=0.0,
-        z_blur=0.0,
+        fading=None,
         haze=Haze(),
         things=Things.of([], 16),
         things_per_frame=(),
