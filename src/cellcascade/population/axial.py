@@ -1,4 +1,4 @@
-"""Blur along z, where cells are annotated in single slices: the ends of such cells fade as a microscope shows them.
+"""Fading along z, where cells are annotated in single slices: their ends are dim, as a microscope shows them.
 
 What is made slice by slice is as bright at its ends as in its middle. How real cells fade is measured through
 annotated sections (`data.along_z`). Where there are too few of them, cells are taken to be blurred along z as they are
