@@ -58,6 +58,16 @@ class Run(Project):
         HEADS.append(head)
         return head
 
+    def interrupt(self, head: subprocess.Popen) -> None:
+        """Press Ctrl-C once the head is at rest: while Snakemake asks for the states of jobs, it would cancel none."""
+
+        def at_rest() -> bool:
+            tasks = Path(f"/proc/{head.pid}/task")
+            return not any(children.read_text().strip() for children in tasks.glob("*/children"))
+
+        until(lambda: at_rest() and not time.sleep(1) and at_rest(), "the head is at rest", seconds=600)
+        head.send_signal(signal.SIGINT)
+
     def finish(self, head: subprocess.Popen, fails: bool = False) -> str:
         """Wait for the head process; gives what it said."""
         head.wait(3000)

@@ -46,7 +46,7 @@ def test_a_cancelled_training_is_retried_with_more_and_resumes(cascade, project)
 def test_an_interrupted_head_cancels_its_jobs_and_a_second_run_does_what_is_missing(cascade, project):
     head = project.start(WEIGHTS)
     job = training(project)
-    head.send_signal(signal.SIGINT)
+    project.interrupt(head)
     project.finish(head, fails=True)
     assert project.ended(job)["JobState"].startswith("CANCELLED") and not (project.folder / WEIGHTS).exists()
     project.run(WEIGHTS)
