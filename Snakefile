@@ -19,6 +19,7 @@ resource_scopes:
 
 
 include: "workflow/rules/common.smk"
+include: "workflow/rules/common_cells.smk"
 include: "workflow/rules/common_starts.smk"
 include: "workflow/rules/common_resources.smk"
 include: "workflow/rules/common_evaluation.smk"

@@ -91,14 +91,48 @@ def test_ablation_reuses_models_needs_no_views_and_multiview_trains_on_request(p
     assert {name: counts[name] for name in ("crops", "train_mask_ddpm", "train_texture")} == dict.fromkeys(
         ("crops", "train_mask_ddpm", "train_texture"), 1
     )
-    assert counts["volumes"] == counts["masks"] == 2 * shards and counts["background"] == 2
+    assert counts["volumes"] == 2 * shards and counts["masks"] == shards and counts["background"] == 2
     assert counts["shapes"] == 3 and counts["train_multiview"] == 1
     planned = {(job["rule"], job.get("wildcards")): job for job in jobs(output)}
     volumes = planned["volumes", "dataset=embryo_spharm, shard=000"]
-    assert volumes["input"] == "results/embryo_spharm/masks/shard-000.zarr.zip"
+    assert volumes["input"] == "results/embryo3d/masks/shard-000.zarr.zip"
     assert (
         "results/shared/models/multiview/model.safetensors" in planned["views", "dataset=embryo3d, shard=000"]["input"]
     )
+
+
+def test_a_variant_makes_cells_from_the_stage_on_that_has_other_settings(project):
+    (project.folder / "more.yaml").write_text(
+        "datasets:\n"
+        "  denser: {inherits: nuclei2d, models_from: nuclei2d, population: {density: [1, 4]}}\n"
+        "  fewer: {inherits: nuclei2d, models_from: nuclei2d, cells: 7}\n"
+        "  focused: {inherits: nuclei2d, models_from: nuclei2d, population: {focus: 2}}\n"
+        "  other_rho: {inherits: embryo3d, models_from: embryo3d, texture: {rho: 0}}\n"
+        "  taller: {inherits: embryo3d, models_from: embryo3d, slicing: {height_ratio: 1.5}}\n"
+        "  finer: {inherits: embryo3d, models_from: embryo3d, reconstruction: {resolution: 48}}\n"
+        "  alone: {inherits: nuclei2d, population: {density: [1, 4]}}\n"
+    )
+    after = {
+        "denser": set(),
+        "fewer": {"masks", "textures"},
+        "focused": {"masks", "textures"},
+        "other_rho": {"textures"},
+        "taller": {"slices", "textures"},
+        "finer": {"volumes", "slices", "textures"},
+        "alone": {"masks", "textures"},
+    }
+    targets = [f"results/{name}/report/index.html" for name in after]
+    planned = jobs(project.dry_run(*targets, "--configfile", "demo/config.yaml", "more.yaml"))
+    stages = {"masks", "views", "volumes", "slices", "textures"}
+    made = {name: set() for name in (*after, "nuclei2d", "embryo3d")}
+    for job in planned:
+        if job["rule"] in stages:
+            made[job["wildcards"].split(",")[0].removeprefix("dataset=")].add(job["rule"])
+    assert made == after | {"nuclei2d": {"masks", "textures"}, "embryo3d": stages - {"textures"}}
+    by_job = {(job["rule"], job["wildcards"].split(",")[0]): job["input"] for job in planned if "wildcards" in job}
+    for rule in ("population", "evaluate_textures", "report"):
+        assert "results/nuclei2d/textures/shard-000" in by_job[rule, "dataset=denser"], rule
+    assert "results/embryo3d/slices/shard-000" in by_job["textures", "dataset=other_rho"]
 
 
 def test_regimes_and_seeds_are_jobs_and_real_ones_need_no_synthetic_image(project):

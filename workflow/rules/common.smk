@@ -277,21 +277,6 @@ def numbered(pattern, total, size):
     return [pattern.format(shard=shard_name(index)) for index in range(len(shard_ranges(total, size)))]
 
 
-def cell_shards(stage):
-    """Input function: all shards of one of the stages that go cell by cell."""
-
-    def paths(wildcards):
-        pattern = f"results/{wildcards.dataset}/{stage}/shard-{{shard}}.zarr.zip"
-        return numbered(pattern, entry(wildcards).cells, CONFIG.shards.cells)
-
-    return paths
-
-
-def cell_shards_3d(stage, names=THREE_D):
-    """Input function: all shards of a stage that only the data sets `names` have; for others none."""
-    return lambda wildcards: cell_shards(stage)(wildcards) if wildcards.dataset in names else []
-
-
 def image_shards(wildcards):
     """All shards of images."""
     return numbered(
@@ -307,25 +292,6 @@ def shape_shards(wildcards):
 def source(path):
     """Input function: `path` below the results of the data set whose crops and models the job's data set uses."""
     return lambda wildcards: f"results/{CONFIG.models_of(wildcards.dataset)}/{path}"
-
-
-def flat_masks(wildcards):
-    """The masks that get a texture in 2D; none in 3D."""
-    return [] if wildcards.dataset in THREE_D else f"results/{wildcards.dataset}/masks/shard-{wildcards.shard}.zarr.zip"
-
-
-def slices_of_shard(wildcards):
-    """The sliced cells that get a texture in 3D; none in 2D."""
-    return (
-        f"results/{wildcards.dataset}/slices/shard-{wildcards.shard}.zarr.zip" if wildcards.dataset in THREE_D else []
-    )
-
-
-def views_of_shard(wildcards):
-    """The views that a volume is fitted to; none where shapes are drawn at random."""
-    if wildcards.dataset not in WITH_VIEWS:
-        return []
-    return f"results/{wildcards.dataset}/views/shard-{wildcards.shard}.zarr.zip"
 
 
 def synthetic_sources(wildcards):
@@ -381,10 +347,5 @@ def check_frames(names):
 
 def results_of(name):
     """All that is kept of a data set: Snakemake remakes a deleted shard only if something asks for it by name."""
-    shards = [shard_name(index) for index in range(len(shard_ranges(CONFIG.datasets[name].cells, CONFIG.shards.cells)))]
-    stages = ["masks", "textures"]
-    stages += ["volumes", "slices"] if name in THREE_D else []
-    stages += ["views"] if name in WITH_VIEWS else []
     made = ["synthetic", "report/index.html", *(f"evaluation/{table}.csv" for table in tables_of(name))]
-    made += [f"{stage}/shard-{shard}.zarr.zip" for stage in stages for shard in shards]
-    return [f"results/{name}/{path}" for path in made]
+    return [f"results/{name}/{path}" for path in made] + shards_of_cells(name)

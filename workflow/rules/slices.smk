@@ -1,7 +1,7 @@
 rule slices:
     input:
-        volumes="results/{dataset}/volumes/shard-{shard}.zarr.zip",
-        masks="results/{dataset}/masks/shard-{shard}.zarr.zip",
+        volumes=same_shard("volumes"),
+        masks=same_shard("masks"),
         crops=source("crops.zarr.zip"),
     output:
         store="results/{dataset}/slices/shard-{shard}.zarr.zip",

@@ -33,7 +33,7 @@ rule train_texture:
 rule textures:
     input:
         masks=flat_masks,
-        slices=slices_of_shard,
+        slices=same_shard("slices"),
         unet=source("models/texture/unet.safetensors"),
         controlnet=source("models/texture/controlnet.safetensors"),
         config=source("models/texture/config.json"),

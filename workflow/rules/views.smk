@@ -28,7 +28,7 @@ rule train_multiview:
 rule views:
     input:
         model=multiview_weights,
-        masks="results/{dataset}/masks/shard-{shard}.zarr.zip",
+        masks=same_shard("masks"),
     output:
         store="results/{dataset}/views/shard-{shard}.zarr.zip",
     log:

@@ -1,7 +1,7 @@
 rule volumes:
     input:
-        views=views_of_shard,
-        masks="results/{dataset}/masks/shard-{shard}.zarr.zip",
+        views=same_shard("views"),
+        masks=same_shard("masks"),
     output:
         store="results/{dataset}/volumes/shard-{shard}.zarr.zip",
     log:
