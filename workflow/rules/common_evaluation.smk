@@ -21,20 +21,8 @@ def networks_of(name):
     data, evaluation = CONFIG.datasets[name], CONFIG.datasets[name].evaluation
     if not data.has_tests:
         return []
-    regimes = [regime for regime in evaluation.regimes if regime != "copy_paste" or can_paste(name)]
-    trained = [(regime, seed) for regime in regimes for seed in range(evaluation.seeds)]
+    trained = [(regime, seed) for regime in evaluation.regimes for seed in range(evaluation.seeds)]
     return trained + [("none", 0)] * bool(trained and evaluation.cellpose.start != "scratch")
-
-
-@functools.cache
-def can_paste(name):
-    """Whether real cells can be pasted into images: of stacks, those that are annotated on single slices cannot."""
-    if CONFIG.datasets[name].ndim == 2:
-        return True
-    try:
-        return any(item.z is None for item in frames_of(name))
-    except InputError as error:
-        stop({name: error})
 
 
 def of_networks(file, seeds=None):
@@ -52,7 +40,7 @@ def network_folder(name, regime, seed):
     data = CONFIG.datasets[name]
     parent = CONFIG.datasets.get(CONFIG.parent_of(name))
     learned = ["annotated", "annotations", "channel", "labels", "voxel_size_um", "test_sequence", "kept_share"]
-    learned += ["crops", "population", "hardness", "export", "images"] * (regime == "copy_paste")
+    learned += ["crops", "slicing", "population", "hardness", "export", "images"] * (regime == "copy_paste")
     shared = regime in ("none", "real", "copy_paste") and parent
     alike = shared and all(getattr(data, key) == getattr(parent, key) for key in learned)
     if alike and _trains(data.evaluation) == _trains(parent.evaluation):

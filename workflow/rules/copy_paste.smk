@@ -18,7 +18,9 @@ rule real_cells:
         dataset="{dataset}",
         recording=real_frames,
         annotated=real_annotated,
+        seeded_as=seeded_as,
         settings=settings_of("crops"),
+        slicing=settings_of("slicing"),
         version=STAGE_VERSIONS["real_cells"],
     script:
         "../../scripts/real_cells.py"

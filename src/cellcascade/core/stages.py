@@ -22,7 +22,7 @@ STAGE_VERSIONS = {
     "hardness": 1,
     "population": 13,
     "synthetic": 1,
-    "real_cells": 1,
+    "real_cells": 2,
     "copy_paste": 9,  # composed as "population" is: what changes that changes both
     "export": 1,
     "train_cellpose": 3,
