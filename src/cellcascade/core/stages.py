@@ -20,10 +20,10 @@ STAGE_VERSIONS = {
     "train_texture": 8,
     "textures": 6,
     "hardness": 1,
-    "population": 13,
+    "population": 14,
     "synthetic": 1,
     "real_cells": 2,
-    "copy_paste": 9,  # composed as "population" is: what changes that changes both
+    "copy_paste": 10,  # composed as "population" is: what changes that changes both
     "export": 1,
     "train_cellpose": 3,
     "predict_cellpose": 3,

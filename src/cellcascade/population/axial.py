@@ -13,12 +13,13 @@ import numpy as np
 from scipy.special import ndtr, ndtri
 
 from cellcascade.core.choice import evenly_spaced
-from cellcascade.data.along_z import Fading, SectionLight, fit_fading, section_light, smooth
+from cellcascade.data.along_z import Fading
 from cellcascade.data.shards import Store
 from cellcascade.data.stores import CropsRecord
 from cellcascade.geometry.masks import signed_distance
 
 ELONGATED = 2.0  # blur along z over blur across: of confocal and light-sheet microscopes, some 2 to 3
+COLUMNS = 0.5  # distance from the outline from which on a column is of the core, relative to the largest
 CORE = 2  # pixels inside the outline, beyond which a cell is as bright as it is
 AWAY = 5  # pixels outside it, beyond which there is background
 FEWEST = 20  # pixels of each
@@ -68,27 +69,35 @@ def assumed_fading(width: float, voxel_size_um: Sequence[float]) -> Fading | Non
 def missing_fall(fading: Fading, cells: Iterable[tuple[np.ndarray, np.ndarray]]) -> tuple[float, ...]:
     """Share of their light that cells must keep, from their ends inwards, to fade as real ones do.
 
-    Cells fade a little as they are: their end slices are small, and as blurred across as all slices. How much is
-    measured as it is on real cells.
+    Cells are no block of light as they are: their end slices are small, and as blurred across as all slices; others may
+    be brighter than the middle.
 
     Args:
         fading: How real cells fade.
         cells: Light above the background, and mask, of some cells, each (z, y, x).
     """
-    sections = [section for light, mask in cells for section in _sections(light, mask, fading.decay)]
-    made = fit_fading(sections)
-    if made is None:
-        return fading.fall
-    own = np.pad(made.fall, (0, max(len(fading.fall) - len(made.fall), 0)), constant_values=1.0)
-    kept = np.minimum(np.array(fading.fall) / np.maximum(own[: len(fading.fall)], 1e-6), 1)
-    return tuple(np.maximum.accumulate(kept).round(DIGITS).tolist())
+    own = [_own_fall(light, mask, len(fading.fall)) for light, mask in cells]
+    seen = np.isfinite(own).any(0)
+    mean = np.where(seen, np.nansum(own, 0) / np.maximum(np.isfinite(own).sum(0), 1), 1)
+    return tuple(np.minimum(np.array(fading.fall) / np.maximum(mean, 1e-6), 1).round(DIGITS).tolist())
 
 
-def _sections(light: np.ndarray, mask: np.ndarray, decay: float) -> list[SectionLight]:
-    """All sections of a cell, as `measure_sections` sees them in a stack."""
-    whole = smooth(beyond(light, mask, decay, slices=len(mask)))
-    found = [section_light(whole, inside, len(mask) + z) for z, inside in enumerate(mask) if inside.any()]
-    return [section for section in found if section]
+def _own_fall(light: np.ndarray, mask: np.ndarray, slices: int) -> np.ndarray:
+    """Light of the first, second, … voxel of the columns through a cell's core, relative to their middle; NaN: none."""
+    distance = signed_distance(mask[mask.sum((1, 2)).argmax()])
+    core = mask & (distance > COLUMNS * distance.max())
+    deep = np.minimum(_deep(core), _deep(core[::-1])[::-1])
+    middle = light[core & (deep == deep.max(0))].mean()
+    within = [light[deep == step] for step in range(1, slices + 1)]
+    return np.array([part.mean() / max(middle, 1e-6) if part.size else np.nan for part in within])
+
+
+def _deep(mask: np.ndarray) -> np.ndarray:
+    """Number of each voxel in its column (z, y, x), counted from where the column enters the cell; 0 beside it."""
+    deep = np.zeros(mask.shape, int)
+    for z, plane in enumerate(mask):
+        deep[z] = np.where(plane, (deep[z - 1] if z else 0) + 1, 0)
+    return deep
 
 
 def beyond(light: np.ndarray, mask: np.ndarray, decay: float, *, slices: int) -> np.ndarray:
@@ -121,10 +130,7 @@ def faded(mask: np.ndarray, fall: Sequence[float]) -> np.ndarray:
     table = np.array([1.0, *fall, 1.0])
     share = np.ones(mask.shape)
     for inside, part in ((mask, share), (mask[::-1], share[::-1])):
-        deep = np.zeros(mask.shape[1:], int)  # slices from the end of the column, the last one within being 1
-        for z, plane in enumerate(inside):
-            deep = np.where(plane, deep + 1, 0)
-            part[z] *= table[np.minimum(deep, len(table) - 1)]
+        part *= table[np.minimum(_deep(inside), len(table) - 1)]
     most = np.where(mask, share, 0).max(0)
     return np.where(mask, share / np.where(most > 0, most, 1), 1)
 

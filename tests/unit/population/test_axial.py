@@ -5,10 +5,10 @@ import pytest
 from scipy import ndimage
 from scipy.special import ndtr
 
-from cellcascade.data.along_z import Fading, fit_fading, section_light, smooth
+from cellcascade.data.along_z import Fading
 from cellcascade.data.recording import Recording
 from cellcascade.data.stores import TEXTURES
-from cellcascade.population.axial import ELONGATED, assumed_fading, beyond, edge_width, faded
+from cellcascade.population.axial import ELONGATED, assumed_fading, edge_width, faded, missing_fall
 from cellcascade.population.background import fit_background, read_background
 from cellcascade.population.cell_library import CellLibrary
 from tests.ctc_data import write_tiff
@@ -91,18 +91,28 @@ def test_of_the_widest_slice_crops_show_how_its_edges_fade(tmp_path):
     assert made.image[10][made.mask[10]].min() > 490
 
 
-def test_cells_of_a_library_fade_as_real_ones_do(tmp_path):
-    """Measured as on real cells; how much they fade without it counts as well."""
-    store = ball(tmp_path)
-    plain, made = (CellLibrary([store], rim=6, fading=fading).load(0) for fading in (None, FADING))
-    falls = []
-    for cell in (plain, made):
-        light = smooth(beyond(cell.image - cell.level, cell.mask, FADING.decay, slices=21))
-        inside = [z for z, plane in enumerate(cell.mask) if plane.any()]
-        sections = [section_light(light, cell.mask[z], 21 + z) for z in inside]
-        falls.append(fit_fading([section for section in sections if section]).fall[:4])
-    assert falls[0][0] > 0.5
-    assert falls[1] == pytest.approx(FADING.fall[:4], abs=0.12)
+@pytest.mark.parametrize("own", [(1, 1, 1), (0.6, 0.8, 0.9), (0.5, 0.9, 1.2)])
+def test_cells_of_a_library_fade_as_real_ones_do_however_they_do_themselves(tmp_path, own):
+    """Own fading counts, and brighter slices beside the middle do, too."""
+    mask, light = np.zeros((1, 17, 48, 48), np.uint8), np.full(17, 400.0)
+    mask[:, 1:16, 12:36, 12:36] = 1
+    light[1:4], light[13:16] = 400 * np.array(own), 400 * np.array(own[::-1])
+    images = np.rint(100 + light[:, None, None] * mask).astype(np.uint16)
+    store = write_store(TEXTURES, tmp_path / "t.zarr.zip", {"image": images, "mask": mask, "n_slices": [17]})
+    made = CellLibrary([store], rim=6, fading=FADING).load(0)
+    core = [(plane[20:28, 20:28].mean() - 100) / 400 for plane in made.image[1:16]]
+    assert core[:5] == pytest.approx(FADING.fall, abs=0.03) and core[7] == pytest.approx(1, abs=0.01)
+    assert core == pytest.approx(core[::-1])
+
+
+def test_cells_that_are_dimmer_at_their_ends_than_real_ones_are_not_brightened():
+    mask = np.zeros((15, 32, 32), bool)
+    mask[:, 8:24, 8:24] = True
+    light = np.ones((15, 32, 32))
+    light[0] = light[-1] = 0.1
+    fading = Fading(fall=(0.4, 0.6, 1.0), decay=0.5)
+    assert missing_fall(fading, [(light, mask)]) == pytest.approx((1, 0.6, 1))
+    assert missing_fall(fading, [(light[[0, 1, -1]], mask[:3])]) == pytest.approx((1, 0.6, 1))  # has no third
 
 
 def lit_box(folder, light, beside):
