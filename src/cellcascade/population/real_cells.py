@@ -57,18 +57,10 @@ def make_real_cells(
         if recording.ndim == 3:
             source = Path(folder) / "crops.zarr.zip"
             every = settings.model_copy(update={"slices_per_cell": EVERY})
-            make_crops(
-                recording=recording,
-                dataset=dataset,
-                settings=every,
-                store=source,
-                table=Path(folder) / "crops.csv",
-                threads=threads,
-            )
+            cut = partial(make_crops, recording=recording, dataset=dataset, settings=every, threads=threads)
+            cut(store=source, table=Path(folder) / "crops.csv")
         found = read_crops(source)
-        cells = _whole_cells
-        if next(cells(found), None) is None:
-            cells = partial(_bodies, slicing=slicing, seeded_as=seeded_as)
+        cells = _whole_cells if next(_whole_cells(found), None) else partial(_bodies, slicing=slicing, key=seeded_as)
         depths = [len(cell.z) for cell in cells(found)]
         record = TexturesRecord(
             dataset=dataset,
@@ -91,10 +83,10 @@ def _whole_cells(crops: Crops) -> Iterator[CellStack]:
             yield cell
 
 
-def _bodies(crops: Crops, *, slicing: Slicing, seeded_as: str) -> Iterator[CellStack]:
+def _bodies(crops: Crops, *, slicing: Slicing, key: str) -> Iterator[CellStack]:
     """A body of each section; they are as tall as the slices of synthetic cells are, see `height_ratios`."""
     spacing = crops.record.voxel_size_um[0] / crops.record.voxel_size_um[-1]
-    ratios = height_ratios(slicing, crops.record.heights, np.arange(len(crops.z)), (SEED, seeded_as))
+    ratios = height_ratios(slicing, crops.record.heights, np.arange(len(crops.z)), (SEED, key))
     for cell, ratio in zip(real_stacks(crops), ratios):
         yield ellipsoid(*cell.plane, ratio=1.0 if ratio is None else ratio, spacing=spacing)
 
