@@ -6,7 +6,7 @@ remakes its outputs and what depends on them. Leave it when only speed, messages
 
 STAGE_VERSIONS = {
     "check": 1,  # raised, it would remake all: leave it
-    "crops": 8,
+    "crops": 9,
     "background": 6,
     "train_mask_ddpm_prior": 1,
     "train_texture_prior": 1,
