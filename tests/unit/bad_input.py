@@ -70,11 +70,19 @@ def mask(change: Callable[[np.ndarray], np.ndarray]) -> Callable[[], None]:
     return lambda: write(MASK, change(tifffile.imread(MASK)))
 
 
+def images(change: Callable[[np.ndarray], np.ndarray]) -> Callable[[], None]:
+    """All of them."""
+    return _all_of(IMAGE.parent, change)
+
+
 def masks(change: Callable[[np.ndarray], np.ndarray]) -> Callable[[], None]:
     """All of them."""
+    return _all_of(MASK.parent, change)
 
+
+def _all_of(folder: Path, change: Callable[[np.ndarray], np.ndarray]) -> Callable[[], None]:
     def spoil() -> None:
-        for path in MASK.parent.iterdir():
+        for path in folder.iterdir():
             write(path, change(tifffile.imread(path)))
 
     return spoil

@@ -38,7 +38,7 @@ def test_a_target_needs_its_own_data_alone(project):
 def test_problems_of_all_data_sets_come_out_before_anything_runs(project):
     data = project.folder / "data"
     shutil.copytree(REPOSITORY / "demo/data", data)
-    tifffile.imwrite(data / "MouseEmbryo/01/t000.tif", np.zeros((51, 120, 122), np.float32))
+    tifffile.imwrite(data / "MouseEmbryo/01/t000.tif", np.full((51, 120, 122), 0.5, np.float32))
     (data / "DSB2018-20x/01/t003.tif").unlink()
     (data / "DSB2018-20x/01/t005.tif").write_bytes(b"II*\0cut short")
     arguments = ("--configfile", "demo/config.yaml", "--config", f"data_root={data}")

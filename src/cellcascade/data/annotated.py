@@ -1,7 +1,8 @@
 """Annotated frames of any layout: which of them are used, what can be wrong with them, and their pixels."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import groupby
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from cellcascade.core.errors import InputError
 from cellcascade.data import zarr_levels
 from cellcascade.data.header import Index
 from cellcascade.data.pixels import Pixels, open_frame, open_labels
+from cellcascade.data.whole_numbers import as_labels
 
 Choice = int | Sequence[int] | None
 
@@ -74,7 +76,9 @@ def choose(found: list[AnnotatedFrame], frames: Choice, slices: Choice, where: P
 
 
 def check_headers(found: Iterable[AnnotatedFrame], ndim: int, *, one_shape: bool) -> list[InputError]:
-    """Problems of annotated frames by the headers of their files, without reading pixels.
+    """Problems of annotated frames by the headers of their files.
+
+    Pixels are read of the first frame, and of the first annotation, of an unusual type: only they tell what it holds.
 
     Args:
         found: Annotated frames.
@@ -83,17 +87,27 @@ def check_headers(found: Iterable[AnnotatedFrame], ndim: int, *, one_shape: bool
     """
     problems, opened = list[InputError](), dict[tuple[Path, int | None], Pixels]()
     first: Pixels | None = None
+    unusual = dict[str, Callable[[], np.ndarray]]()
     for item in found:
         key = item.image, item.t
         try:
             if key not in opened:
-                opened[key] = open_frame(item.image, ndim, item.channel, item.t)
-                first = first or opened[key]
-                _check_same(opened[key], first, one_shape)
+                image = opened[key] = open_frame(item.image, ndim, item.channel, item.t)
+                if image.converted:
+                    unusual.setdefault("counts", partial(image.__getitem__, ...))
+                first = first or image
+                _check_same(image, first, one_shape)
         except InputError as error:
             problems.append(error)
         try:
-            _check_labels(item, opened.get(key), ndim)
+            labels = _check_labels(item, opened.get(key), ndim)
+            if labels.dtype.kind == "f":
+                unusual.setdefault("labels", partial(_read_numbers, item, ndim))
+        except InputError as error:
+            problems.append(error)
+    for read in unusual.values():
+        try:
+            read()
         except InputError as error:
             problems.append(error)
     return list({str(problem): problem for problem in problems}.values())
@@ -179,7 +193,7 @@ def _read_numbers(annotated: AnnotatedFrame, ndim: int) -> np.ndarray:
     """The annotation of a frame, or of its annotated slice, as it is in its file; an array of its own."""
     pixels = _check_labels(annotated, open_frame(annotated.image, ndim, annotated.channel, annotated.t), ndim)
     part: Index = annotated.z if annotated.cut and annotated.z is not None else ...
-    return pixels[part]
+    return as_labels(pixels[part], annotated.labels)
 
 
 def _files_of(path: Path) -> list[Path]:
@@ -218,8 +232,8 @@ def _check_same(image: Pixels, first: Pixels, one_shape: bool) -> None:
         raise InputError(
             "A frame differs from the first one",
             where=image.path,
-            found=f"shape {image.shape}{of_planes[0]}, {image.dtype}",
-            expected=f"shape {first.shape}{of_planes[1]}, {first.dtype}, as {first.path.name}",
+            found=f"shape {image.shape}{of_planes[0]}, {image.stored}",
+            expected=f"shape {first.shape}{of_planes[1]}, {first.stored}, as {first.path.name}",
             fix="keep frames of one shape and type in a sequence; put the others into a data set of their own",
         )
 
@@ -227,7 +241,7 @@ def _check_same(image: Pixels, first: Pixels, one_shape: bool) -> None:
 def _check_labels(item: AnnotatedFrame, image: Pixels | None, ndim: int) -> Pixels:
     """Open an annotation and check its header against its frame's; `image` is `None` where that is unusable."""
     labels = open_labels(item.labels, ndim if item.z is None or item.cut else ndim - 1, item.t)
-    if labels.colour or labels.dtype.kind not in "iub":
+    if labels.colour or labels.dtype.kind not in "iufb":
         raise InputError(
             "An annotation does not hold integer labels",
             where=item.labels,

@@ -11,6 +11,7 @@ import numpy as np
 from cellcascade.core.errors import InputError
 from cellcascade.data import pictures, seg_npy, tiff, zarr_levels
 from cellcascade.data.header import Header, Index
+from cellcascade.data.whole_numbers import KINDS, as_counts
 
 TIFF_SUFFIXES = (".tif", ".tiff")
 SEG_SUFFIX = "_seg.npy"
@@ -44,6 +45,7 @@ class Pixels:
         colour: Whether several channels are left, of which none was chosen.
         shape: Shape of the frame, ([z,] y, x).
         dtype: Type of its pixels.
+        stored: Their type in the file.
         unnamed: Length of the axes of which the file does not say what they are, where a part of it is the frame.
     """
 
@@ -56,7 +58,8 @@ class Pixels:
             fixed: Where along an axis of the file the frame is, by the number of the axis; the others are the frame's.
             colour: Whether several channels are left, of which none was chosen.
         """
-        self.path, self.dtype, self.colour, self._fixed = path, header.dtype, colour, fixed or {}
+        self.path, self.colour, self._fixed = path, colour, fixed or {}
+        self.dtype = self.stored = header.dtype
         unnamed = [size for name, size in zip(header.axes, header.shape) if name in UNNAMED]
         self.unnamed = [size for size in unnamed if size > 1] if self._fixed else []
         self._kept = [axis for axis in range(len(header.shape)) if axis not in self._fixed]
@@ -69,6 +72,17 @@ class Pixels:
         found._patch = middle(self.shape, edge)
         found.shape = (*self.shape[:-2], *(side.stop - side.start for side in found._patch))
         return found
+
+    def counts(self) -> "Pixels":
+        """The same pixels as counts of 16 bit, whatever their type is in the file; see `as_counts`."""
+        found = copy(self)
+        found.dtype = np.dtype(np.uint16)
+        return found
+
+    @property
+    def converted(self) -> bool:
+        """Whether they are of another type in the file."""
+        return self.dtype != self.stored
 
     @property
     def ndim(self) -> int:
@@ -87,7 +101,7 @@ class Pixels:
         """Read a part, as an array of its own.
 
         Raises:
-            InputError: The file is damaged.
+            InputError: The file is damaged, or holds no counts where they are to be converted to these.
         """
         if self._patch:  # whole slices are read, as most formats keep them together
             given = _each_axis(part)
@@ -97,7 +111,8 @@ class Pixels:
         return self._read(part)
 
     def _read(self, part: Index) -> np.ndarray:
-        return _format_of(self.path).read_part(self.path, self._in_file(part) if self._fixed else part)
+        found = _format_of(self.path).read_part(self.path, self._in_file(part) if self._fixed else part)
+        return as_counts(found, self.path) if self.converted else found
 
     def __array__(self, dtype: np.dtype | None = None, copy: bool | None = None) -> np.ndarray:
         """All pixels."""
@@ -185,7 +200,7 @@ def open_frame(path: str | Path, ndim: int, channel: int | None = None, t: int |
         Its counts, uint8 or uint16, (y, x) or (z, y, x), read when they are indexed.
 
     Raises:
-        InputError: The file is damaged, or holds no single channel of 8 or 16 bit counts with `ndim` axes.
+        InputError: The file is damaged, or holds no single channel of numbers with `ndim` axes.
     """
     path = Path(path)
     header = read_header(path)
@@ -193,7 +208,7 @@ def open_frame(path: str | Path, ndim: int, channel: int | None = None, t: int |
     pixels = Pixels(path, header, _at(parts, t))
     if parts.colour:
         raise _several_channels(path, header)
-    if header.dtype not in (np.uint8, np.uint16):
+    if header.dtype.kind not in KINDS:
         raise InputError(
             "A frame does not hold camera counts",
             where=path,
@@ -209,7 +224,7 @@ def open_frame(path: str | Path, ndim: int, channel: int | None = None, t: int |
             expected="(z, y, x)" if ndim == 3 else "(y, x)",
             fix="correct voxel_size_um (two values for 2D, three for 3D), or the frame",
         )
-    return pixels
+    return pixels if header.dtype in (np.uint8, np.uint16) else pixels.counts()
 
 
 @dataclass(frozen=True)

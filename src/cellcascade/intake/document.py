@@ -58,6 +58,8 @@ def lines(found: Look, advice: Advice, machine: Machine) -> Iterator[str]:
     yield f"  cells     {sum(cells.per_frame)}{looked}, {each}; in one piece and off the border: {cells.usable.sum()};"
     low, middle, high = np.percentile(cells.diameters[cells.fitting], (5, 50, 95))
     yield f"            {middle:.0f} pixels wide ({low:.0f} to {high:.0f}), {cells.foreground:.0%} of the pixels"
+    if found.recording.split_labels:
+        yield "            all masks have one number: each connected piece counts as a cell, cells that touch as one"
     yield f"  voxels    {' x '.join(f'{value:g}' for value in found.recording.voxel_size_um)} um: {_source(found)}"
     if found.voxel_source == "guess":
         yield f"            say it with --voxel-size {'Z Y X' if found.recording.ndim == 3 else 'Y X'} (micrometres)"
@@ -100,6 +102,8 @@ def _entry(found: Look, advice: Advice, folder: str, gpu: bool) -> Iterator[str]
         yield f"labels: {_text(recording.labels)}"
     if recording.ignore_label is not None:
         yield _line(f"ignore_label: {recording.ignore_label}", "what nobody annotated")
+    if recording.split_labels:
+        yield _line("split_labels: true", "masks of one number: each connected piece is a cell")
     if found.is_ctc:
         yield f"train_sequence: {_text(recording.sequence)}"
         yield f"annotations: {recording.annotations}"

@@ -19,7 +19,7 @@ from cellcascade.data.layouts.choosing import FINDERS, locate
 from cellcascade.data.layouts.pairs import Wanted
 from cellcascade.data.pixels import read_header, spacing_um
 from cellcascade.data.recording import Recording
-from cellcascade.intake.measures import Cells, contrast, frame_shapes, measure
+from cellcascade.intake.measures import Cells, are_foreground, contrast, frame_shapes, measure
 
 MOST_CHANNELS = 16
 TYPICAL_UM = 10.0  # width of a cell where files do not say how large their pixels are
@@ -90,6 +90,7 @@ def look(
     if voxel_size_um:
         recording = replace(recording, voxel_size_um=_checked_size(voxel_size_um, recording))
     frames = recording.checked_frames()
+    recording = replace(recording, split_labels=are_foreground(recording, frames))
     cells = measure(recording, frames)
     if not len(cells.areas):
         raise _no_cells(recording, len(frames))

@@ -13,6 +13,7 @@ from cellcascade.data.annotated import AnnotatedFrame
 from cellcascade.data.recording import Recording
 
 MOST_FRAMES = 12  # annotations that are looked at, evenly spread over all
+PIECE = 0.25  # share of the largest piece from which on another one is a cell, too, and no speck
 
 
 @dataclass(frozen=True)
@@ -70,6 +71,27 @@ def measure(recording: Recording, frames: Sequence[AnnotatedFrame]) -> Cells:
     areas, edges, heights, usable = (np.array(column) for column in zip(*rows)) if rows else [np.array([])] * 4
     near = np.concatenate(neighbours)
     return Cells(per_frame, areas, edges, heights, usable.astype(bool), near, float(np.mean(shares)))
+
+
+def are_foreground(recording: Recording, frames: Sequence[AnnotatedFrame]) -> bool:
+    """Whether annotations tell cells from background only: one number in all of them, and that in several pieces.
+
+    Args:
+        recording: The recording.
+        frames: Its annotated frames, of which at most twelve are read.
+
+    Raises:
+        InputError: An annotation cannot be read.
+    """
+    numbers, pieces = set[int](), 0
+    for item in evenly_spaced(frames, MOST_FRAMES):
+        labels = recording.read_labels(item)
+        numbers |= set(np.unique(labels[labels > 0]).tolist())
+        if len(numbers) > 1:
+            return False
+        sizes = np.bincount(ndimage.label(labels)[0].ravel())[1:]
+        pieces = max(pieces, int((sizes >= PIECE * sizes.max(initial=0)).sum()))
+    return pieces > 1
 
 
 def frame_shapes(recording: Recording, frames: Sequence[AnnotatedFrame]) -> Counter[tuple[int, ...]]:

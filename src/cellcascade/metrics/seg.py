@@ -18,6 +18,7 @@ import tifffile
 from cellcascade.core.errors import InputError
 from cellcascade.data.ctc import LABELS
 from cellcascade.data.tiff import READ_ERRORS
+from cellcascade.data.whole_numbers import as_labels
 
 THRESHOLDS = (0.5, 0.6, 0.7, 0.75, 0.8, 0.9)
 RESULT = re.compile(r"mask(\d{3,4})\.tif")
@@ -288,6 +289,7 @@ def _read_labels(path: Path) -> np.ndarray:
             expected="an undamaged TIFF file with one image or one stack",
             fix="write or copy the file again",
         ) from error
+    labels = as_labels(labels, path.absolute())
     if colour or labels.dtype.kind not in "iu" or (labels.size and labels.min() < 0):
         negative = f"values down to {labels.min()}, " if labels.dtype.kind == "i" else ""
         raise InputError(

@@ -184,10 +184,31 @@ def test_slice_annotation_of_2d_data(data_2d):
     fails(data_2d, "declared 2D", "voxel_size_um", annotations="GT")
 
 
-@pytest.mark.parametrize("dtype", [np.float32, np.int16, np.uint32])
-def test_frames_must_be_counts(data_2d, dtype):
-    write_tiff(data_2d / "01" / "t000.tif", np.ones((96, 112), dtype))
-    fails(data_2d, "camera counts", np.dtype(dtype).name, "uint8 or uint16", "t000.tif")
+@pytest.mark.parametrize(
+    "dtype, value, found",
+    [
+        (np.float32, 0.25, "from 0.25 to 0.25, such as 0.25"),
+        (np.float32, np.nan, "from nan to nan, such as nan"),
+        (np.int16, -3, "from -3 to -3"),
+        (np.uint32, 70000, "from 70000 to 70000"),
+    ],
+)
+def test_frames_must_be_counts(data_2d, dtype, value, found):
+    write_tiff(data_2d / "01" / "t000.tif", np.full((96, 112), value, dtype))
+    fails(data_2d, "camera counts", f"pixels of type {np.dtype(dtype).name} {found}", "0 to 65535", "t000.tif")
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64, np.int16, np.uint32])
+def test_whole_numbers_of_another_type_are_counts_and_labels(data_2d, dtype):
+    item = annotated_frames(data_2d, "01", "ST")[0]
+    image, labels = read_annotated(item, 2)
+    write_tiff(item.image, image.astype(dtype))
+    write_tiff(item.labels, labels.astype(dtype))
+    assert open_frame(item.image, 2).dtype == np.uint16
+    again = read_annotated(item, 2)
+    np.testing.assert_array_equal(again[0], image)
+    np.testing.assert_array_equal(again[1], labels)
+    assert again[0].dtype == again[1].dtype == np.uint16
 
 
 @pytest.mark.parametrize("planar", [False, True])
@@ -224,9 +245,9 @@ def test_damaged_pixels_are_found_when_read(data_2d):
         open_frame(path, 2)[...]
 
 
-def test_labels_must_be_integers(data_2d):
-    write_tiff(label_file(data_2d), np.ones((96, 112), np.float32))
-    fails(data_2d, "integer labels", "float32", str(label_file(data_2d)))
+def test_labels_must_be_whole_numbers(data_2d):
+    write_tiff(label_file(data_2d), np.full((96, 112), 1.5, np.float32))
+    fails(data_2d, "whole numbers", "float32", "such as 1.5", str(label_file(data_2d)))
 
 
 @pytest.mark.parametrize("value", [-1, 70000])
@@ -252,9 +273,9 @@ def test_frames_of_two_shapes(data_2d):
 
 def test_all_problems_at_once(data_2d):
     (data_2d / "01" / "t000.tif").write_bytes(b"broken")
-    write_tiff(label_file(data_2d, 2), np.ones((96, 112), np.float32))
+    write_tiff(label_file(data_2d, 2), np.full((96, 112), 0.5, np.float32))
     write_tiff(label_file(data_2d, 33), np.ones((96, 112), np.uint16))
-    fails(data_2d, "3 problems", "cannot be read", "integer labels", "has no frame")
+    fails(data_2d, "3 problems", "cannot be read", "whole numbers", "has no frame")
 
 
 def test_check_reads_no_pixels(data_2d, monkeypatch):

@@ -57,6 +57,14 @@ def test_a_folder_of_stacks(tmp_path, sparse):
     assert found.test_frames == 0 and found.test_sequence is None, "two frames are too few to keep one"
 
 
+def test_one_cell_a_frame_is_no_foreground(tmp_path):
+    images, labels = scenes(3)
+    alone = [np.where(mask == mask.max(), 1, 0).astype(np.uint8) for mask in labels]
+    folders("images/{}.tif", "masks/{}.tif")(tmp_path / "Mine", images, alone)
+    found = look(tmp_path / "Mine")
+    assert not found.recording.split_labels and found.cells.per_frame == [1] * 3
+
+
 def test_the_second_sequence_is_kept_for_tests(tmp_path):
     write_2d(tmp_path / "Mine")
     write_2d(tmp_path / "Mine", sequence="03", annotated=(0, 1, 2), annotations="GT")

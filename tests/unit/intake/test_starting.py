@@ -4,6 +4,7 @@ import shutil
 
 import numpy as np
 import pytest
+from scipy import ndimage
 
 from cellcascade.cli import main
 from cellcascade.config.load import read_config
@@ -34,6 +35,18 @@ def test_the_configuration_holds_this_data_set_alone_and_fits_it(tmp_path, capsy
     assert data.voxel_size_um == (0.3, 0.3) and data.crops.size == 32
     assert len(training_recording(config, "my_cells").checked_frames()) == 4
     assert len(held_out_recording(config, "my_cells").checked_frames()) == 1
+
+
+@pytest.mark.parametrize("number", [1, 255])
+def test_masks_of_one_number_are_taken_apart(tmp_path, capsys, number):
+    images, labels = scenes(4)
+    masks = [(mask > 0) * np.uint8(number) for mask in labels]
+    folders("images/{}.tif", "masks/{}.tif")(tmp_path / "Mine", images, masks)
+    assert main(["init", "Mine"]) == 0 and "each connected piece" in capsys.readouterr().out
+    recording = training_recording(read_config("mine.yaml"), "mine")
+    pieces = ndimage.label(masks[0])[1]
+    assert recording.split_labels and pieces > 1
+    assert [recording.read_labels(item).max() for item in recording.frames()] == [pieces] * 3
 
 
 def test_a_configuration_is_not_overwritten(tmp_path, capsys):

@@ -247,7 +247,7 @@ def test_a_cropped_result_is_refused_with_both_shapes(tmp_path, number, referenc
 @pytest.mark.parametrize(
     ("pixels", "found"),
     [
-        (np.ones((20, 20), np.float32), "float32"),
+        (np.full((20, 20), 0.5, np.float32), "float32 from 0.5 to 0.5"),
         (np.ones((20, 20, 3), np.uint8), "colour"),
         (np.full((20, 20), -2, np.int16), "values down to -2"),
     ],
